@@ -1,0 +1,26 @@
+"""Grids and their ranges: tensors in, tensors out; knows no network."""
+
+from qexplore.numerics.error import QuantizationError, quantization_error, sqnr_db
+from qexplore.numerics.grid import Grid, Range, grid_of, integers, quantize
+from qexplore.numerics.ranges import RANGES, apply_estimator, estimate_range
+from qexplore.numerics.rows import NotFinite, Rows
+from qexplore.numerics.spec import MAX_BITS, BadSpec, Spec
+
+__all__ = [
+    "MAX_BITS",
+    "RANGES",
+    "BadSpec",
+    "Grid",
+    "NotFinite",
+    "QuantizationError",
+    "Range",
+    "Rows",
+    "Spec",
+    "apply_estimator",
+    "estimate_range",
+    "grid_of",
+    "integers",
+    "quantization_error",
+    "quantize",
+    "sqnr_db",
+]

@@ -1,0 +1,82 @@
+"""What a quantizer is, before it has seen a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from qexplore.errors import QexploreError
+
+Granularity = Literal["tensor", "channel"] | int
+MAX_BITS = 16
+
+
+class BadSpec(QexploreError):
+    """A description of a quantizer that no grid has."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A uniform affine grid of 2^bits levels (white paper §2.1–2.2).
+
+    bits: 1 to 16.
+    symmetric: the zero point is 0; otherwise an integer that makes real 0 representable.
+    signed: integer codes -2^(bits-1) … 2^(bits-1)-1, the full grid; unsigned: 0 … 2^bits-1. Left out: signed where
+        symmetric, unsigned where not.
+    granularity: one range for the tensor, for each channel (dimension 0), or for each group of k consecutive
+        elements of a channel (the last group of a channel may be shorter).
+    power_of_two: scale = 2^k, symmetric only.
+    """
+
+    bits: int = 8
+    symmetric: bool = True
+    signed: bool | None = None
+    granularity: Granularity = "tensor"
+    power_of_two: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= MAX_BITS:
+            raise BadSpec(f"A grid has 1 to {MAX_BITS} bits, a whole number; not {self.bits!r}.")
+        if self.granularity not in ("tensor", "channel") and not _is_group(self.granularity):
+            raise BadSpec(
+                f"The granularity is 'tensor', 'channel' or a whole number of elements a group; not {self.granularity!r}."
+            )
+        if self.power_of_two and not self.symmetric:
+            raise BadSpec("A power-of-two scale needs a symmetric grid: set symmetric=True or power_of_two=False.")
+        if self.signed is None:
+            object.__setattr__(self, "signed", self.symmetric)
+
+    @property
+    def qmin(self) -> int:
+        """Lowest integer code."""
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def qmax(self) -> int:
+        """Highest integer code."""
+        return self.qmin + (1 << self.bits) - 1
+
+    def slices(self, x: Tensor) -> Tensor:
+        """`x`, any shape, as [slices, elements]: a row for each range. Groups are padded with 0, which every grid holds."""
+        if self.granularity == "tensor":
+            return x.reshape(1, -1)
+        rows = x.reshape(x.shape[0], -1) if x.dim() else x.reshape(1, 1)
+        if self.granularity == "channel":
+            return rows
+        group = int(self.granularity)
+        return torch.nn.functional.pad(rows, (0, -rows.shape[1] % group)).reshape(-1, group)
+
+    def unslice(self, rows: Tensor, shape: torch.Size) -> Tensor:
+        """The inverse of `slices`: [slices, elements] back to `shape`, the padding dropped."""
+        if self.granularity in ("tensor", "channel"):
+            return rows.reshape(shape)
+        channels = shape[0] if shape else 1
+        elements = shape[1:].numel() if shape else 1
+        return rows.reshape(channels, -1)[:, :elements].reshape(shape)
+
+
+def _is_group(granularity: object) -> bool:
+    return isinstance(granularity, int) and not isinstance(granularity, bool) and granularity >= 1

@@ -1,0 +1,36 @@
+# Two commands: `make app` starts the laboratory, `make test` checks everything.
+PYTHON ?= python3
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: app test clean
+
+app: $(VENV)/runtime.done
+	@$(BIN)/python -m qexplore app --port $(PORT)
+
+test: $(VENV)/develop.done
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
+	QEXPLORE_HOME="$$home" OMP_NUM_THREADS=1 $(BIN)/pytest --nbmake --nbmake-timeout=300 tests $(wildcard notebooks/*.ipynb)
+
+clean:
+	rm -rf $(VENV)
+
+# The stamps are written last: an install that was interrupted starts again.
+$(VENV)/runtime.done: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing qexplore into $(VENV), once. PyTorch is a large download: this takes some minutes."
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable .
+	@touch $@
+
+$(VENV)/develop.done: requirements-dev.txt $(VENV)/runtime.done
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "qexplore needs Python 3.11 or newer; name one with PYTHON=, such as: make app PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,279 @@
+"""Carrying a graph out: on real numbers, or on the integer grid.
+
+On the grid a tensor is stored in units of its site's scale, as codes minus the zero point, so that real 0 is 0 and zero
+padding holds. The scale of the result is folded into the weights and the bias of the layer before it and the scale of its
+input into the same weights, which leaves `round_().clamp_()` of a site, and that clamp is the ReLU (project's own choice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last
+from qexplore.network.placement import Placement
+from qexplore.numerics import Grid
+
+Values = dict[str, Any]
+Action = Callable[[Values], None]
+Watcher = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction: `act` reads and writes `values` under operation names; `frees` names what nobody reads later."""
+
+    name: str
+    act: Action
+    frees: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A graph made ready for one choice of weights and grids."""
+
+    steps: tuple[Step, ...]
+    input: str
+    output: str
+    unit: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits of the batch `x`."""
+        values: Values = {self.input: channels_last(x)}
+        for step in self.steps:
+            step.act(values)
+            for name in step.frees:
+                del values[name]
+        return self._real(values[self.output])
+
+    def watch(self, x: Tensor, watcher: Watcher) -> Tensor:
+        """As a call, with every result handed to `watcher(operation, value)`; nothing is freed before the end."""
+        values: Values = {self.input: channels_last(x)}
+        for step in self.steps:
+            step.act(values)
+            watcher(step.name, values[step.name])
+        return self._real(values[self.output])
+
+    def resume(self, values: Values, steps: Sequence[Step]) -> Tensor:
+        """Logits from the known results `values`, which stay as they are: carries out `steps` alone."""
+        mine = dict(values)
+        for step in steps:
+            step.act(mine)
+        return self._real(mine[self.output])
+
+    def _real(self, logits: Tensor) -> Tensor:
+        return logits if self.unit == 1.0 else logits * self.unit
+
+
+def compile_plan(
+    graph: Graph,
+    layers: Mapping[str, Layer],
+    placement: Placement,
+    weights: Mapping[str, Tensor],
+    grids: Mapping[str, Grid],
+) -> Plan:
+    """The plan of `graph` with `weights` (real values by layer) and the `grids` of the activation sites that are quantized."""
+    return _Compiler(graph, layers, placement, weights, grids).plan()
+
+
+def run_float(graph: Graph, x: Tensor) -> Any:
+    """The graph on real numbers, operation by operation, as the user's modules compute it."""
+    values: Values = {}
+    for op in graph.ops:
+        if op.kind == "input":
+            values[op.name] = x.clone()
+        elif op.kind == "clamp":
+            values[op.name] = clamp(values[op.inputs[0]], op.lower, op.upper)
+        else:
+            assert op.call is not None
+            values[op.name] = op.call(*(values[name] for name in op.inputs))
+    return values[graph.output]
+
+
+def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Tensor:
+    """`x` between two bounds; None is no bound, a tensor one bound a channel."""
+    low, high = lower, upper
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        low = None if low is None else torch.as_tensor(low, dtype=x.dtype)
+        high = None if high is None else torch.as_tensor(high, dtype=x.dtype)
+    if inplace:
+        return torch.clamp_(x, low, high)  # type: ignore[call-overload, no-any-return]
+    return torch.clamp(x, low, high)  # type: ignore[call-overload, no-any-return]
+
+
+class _Compiler:
+    """Turns operations into steps; `units` holds the real value of one stored unit of each result."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        layers: Mapping[str, Layer],
+        placement: Placement,
+        weights: Mapping[str, Tensor],
+        grids: Mapping[str, Grid],
+    ) -> None:
+        self.graph, self.layers, self.placement, self.weights = graph, layers, placement, weights
+        self.sites = {at: site.name for at, site in placement.at.items()}
+        self.grids = grids
+        self.units: dict[str, float] = {}
+
+    def plan(self) -> Plan:
+        entry = next(op for op in self.graph.ops if op.kind == "input")
+        grid = self._grid_at(entry.name)
+        self.units[entry.name] = 1.0 if grid is None else float(grid.scale)
+        acts = [(entry.name, self._entry(entry.name, grid))]
+        acts += [(op.name, self._action(op)) for op in self.graph.ops if op is not entry]
+        last = {source: op.name for op in self.graph.ops for source in op.inputs}
+        frees: dict[str, list[str]] = {}
+        for source, reader in last.items():
+            if source != self.graph.output:
+                frees.setdefault(reader, []).append(source)
+        steps = tuple(Step(name, act, tuple(frees.get(name, ()))) for name, act in acts)
+        return Plan(steps, entry.name, self.graph.output, self.units[self.graph.output])
+
+    def _entry(self, name: str, grid: Grid | None) -> Action:
+        if grid is None:
+            return lambda values: None
+        inverse, finish = 1 / float(grid.scale), self._finish(grid, None, None)
+
+        def enter(values: Values) -> None:
+            values[name] = finish(values[name] * inverse)
+
+        return enter
+
+    def _action(self, op: Op) -> Action:
+        if op.kind in LAYERS:
+            return self._layer(op)
+        if op.kind == "clamp":
+            return self._clamp(op)
+        if op.kind == "add":
+            return self._add(op)
+        if op.kind in ("max-pool", "reshape", "value", "avg-pool"):
+            return self._on_grid(op)
+        return self._real(op)
+
+    def _grid_at(self, name: str) -> Grid | None:
+        """The active grid of the site that acts on the result of operation `name`."""
+        return self.grids.get(self.sites.get(name, ""))
+
+    def _target(self, op: Op) -> float:
+        """The unit in which the first operation of a fused chain leaves its result."""
+        chain = self.graph.chain(op.name)
+        grid = self._grid_at(chain[-1].name)
+        return 1.0 if grid is None or any(link.kind == "batchnorm" for link in chain[1:]) else float(grid.scale)
+
+    def _finish(self, grid: Grid, lower: Bound, upper: Bound) -> Callable[[Tensor], Tensor]:
+        """Rounds in place a tensor in units of `grid` and clamps it to the grid and to the non-linearity's bounds."""
+        scale, zero = float(grid.scale), float(grid.zero)
+        low, high = grid.qmin - zero, grid.qmax - zero
+        if lower is not None:
+            low = max(low, round(float(lower) / scale))
+        if isinstance(upper, Tensor):
+            tops = (upper / scale).round().clamp(max=high)
+            return lambda x: clamp(x.round_(), low, tops, inplace=True)
+        if upper is not None:
+            high = min(high, round(float(upper) / scale))
+        return lambda x: x.round_().clamp_(low, high)
+
+    def _layer(self, op: Op) -> Action:
+        layer, (source,) = self.layers[op.name], op.inputs
+        unit = self.units[op.name] = self._target(op)
+        factor = self.units[source] / unit
+        weight = self.weights[op.name]
+        weight = weight if factor == 1.0 else weight * factor
+        bias = layer.bias if layer.bias is None or unit == 1.0 else layer.bias / unit
+        grid = self._grid_at(op.name)
+        forward, finish = layer.forward, None if grid is None else self._finish(grid, None, None)
+        name = op.name
+
+        if finish is None:
+
+            def act(values: Values) -> None:
+                values[name] = forward(values[source], weight, bias)
+
+        else:
+
+            def act(values: Values) -> None:
+                values[name] = finish(forward(values[source], weight, bias))
+
+        return act
+
+    def _clamp(self, op: Op) -> Action:
+        (source,), name = op.inputs, op.name
+        unit, grid = self.units[source], self._grid_at(op.name)
+        inplace = name in self.sites and self.graph.by_name[source].kind != "function"
+        if grid is None:
+            lower = None if op.lower is None else self._code(op.lower, unit)
+            upper = None if op.upper is None else self._code(op.upper, unit)
+            self.units[name] = unit
+
+            def act(values: Values) -> None:
+                values[name] = clamp(values[source], lower, upper, inplace=inplace)
+
+            return act
+        finish = self._finish(grid, op.lower, op.upper)
+        factor = unit / float(grid.scale)
+        self.units[name] = float(grid.scale)
+
+        def round_and_clamp(values: Values) -> None:
+            x = values[source]
+            values[name] = finish(x * factor if factor != 1.0 else x if inplace else x.clone())
+
+        return round_and_clamp
+
+    @staticmethod
+    def _code(bound: Bound, unit: float) -> Bound:
+        """A bound in stored units; on a grid it is one of its codes."""
+        if unit == 1.0 or bound is None:
+            return bound
+        return (bound / unit).round() if isinstance(bound, Tensor) else float(round(bound / unit))
+
+    def _add(self, op: Op) -> Action:
+        (first, second), name = op.inputs, op.name
+        unit = self.units[name] = self._target(op)
+        alpha, factor = self.units[second] / self.units[first], self.units[first] / unit
+        grid = self._grid_at(name)
+        finish = None if grid is None else self._finish(grid, None, None)
+
+        def act(values: Values) -> None:
+            total = torch.add(values[first], values[second], alpha=alpha)
+            if factor != 1.0:
+                total.mul_(factor)
+            values[name] = total if finish is None else finish(total)
+
+        return act
+
+    def _on_grid(self, op: Op) -> Action:
+        """Operations that work on codes as on real numbers; an average is rounded to the grid of its input."""
+        assert op.call is not None
+        call, sources, name = op.call, op.inputs, op.name
+        unit = next((self.units[s] for s in sources if self.units[s] != 1.0), 1.0)
+        self.units[name] = unit if op.kind != "value" else 1.0
+        average = op.kind == "avg-pool" and self.placement.grid[name] in self.grids
+
+        def act(values: Values) -> None:
+            result = call(*[values[s] for s in sources])
+            values[name] = result.round_() if average else result
+
+        return act
+
+    def _real(self, op: Op) -> Action:
+        """Any other operation: its inputs as real numbers, its result in units of its site, where it has one."""
+        assert op.call is not None
+        call, name, grid = op.call, op.name, self._grid_at(op.name)
+        units = [(source, self.units[source]) for source in op.inputs]
+        unit = self.units[name] = self._target(op)
+        finish = None if grid is None else self._finish(grid, None, None)
+
+        def act(values: Values) -> None:
+            inputs = [values[source] if u == 1.0 else values[source] * u for source, u in units]
+            result = call(*inputs)
+            if unit != 1.0:
+                result = result * (1 / unit)
+            values[name] = result if finish is None else finish(result if unit != 1.0 else result.clone())
+
+        return act

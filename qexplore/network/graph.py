@@ -1,0 +1,135 @@
+"""The captured network as a list of operations: what is computed, from what, under which name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal[
+    "input", "conv", "linear", "batchnorm", "clamp", "add", "concat", "max-pool", "avg-pool", "reshape", "function", "value"
+]
+LAYERS: tuple[Kind, ...] = ("conv", "linear")
+Bound = float | Tensor | None
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation.
+
+    name: unique; the path of the module in the user's code, or scope.function.
+    inputs: names of the operations whose results it reads, in the order in which `call` takes them.
+    call: the operation itself on real tensors; None for an input.
+    lower, upper: the bounds of a clamp (ReLU: 0 and None), upper perhaps one value a channel.
+    module: the user's module, where there is one.
+    reason: why its inside is not quantized, where it is not.
+    """
+
+    name: str
+    kind: Kind
+    inputs: tuple[str, ...] = ()
+    call: Callable[..., Any] | None = None
+    module: nn.Module | None = None
+    lower: float | None = None
+    upper: Bound = None
+    reason: str = ""
+    shape: tuple[int, ...] = ()
+
+
+@dataclass
+class Layer:
+    """Weights of a convolution or linear layer, float32. Steps replace them; nobody changes them in place."""
+
+    name: str
+    kind: Kind
+    module: nn.Module
+    weight: Tensor
+    bias: Tensor | None
+
+    @property
+    def groups(self) -> int:
+        return int(getattr(self.module, "groups", 1))
+
+    @property
+    def depthwise(self) -> bool:
+        return self.kind == "conv" and self.groups > 1 and self.weight.shape[1] == 1
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The layer's arithmetic with other weights."""
+        if self.kind == "linear":
+            return nn.functional.linear(x, weight, bias)
+        return self.module._conv_forward(x, weight, bias)  # type: ignore[operator, no-any-return]
+
+
+@dataclass
+class Graph:
+    """Operations in an order in which they can be carried out, and the name of the one that gives the logits."""
+
+    ops: list[Op]
+    output: str
+    by_name: dict[str, Op] = field(init=False)
+    readers: dict[str, list[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._index()
+
+    def replace(self, ops: Iterable[Op]) -> None:
+        """Puts operations of the same names in the place of the old ones."""
+        new = {op.name: op for op in ops}
+        self.ops = [new.get(op.name, op) for op in self.ops]
+        self._index()
+
+    def remove(self, name: str) -> None:
+        """Takes an operation with one input out; whoever read it reads that input."""
+        source = self.by_name[name].inputs[0]
+        self.ops = [
+            replace(op, inputs=tuple(source if i == name else i for i in op.inputs)) for op in self.ops if op.name != name
+        ]
+        self.output = source if self.output == name else self.output
+        self._index()
+
+    def only_reader(self, name: str) -> Op | None:
+        """The single operation that reads `name`; None where several do, or where it is the output."""
+        readers = self.readers[name]
+        return self.by_name[readers[0]] if len(readers) == 1 and name != self.output else None
+
+    def chain(self, name: str) -> list[Op]:
+        """The operation `name` with the batch norm and the clamp that are fused into it; the input stays alone."""
+        found = [self.by_name[name]]
+        if found[0].kind == "input":
+            return found
+        after = self.only_reader(name)
+        if after is not None and after.kind == "batchnorm" and found[0].kind in LAYERS:
+            found.append(after)
+            after = self.only_reader(after.name)
+        if after is not None and after.kind == "clamp":
+            found.append(after)
+        return found
+
+    def _index(self) -> None:
+        self.by_name = {op.name: op for op in self.ops}
+        self.readers = {op.name: [] for op in self.ops}
+        for op in self.ops:
+            for source in op.inputs:
+                self.readers[source].append(op.name)
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Images and their kernels in the memory order in which convolutions are fast on CPU."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+def scaled(bound: Bound, factor: float) -> Bound:
+    return None if bound is None else bound * factor
+
+
+def tighter(first: Bound, second: Bound) -> Bound:
+    """The lower of two upper bounds."""
+    if first is None or second is None:
+        return second if first is None else first
+    if isinstance(first, Tensor) or isinstance(second, Tensor):
+        return torch.minimum(torch.as_tensor(first), torch.as_tensor(second))
+    return min(first, second)

@@ -1,0 +1,224 @@
+"""The captured model with its sites, whose bits and ranges change in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.network.capture import capture
+from qexplore.network.execute import Plan, compile_plan
+from qexplore.network.graph import LAYERS, Graph, Layer, channels_last
+from qexplore.network.placement import Placement, Site, place
+from qexplore.numerics import Grid, Range, Rows, Spec, apply_estimator, grid_of, quantize
+
+Estimator = tuple[str, dict[str, Any]]
+
+
+class Network:
+    """A network on which sites can be quantized one by one.
+
+    A site without bits is real (float32). Every site with bits needs a range: weights find theirs from their own values,
+    activations from the samples that calibration has left. Ranges and quantized weights are found once and kept until the
+    weights, the estimator or the sample change.
+    """
+
+    def __init__(self, graph: Graph, layers: dict[str, Layer]) -> None:
+        self.graph = graph
+        self.layers = layers
+        self.placement: Placement = place(graph, layers)
+        self.samples: dict[str, Tensor] = {}
+        self.specs: dict[str, Spec] = {"weight": Spec(granularity="channel"), "activation": Spec(symmetric=False)}
+        self.estimators: dict[str, Estimator] = {"weight": ("mse", {}), "activation": ("mse", {})}
+        self._bits: dict[str, int] = {}
+        self._fixed: dict[str, Range] = {}
+        self._rows: dict[str, Rows] = {}
+        self._ranges: dict[tuple[str, int], Range] = {}
+        self._quantized: dict[tuple[str, int], Tensor] = {}
+        self._plan: Plan | None = None
+
+    @staticmethod
+    def of(model: nn.Module, example: Tensor) -> Network:
+        """Captures `model` (its eval mode) on inputs like `example`, a batch of 1; the model itself is not touched."""
+        graph = capture(model, example)
+        layers = {op.name: _layer(op.name, op.kind, op.module) for op in graph.ops if op.kind in LAYERS}
+        return Network(graph, layers)
+
+    # --- sites -------------------------------------------------------------------------------------------------
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        return self.placement.sites
+
+    def site(self, name: str) -> Site:
+        found = next((site for site in self.sites if site.name == name), None)
+        if found is None:
+            raise UnknownName("site", name, [site.name for site in self.sites])
+        return found
+
+    @property
+    def bits(self) -> dict[str, int]:
+        """Bits of every site that is quantized at present."""
+        return dict(self._bits)
+
+    @contextmanager
+    def using(self, allocation: Mapping[str, int | None]) -> Iterator[Network]:
+        """The network with the bits of `allocation` (None: real) on top of its own; always restores."""
+        before = self.bits
+        try:
+            self.set_bits(allocation)
+            yield self
+        finally:
+            self._bits = before
+            self._plan = None
+
+    def set_bits(self, allocation: Mapping[str, int | None]) -> None:
+        """Changes the bits of the named sites; None makes a site real. UnknownName for a site that does not exist."""
+        known = {site.name for site in self.sites}
+        for name in allocation:
+            if name not in known:
+                raise UnknownName("site", name, sorted(known))
+        for name, bits in allocation.items():
+            if bits is None:
+                self._bits.pop(name, None)
+            else:
+                self._bits[name] = replace(self.specs["weight"], bits=int(bits)).bits
+        self._plan = None
+
+    def uniform(self, weight_bits: int | None, activation_bits: int | None) -> dict[str, int | None]:
+        """The allocation that gives all weights and all activations the same bits."""
+        return {s.name: weight_bits if s.kind == "weight" else activation_bits for s in self.sites}
+
+    # --- ranges ------------------------------------------------------------------------------------------------
+
+    def spec(self, site: Site, bits: int) -> Spec:
+        """The quantizer of `site` at `bits`; a symmetric activation that is never negative takes the unsigned grid."""
+        spec = replace(self.specs[site.kind], bits=bits)
+        if site.kind == "activation" and spec.symmetric and float(self.rows(site).values[0, 0]) >= 0:
+            return replace(spec, signed=False)
+        return spec
+
+    def range(self, site: Site, bits: int) -> Range:
+        """The range of `site` at `bits`: the one fixed by hand, or the estimator's."""
+        if site.name in self._fixed:
+            return self._fixed[site.name]
+        key = (site.name, bits)
+        if key not in self._ranges:
+            method, options = self.estimators[site.kind]
+            self._ranges[key] = apply_estimator(self.rows(site), self.spec(site, bits), method, options)
+        return self._ranges[key]
+
+    def grid(self, site: Site, bits: int) -> Grid:
+        return grid_of(self.spec(site, bits), self.range(site, bits))
+
+    def rows(self, site: Site) -> Rows:
+        """The values of `site`, sorted: its weights slice by slice, or its calibration sample."""
+        if site.name not in self._rows:
+            values = self.values(site)
+            slices = self.specs["weight"].slices(values) if site.kind == "weight" else values.reshape(1, -1)
+            self._rows[site.name] = Rows.of(slices, f"The site {site.name!r}")
+        return self._rows[site.name]
+
+    def values(self, site: Site) -> Tensor:
+        """The weight itself, or the calibration sample of an activation (one dimension)."""
+        if site.kind == "weight":
+            return self.layers[site.layer].weight
+        if site.name not in self.samples:
+            raise QexploreError(
+                f"The activation site {site.name!r} has no range yet: calibrate first (step 'activation-ranges')."
+            )
+        return self.samples[site.name]
+
+    def fix_range(self, name: str, interval: Range | None) -> None:
+        """Sets the range of a site by hand; None gives it back to the estimator."""
+        site = self.site(name)
+        self._forget(site.name)
+        if interval is not None:
+            self._fixed[name] = interval
+
+    def set_estimator(self, kind: str, spec: Spec, method: str, options: dict[str, Any]) -> None:
+        """The quantizer (its bits aside) and the range estimator of all weights or all activations."""
+        self.specs[kind], self.estimators[kind] = spec, (method, options)
+        for site in self.sites:
+            if site.kind == kind:
+                self._forget(site.name)
+
+    def set_samples(self, samples: Mapping[str, Tensor]) -> None:
+        """What calibration has seen of each activation site: values in one dimension."""
+        self.samples = dict(samples)
+        for name in samples:
+            self._forget(name)
+
+    # --- weights -----------------------------------------------------------------------------------------------
+
+    def set_layer(self, name: str, weight: Tensor, bias: Tensor | None) -> None:
+        """Gives a layer other weights; what was found from the old ones is forgotten, activation samples too."""
+        layer = self.layers[name]
+        layer.weight, layer.bias = channels_last(weight), bias
+        self._forget(f"{name}.weight")
+
+    def set_graph(self, graph: Graph) -> None:
+        """After a change of the operations: places the sites anew."""
+        self.graph = graph
+        self.placement = place(graph, self.layers)
+        self._plan = None
+
+    def quantized_weight(self, site: Site, bits: int) -> Tensor:
+        """The dequantized weight at `bits`, kept."""
+        key = (site.name, bits)
+        if key not in self._quantized:
+            weight = self.layers[site.layer].weight
+            self._quantized[key] = channels_last(quantize(weight, self.spec(site, bits), self.range(site, bits)))
+        return self._quantized[key]
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """The network at its present bits, made ready; kept until something changes."""
+        if self._plan is None:
+            weights, grids = {}, {}
+            for site in self.sites:
+                bits = self._bits.get(site.name)
+                if site.kind == "weight":
+                    real = self.layers[site.layer].weight
+                    weights[site.layer] = real if bits is None else self.quantized_weight(site, bits)
+                elif bits is not None:
+                    grids[site.name] = self.grid(site, bits)
+            self._plan = compile_plan(self.graph, self.layers, self.placement, weights, grids)
+        return self._plan
+
+    def real_plan(self, weights: Mapping[str, Tensor] | None = None) -> Plan:
+        """The network in float32 whatever its bits, with other weights by layer where given."""
+        own = {name: layer.weight for name, layer in self.layers.items()}
+        return compile_plan(self.graph, self.layers, self.placement, {**own, **(weights or {})}, {})
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits [images, classes] of the batch `x` at the present bits."""
+        with torch.inference_mode():
+            return self.plan()(x)
+
+    def _forget(self, name: str) -> None:
+        self._fixed.pop(name, None)
+        self._rows.pop(name, None)
+        for kept in (self._ranges, self._quantized):
+            for key in [key for key in kept if key[0] == name]:
+                del kept[key]
+        self._plan = None
+
+
+def opaque(network: Network) -> Iterable[tuple[str, str]]:
+    """(operation, reason) for each one whose inside is not quantized."""
+    return [(op.name, op.reason) for op in network.graph.ops if op.reason]
+
+
+def _layer(name: str, kind: Any, module: nn.Module | None) -> Layer:
+    assert module is not None
+    weight, bias = module.weight, module.bias
+    assert isinstance(weight, Tensor)
+    kept = bias.detach().float().clone() if isinstance(bias, Tensor) else None
+    return Layer(name, kind, module, channels_last(weight.detach().float().clone()), kept)

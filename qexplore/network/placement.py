@@ -1,0 +1,125 @@
+"""Where numbers are quantized: the sites of a graph, after the placement rules of the white paper (§2.3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from qexplore.network.graph import LAYERS, Graph, Layer, Op
+
+
+@dataclass(frozen=True)
+class Site:
+    """One weight tensor or one activation tensor that is quantized.
+
+    at: the operation whose result is quantized (an activation: the last of a fused chain), or the layer of the weight.
+    numel: elements of the weight, or elements of the activation an image.
+    macs: multiply-accumulates an image of the layer, or of the layers that read the activation.
+    tied: name of the group of sites that must have equal bits.
+    source: of a weight, the activation site that feeds its layer ("" where none does).
+    """
+
+    name: str
+    index: int
+    kind: Literal["weight", "activation"]
+    layer: str
+    op: str
+    at: str
+    shape: tuple[int, ...]
+    numel: int
+    macs: int
+    tied: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Sites in network order, and for each operation the activation site on whose grid its result lies ("" for none)."""
+
+    sites: tuple[Site, ...]
+    grid: dict[str, str]
+
+    @property
+    def at(self) -> dict[str, Site]:
+        """Activation sites by the operation where they act."""
+        return {site.at: site for site in self.sites if site.kind == "activation"}
+
+
+def place(graph: Graph, layers: dict[str, Layer]) -> Placement:
+    """The sites of `graph`.
+
+    One quantizer after the fused non-linearity; the input is a site; pools and reshapes reuse the grid of their input;
+    additions and concatenations requantize their result, and the bits of their operands are tied.
+    """
+    ends: dict[str, tuple[str, Op]] = {}
+    grid: dict[str, str] = {}
+    inside: set[str] = set()
+    for op in graph.ops:
+        if op.name in inside:
+            if op.name in ends:
+                grid[op.name] = ends[op.name][0]
+            continue
+        if op.kind in ("value",):
+            grid[op.name] = ""
+        elif op.kind in ("max-pool", "avg-pool", "reshape", "clamp"):
+            grid[op.name] = next((grid[i] for i in op.inputs if grid[i]), "")
+        else:
+            chain = graph.chain(op.name)
+            inside.update(link.name for link in chain[1:])
+            name = op.name if op.kind == "input" else f"{op.name}.out"
+            ends[chain[-1].name] = (name, op)
+            for link in chain[:-1]:
+                grid[link.name] = ""
+            grid[chain[-1].name] = name
+    return Placement(_sites(graph, layers, ends, grid), grid)
+
+
+def _sites(
+    graph: Graph, layers: dict[str, Layer], ends: dict[str, tuple[str, Op]], grid: dict[str, str]
+) -> tuple[Site, ...]:
+    macs = {name: layer.weight.numel() * _positions(graph.by_name[name], layer) for name, layer in layers.items()}
+    read: dict[str, int] = {}
+    for name in layers:
+        source = grid[graph.by_name[name].inputs[0]]
+        read[source] = read.get(source, 0) + macs[name]
+    groups = _tied(graph, grid)
+    sites: list[Site] = []
+    for op in graph.ops:
+        if op.name in layers:
+            layer = layers[op.name]
+            kind = "depthwise" if layer.depthwise else op.kind
+            name, source = f"{op.name}.weight", grid[op.inputs[0]]
+            shape = tuple(layer.weight.shape)
+            sites.append(
+                Site(name, len(sites), "weight", op.name, kind, op.name, shape, math.prod(shape), macs[op.name], name, source)
+            )
+        if op.name in ends:
+            name, start = ends[op.name]
+            shape = op.shape[1:]
+            what = "depthwise" if start.name in layers and layers[start.name].depthwise else start.kind
+            sites.append(
+                Site(name, len(sites), "activation", start.name, what, op.name, shape, math.prod(shape), read.get(name, 0),
+                     groups.get(name, name))
+            )  # fmt: skip
+    return tuple(sites)
+
+
+def _positions(op: Op, layer: Layer) -> int:
+    """Places an image at which the whole weight is applied."""
+    if op.kind == "conv":
+        return math.prod(op.shape[2:])
+    return math.prod(op.shape[1:-1]) if layer.kind in LAYERS else 0
+
+
+def _tied(graph: Graph, grid: dict[str, str]) -> dict[str, str]:
+    """Site → group: the operands of additions and concatenations, joined transitively; a group bears its first site's name."""
+    group: dict[str, str] = {}
+    for op in graph.ops:
+        operands = [grid[i] for i in op.inputs if grid[i]]
+        if op.kind in ("add", "concat") and len(operands) > 1:
+            joined = {group.get(name, name) for name in operands}
+            leader = group.get(operands[0], operands[0])
+            group.update(dict.fromkeys(operands, leader))
+            group.update({name: leader for name, old in group.items() if old in joined})
+    return group

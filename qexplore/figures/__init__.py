@@ -1,0 +1,35 @@
+"""Tables in, figures out. Nothing here knows Streamlit or torch; every figure brings its data and a sentence."""
+
+from qexplore.figures.agreement import agreement, correlations
+from qexplore.figures.allocation import allocation
+from qexplore.figures.channels import channels
+from qexplore.figures.compare import compare
+from qexplore.figures.figure import Figure, Live, Still
+from qexplore.figures.frontier import frontier
+from qexplore.figures.graph import graph
+from qexplore.figures.grid import Grid, grid
+from qexplore.figures.heatmap import heatmap
+from qexplore.figures.histogram import histogram
+from qexplore.figures.losses import losses
+from qexplore.figures.ranking import ranking
+from qexplore.figures.waterfall import waterfall
+
+__all__ = [
+    "Figure",
+    "Grid",
+    "Live",
+    "Still",
+    "agreement",
+    "allocation",
+    "channels",
+    "compare",
+    "correlations",
+    "frontier",
+    "graph",
+    "grid",
+    "heatmap",
+    "histogram",
+    "losses",
+    "ranking",
+    "waterfall",
+]

@@ -1,0 +1,57 @@
+"""Numbers and names as the pages print them."""
+
+from __future__ import annotations
+
+import math
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """0.9821 → '98.2 %'."""
+    return f"{100 * value:.{digits}f} %"
+
+
+def interval(low: float, high: float) -> str:
+    """(0.969, 0.991) → '96.9–99.1 %'."""
+    return f"{100 * low:.1f}–{100 * high:.1f} %"
+
+
+def measured(value: float, low: float, high: float, images: int) -> str:
+    """An accuracy with its 95 % interval and its number of images."""
+    return f"{percent(value)} ({interval(low, high)}, {images:,} images)"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in points, with its sign: −0.013 → '−1.3 points'."""
+    text = f"{100 * difference:+.1f}".replace("-", "−")
+    return f"{'0.0' if text in ('+0.0', '−0.0') else text} points"
+
+
+def shorten(name: str, most: int = 28) -> str:
+    """A long name with its middle left out, both ends readable."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"
+
+
+def small(value: float) -> str:
+    """A positive quantity of any size in three digits: 0.00042 → '0.00042', 4.2e-7 → '4.2e-07'."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """A duration in the unit that suits it: '0.8 ms', '0.42 s', '3 min 05 s'."""
+    if value < 0.0995:
+        return f"{1000 * value:.1f} ms" if value < 0.00995 else f"{1000 * value:.0f} ms"
+    if value < 99.5:
+        return f"{value:.2f} s" if value < 9.995 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def listed(names: list[str], most: int = 3) -> str:
+    """'a, b, c and 2 more'."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,121 @@
+"""What goes in is what is drawn, and the words beside it state the finding."""
+
+from __future__ import annotations
+
+import json
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+
+from qexplore import figures
+from tests.figures.tables import PATH, POINTS, SITES, STEPS, sensitivity
+
+BITS = {"input": 8, "stem.conv.weight": 6, "stem.conv.out": 4, "head.weight": 2, "head.out": 8}
+HERE = {"weight_bits": 4.0, "predicted": 0.955}
+
+
+def everything() -> list[figures.Figure]:
+    table = sensitivity()
+    both = pd.concat([table, sensitivity("loss", 2.0)], ignore_index=True)
+    values = np.random.default_rng(0).normal(size=500)
+    return [
+        figures.frontier(POINTS, PATH, HERE, fp32=0.984),
+        figures.allocation(SITES, BITS, locked=["head.weight"], picked="input"),
+        figures.heatmap(table, picked="input", bits=BITS),
+        figures.ranking(table, 2),
+        figures.agreement(both, "fit", 4),
+        figures.losses(table, "head.weight", 4),
+        figures.histogram(values, figures.grid(-3, 3, 3), "head.weight"),
+    ]
+
+
+@pytest.mark.parametrize("figure", everything(), ids=lambda f: f.name)
+def test_a_figure_is_valid_vega_lite_and_serializable(figure: figures.Live) -> None:
+    document = figure.document()
+    json.dumps(document, default=float)
+    alt.Chart.from_dict(document, validate=True)
+
+
+@pytest.mark.parametrize("figure", everything(), ids=lambda f: f.name)
+def test_a_figure_brings_words_and_data(figure: figures.Live) -> None:
+    assert figure.alt.endswith(".")
+    assert figure.look.endswith(".")
+    assert len(figure.data)
+
+
+def test_the_spec_of_a_figure_stays_equal_while_only_data_change() -> None:
+    one = figures.frontier(POINTS, PATH, HERE, fp32=0.984)
+    other = figures.frontier(POINTS, PATH * 0.9, {"weight_bits": 5.0, "predicted": 0.97}, fp32=0.984)
+    assert one.spec == other.spec
+    assert figures.allocation(SITES, BITS).spec == figures.allocation(SITES, dict.fromkeys(BITS, 2)).spec
+
+
+def test_bars_show_the_bits_of_the_allocation_with_activations_downwards() -> None:
+    bars = figures.allocation(SITES, BITS, locked=["head.weight"]).tables["bars"].set_index("site")
+    assert bars["bits"].to_dict() == BITS
+    assert bars.loc["stem.conv.weight", "signed"] == 6
+    assert bars.loc["input", "signed"] == -8
+    assert bars.index[bars["locked"]].tolist() == ["head.weight"]
+
+
+def test_the_allocation_says_which_site_has_most_bits() -> None:
+    assert "2 weight sites: 2 to 6 bits, most for stem.conv.weight" in figures.allocation(SITES, BITS).alt
+
+
+def test_a_prediction_never_has_the_look_of_a_measurement() -> None:
+    figure = figures.frontier(
+        POINTS, PATH, {**HERE, "accuracy": 0.95, "low": 0.93, "high": 0.97, "images": 500}, fp32=0.98
+    )
+    marks = figure.tables["marks"]
+    assert set(marks.loc[marks["series"].str.contains("predicted"), "accuracy"]) == {0.955}
+    fills = dict(zip(*(figure.spec["layer"][4]["encoding"]["fill"]["scale"][k] for k in ("domain", "range"))))
+    assert {name for name, fill in fills.items() if fill == "transparent"} == {"you are here, predicted"}
+
+
+def test_the_frontier_states_where_one_is_and_every_baseline() -> None:
+    said = figures.frontier(POINTS, PATH, HERE, fp32=0.984).alt
+    assert "at 4 average weight bits: predicted 95.5 %" in said
+    assert all(f"uniform {b} bits" in said for b in (2, 4, 8))
+
+
+def test_the_heatmap_names_the_site_that_hurts_most() -> None:
+    assert figures.heatmap(sensitivity()).alt.startswith("At 2 bits stem.conv.weight, head.weight")
+
+
+def test_a_loss_that_is_not_positive_still_has_a_colour() -> None:
+    table = sensitivity()
+    table.loc[0, "loss"] = -1e-3
+    assert (figures.heatmap(table).tables["cells"]["shown"] > 0).all()
+    assert figures.heatmap(table).data["loss"].min() == -1e-3
+
+
+def test_worst_first_puts_the_worst_site_first() -> None:
+    cells = figures.heatmap(sensitivity(), order="loss").tables["cells"]
+    assert set(cells.loc[cells["rank"] == 0, "site"]) == {"stem.conv.weight"}
+
+
+def test_equal_orders_correlate_fully() -> None:
+    both = pd.concat([sensitivity(), sensitivity("loss", 2.0)], ignore_index=True)
+    assert figures.correlations(both)["correlation"].tolist() == pytest.approx([1.0, 1.0, 1.0])
+
+
+def test_bins_count_every_value_once() -> None:
+    values = np.random.default_rng(0).normal(size=777)
+    figure = figures.histogram(values, figures.grid(-1, 1, 4))
+    assert figure.data["count"].sum() == 777
+    assert "16 grid points from -1" in figure.alt
+
+
+def test_the_waterfall_tells_the_largest_fall() -> None:
+    figure = figures.waterfall(STEPS, fp32=0.984)
+    assert "w4a8 ends at 90.5 %, −7.9 points from FP32 (largest fall at weight-ranges, −7.0 points)" in figure.alt
+    assert [trace.name for trace in figure.plot.data] == ["w8a8", "w4a8"]
+
+
+def test_a_node_of_the_graph_carries_the_index_of_its_site() -> None:
+    nodes = [{"name": "stem", "op": "conv", "site": "stem.out", "layer": "stem"}]
+    dot = figures.graph(nodes, [("stem", "stem")], {"stem.out": 7}, picked="stem.out")
+    assert 'label="stem\\n7"' in dot
+    assert '"stem" -> "stem"' in dot

@@ -1,0 +1,102 @@
+"""The images of a task, in up to three disjoint parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.zoo.errors import BadData
+from qexplore.zoo.sources import Batch, checked, joined, known_length, regroup, stream, tensor_pair
+
+PARTS = ("train", "calibration", "evaluation")
+
+
+class Data:
+    """Training, calibration and evaluation images; a part is a Dataset, a DataLoader or (X, y), or None.
+
+    X: floating-point images [N, …], taken as float32. y: class numbers [N]. Parts should be disjoint.
+    Tensors are checked at once, the rest as it comes; what cannot be used raises BadData.
+    Of a loader the data set, collate function and workers are used; its batch size, shuffling and drop_last are not.
+    A loader with a sampler of its own (other than a random or a subset one) is read as it stands.
+    classes: names of the classes, if there are any.
+    """
+
+    def __init__(
+        self,
+        train: Any = None,
+        calibration: Any = None,
+        evaluation: Any = None,
+        *,
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
+        self.train = _opened("train", train)
+        self.calibration = _opened("calibration", calibration)
+        self.evaluation = _opened("evaluation", evaluation)
+        self.classes = None if classes is None else tuple(classes)
+        self._counts: dict[str, int] = {}
+
+    def batches(self, part: str, size: int = 128, limit: int | None = None) -> Iterator[Batch]:
+        """Iterator over (x, y) of `size` images, always in the same order; at most `limit` images.
+
+        The last batch may have fewer. Each batch is the caller's own: changing it in place changes nothing here.
+        """
+        source = self._part(part)
+        _positive("size", size)
+        if limit is not None:
+            _positive("limit", limit)
+        if tensor_pair(source):
+            return _slices(source, size, limit)
+        return regroup(stream(source, size if limit is None else min(size, limit), part), size, limit)
+
+    def count(self, part: str) -> int:
+        """Number of images of the part."""
+        source = self._part(part)
+        if part not in self._counts:
+            known = len(source[0]) if tensor_pair(source) else known_length(source)
+            self._counts[part] = sum(len(x) for x, _ in self.batches(part)) if known is None else known
+        return self._counts[part]
+
+    def tensors(self, part: str, limit: int | None = None) -> Batch:
+        """The part's first `limit` images (or all) at once: x [N, …], y [N]."""
+        return joined(list(self.batches(part, limit=limit)))
+
+    def has(self, part: str) -> bool:
+        """Whether the part was given."""
+        if part not in PARTS:
+            raise UnknownName("data part", part, PARTS)
+        return getattr(self, part) is not None
+
+    def _part(self, part: str) -> Any:
+        if not self.has(part):
+            raise BadData(f"The task has no {part} images; give {part}=… to qx.Data.")
+        return getattr(self, part)
+
+
+def _opened(name: str, part: Any) -> Any:
+    if part is None:
+        return None
+    if tensor_pair(part):
+        return checked(torch.as_tensor(part[0]), torch.as_tensor(part[1]), name)
+    if not (hasattr(part, "__getitem__") and hasattr(part, "__len__")) and not hasattr(part, "__iter__"):
+        raise BadData(f"The {name} part is '{type(part).__name__}'; give a Dataset, a DataLoader or tensors (X, y).")
+    if isinstance(part, str | bytes | dict):
+        raise BadData(f"The {name} part is '{type(part).__name__}'; give a Dataset, a DataLoader or tensors (X, y).")
+    if known_length(part) == 0:
+        raise BadData(f"The {name} part has zero images; give at least one.")
+    return part
+
+
+def _slices(pair: Batch, size: int, limit: int | None) -> Iterator[Batch]:
+    x, y = pair
+    total = len(x) if limit is None else min(limit, len(x))
+    for start in range(0, total, size):
+        stop = min(start + size, total)
+        yield x[start:stop].clone(), y[start:stop].clone()
+
+
+def _positive(what: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise QexploreError(f"The batch {what} is {value!r}; give a whole number of images, 1 or more.")

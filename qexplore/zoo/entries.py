@@ -1,0 +1,85 @@
+"""The zoo as data: what there is to quantize, and where its parts are found. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from qexplore.registry import Registry
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One task of the zoo.
+
+    build, data and train are "module:function", resolved when the task is opened or trained.
+    build() -> nn.Module with fresh weights; data() -> Data; train(entry, seed, report) -> trained nn.Module.
+    """
+
+    name: str
+    title: str
+    description: str
+    teaches: str
+    build: str
+    data: str
+    train: str
+    checkpoint: str
+    base: str | None = None
+    made_on_purpose: str | None = None
+
+
+ENTRIES: Registry[Entry] = Registry("task")
+
+
+def names() -> tuple[str, ...]:
+    """Names of all tasks of the zoo, in the order in which they are shown."""
+    return ENTRIES.names()
+
+
+def entry(name: str) -> Entry:
+    """The entry called `name`; UnknownName with the nearest names where there is none."""
+    return ENTRIES.get(name)
+
+
+def resolve(path: str) -> Any:
+    """The object that "module:attribute" names."""
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+for _entry in (
+    Entry(
+        name="mobilenet-digits",
+        title="MobileNet on digits",
+        description="Inverted residuals with depthwise 3×3 convolutions, batch norms and ReLU6 for 8×8 digits.",
+        teaches="Depthwise layers have few weights a channel and differing ranges: they suffer first from few bits.",
+        build="qexplore.zoo.models.mobilenet:mobilenet_digits",
+        data="qexplore.zoo.digits:digits",
+        train="qexplore.zoo.fitting:fit_entry",
+        checkpoint="mobilenet-digits.safetensors",
+    ),
+    Entry(
+        name="resnet-digits",
+        title="ResNet on digits",
+        description="Three residual blocks of 3×3 convolutions, batch norms and ReLU; 8×8 handwritten digits.",
+        teaches="Wide, regular layers forgive a lot; residual additions need grids on both branches.",
+        build="qexplore.zoo.models.resnet:resnet_digits",
+        data="qexplore.zoo.digits:digits",
+        train="qexplore.zoo.fitting:fit_entry",
+        checkpoint="resnet-digits.safetensors",
+    ),
+    Entry(
+        name="mobilenet-digits-unbalanced",
+        title="MobileNet on digits, unbalanced on purpose",
+        description="The same function as mobilenet-digits, hidden channels rescaled by powers of two, 1/64 to 64.",
+        teaches="One grid for a whole tensor fails when its channels differ; cross-layer equalization repairs it.",
+        build="qexplore.zoo.models.mobilenet:mobilenet_digits_rescalable",
+        data="qexplore.zoo.digits:digits",
+        train="qexplore.zoo.unbalance:unbalanced_entry",
+        checkpoint="mobilenet-digits-unbalanced.safetensors",
+        base="mobilenet-digits",
+        made_on_purpose="Made so on purpose: the imbalance was put into mobilenet-digits for the classroom.",
+    ),
+):
+    ENTRIES.register(_entry.name)(_entry)

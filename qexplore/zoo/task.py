@@ -1,0 +1,103 @@
+"""A task: a network, its images and one example input."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from qexplore.errors import QexploreError
+from qexplore.zoo.checkpoint import FOLDER, load_weights
+from qexplore.zoo.data import Data
+from qexplore.zoo.entries import ENTRIES, Entry, entry, resolve
+
+
+class Task:
+    """What is quantized: a task of the zoo by its name, or a network and images of your own.
+
+    Task("mobilenet-digits"), or Task(model=module, data=Data(…), example=x, name="mine").
+    model: the FP32 module itself, not a copy; it is put into eval mode, nothing else about it is changed.
+    example: one input, batch of 1; the first of a larger batch is used; without one it is taken from the data.
+    name: for a network of your own a title of your choice, which may not be one of the zoo's.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        model: nn.Module | None = None,
+        data: Data | None = None,
+        example: Tensor | None = None,
+    ) -> None:
+        if name is not None and model is None and data is None and example is None:
+            self.name, self.model, self.data = _from_zoo(name)
+        else:
+            self.name, self.model, self.data = _own(name, model, data)
+        self.example = _example(example, self.data)
+        self.model.eval()
+
+    def __repr__(self) -> str:
+        return f"Task({self.name!r})"
+
+
+def open_model(chosen: Entry) -> nn.Module:
+    """The entry's network with the weights of its checkpoint, in eval mode."""
+    model = fresh_model(chosen)
+    load_weights(model, FOLDER / chosen.checkpoint, chosen.name)
+    return model.eval()
+
+
+def fresh_model(chosen: Entry) -> nn.Module:
+    """The entry's network with weights drawn anew; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return cast(nn.Module, resolve(chosen.build)())
+
+
+def open_data(chosen: Entry) -> Data:
+    """The entry's images."""
+    return cast(Data, resolve(chosen.data)())
+
+
+def _from_zoo(name: str) -> tuple[str, nn.Module, Data]:
+    chosen = entry(name)
+    return chosen.name, open_model(chosen), open_data(chosen)
+
+
+def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module, Data]:
+    if not isinstance(model, nn.Module):
+        raise QexploreError(
+            f"A task of your own needs model=, a torch.nn.Module, not {_kind(model)}; or name one of the zoo: "
+            f"{', '.join(ENTRIES)}."
+        )
+    if not isinstance(data, Data):
+        raise QexploreError(f"A task of your own needs data=qx.Data(calibration=…, evaluation=…), not {_kind(data)}.")
+    if name is not None and name in ENTRIES:
+        raise QexploreError(f"The name {name!r} belongs to the zoo; give your own network another one.")
+    for parameter, value in model.named_parameters():
+        if not bool(torch.isfinite(value).all()):
+            raise QexploreError(f"The model's {parameter} holds NaN or infinite values; repair or retrain it.")
+    return name or type(model).__name__, model, data
+
+
+def _example(example: object, data: Data) -> Tensor:
+    if example is None:
+        return _from_data(data)
+    if not isinstance(example, Tensor) or not example.is_floating_point() or example.dim() < 2 or len(example) == 0:
+        given = f"{example.dtype} {list(example.shape)}" if isinstance(example, Tensor) else _kind(example)
+        raise QexploreError(f"The example must be a floating-point tensor, a batch of 1, not {given}.")
+    if not bool(torch.isfinite(example).all()):
+        raise QexploreError("The example holds NaN or infinite values; give a real input.")
+    return example[:1].detach().clone()
+
+
+def _from_data(data: Data) -> Tensor:
+    for part in ("calibration", "evaluation", "train"):
+        if data.has(part):
+            x, _ = next(data.batches(part, size=1, limit=1))
+            return x
+    raise QexploreError("The task has neither images nor an example; give data=qx.Data(calibration=…, evaluation=…).")
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"'{type(value).__name__}'"

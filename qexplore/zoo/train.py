@@ -1,0 +1,58 @@
+"""Making a checkpoint of the zoo, and the note beside it that tells how."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import qexplore
+from qexplore.report import Report
+from qexplore.zoo.checkpoint import save_weights
+from qexplore.zoo.entries import Entry, resolve
+from qexplore.zoo.entries import entry as entry_named
+from qexplore.zoo.fitting import accuracy
+from qexplore.zoo.task import open_data
+
+
+def train(name: str, out: str | Path | None = None, seed: int = 0, report: Report | None = None) -> dict[str, Any]:
+    """Trains (or derives) the task's network and writes its checkpoint; the evaluation part is only seen afterwards.
+
+    out: a folder, or a path that ends in .safetensors; the current folder when None, so that what is shipped stays.
+    A JSON file of the same name beside it holds the provenance. Same seed, same torch, same machine: the same weights.
+    Returns {"task", "path", "seed", "seconds", "accuracy": {"value", "right", "images", "part"}, "parameters", …}.
+    """
+    entry = entry_named(name)
+    path = _path(entry, out)
+    started = time.monotonic()
+    model = resolve(entry.train)(entry, seed, report or Report())
+    seconds = time.monotonic() - started
+    save_weights(model, path)
+    facts = _facts(entry, model, seed)
+    path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
+    return {**facts, "path": str(path), "seconds": seconds}
+
+
+def _path(entry: Entry, out: str | Path | None) -> Path:
+    given = Path(out) if out is not None else Path()
+    return given if given.suffix == ".safetensors" else given / entry.checkpoint
+
+
+def _facts(entry: Entry, model: nn.Module, seed: int) -> dict[str, Any]:
+    right, images = accuracy(model, open_data(entry), "evaluation")
+    return {
+        "task": entry.name,
+        "command": f"python -m qexplore train {entry.name}" + (f" --seed {seed}" if seed else ""),
+        "seed": seed,
+        "base": entry.base,
+        "made_on_purpose": entry.made_on_purpose,
+        "accuracy": {"value": right / images, "right": right, "images": images, "part": "evaluation"},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "qexplore": qexplore.__version__,
+        "torch": str(torch.__version__).split("+")[0],
+        "threads": 1,
+    }

@@ -33,4 +33,4 @@ $(VENV)/develop.done: requirements-dev.txt $(VENV)/runtime.done
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "qexplore needs Python 3.11 or newer; name one with PYTHON=, such as: make app PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)

@@ -10,9 +10,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import qexplore
-from qexplore.cli.verbs import VERBS, Document, Verb
+from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
-from qexplore.report import Report
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -20,9 +19,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--address", default="127.0.0.1", help="address to serve on (default: this machine only)")
 
 
-def work(words: Namespace, report: Report) -> Document:
-    script = _script()
+def work(words: Namespace, watcher: Watcher) -> Document:
     _require_free(words.address, words.port)
+    script = _script()
     print(f"qexplore serves http://{words.address}:{words.port} (Ctrl-C stops it)", flush=True)
     serve = [sys.executable, "-m", "streamlit", "run", str(script)]
     serve += [f"--server.port={words.port}", f"--server.address={words.address}"]

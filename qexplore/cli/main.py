@@ -5,28 +5,31 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import json
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Never
+from typing import Any, Never
 
 import qexplore
 from qexplore.cli.plain import plain
 from qexplore.cli.progress import Progress
 from qexplore.cli.verbs import VERBS
 from qexplore.errors import QexploreError
-from qexplore.report import Report
 
-for _verb in ("app",):
+for _verb in ("zoo", "train", "app"):
     importlib.import_module(f"qexplore.cli.{_verb}")  # registers itself
 
 DONE, FAILED, WRONG_WORDS, INTERRUPTED = 0, 1, 2, 130
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells wrong words as one sentence, like every other error of the command line."""
+    """Tells wrong words as one sentence, like every other error of the command line; takes no shortened options."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> Never:
         raise QexploreError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
@@ -34,6 +37,9 @@ class _Parser(argparse.ArgumentParser):
 
 def entry() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the sign "×" gets a question mark, not an error
     sys.exit(main())
 
 
@@ -67,7 +73,7 @@ def _carry_out(words: Sequence[str]) -> int:
     parsed = parser.parse_args(words)
     verb = VERBS.get(parsed.verb)
     with Progress(sys.stderr) as progress, contextlib.redirect_stdout(sys.stderr):
-        document = verb.work(parsed, Report(progress.show))
+        document = verb.work(parsed, progress.show)
     if document is not None:
         document = plain(document)
         print(json.dumps(document, indent=1, allow_nan=False) if parsed.json else verb.text(document))

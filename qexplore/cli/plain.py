@@ -12,7 +12,7 @@ from typing import Any
 def plain(value: Any) -> Any:
     """`value` as dictionaries, lists, strings, finite numbers, booleans and None.
 
-    A table becomes its rows; a number that JSON cannot hold (nan, inf) becomes None.
+    A table becomes its rows; a number that JSON cannot hold (nan, inf) and a missing cell become None.
     Raises TypeError for what has no plain form.
     """
     if value is None or isinstance(value, str | bool | int):
@@ -29,6 +29,10 @@ def plain(value: Any) -> Any:
         return plain(asdict(value))
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
         return plain(value.to_dict("records"))
+    if type(value).__name__ in ("NaTType", "NAType"):  # pandas, which not every verb loads
+        return None
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -1,0 +1,32 @@
+"""`qexplore train`: makes a checkpoint of the zoo."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+from qexplore.report import Report
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("task", metavar="NAME", help="a task of the zoo")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    parser.add_argument("--out", type=Path, metavar="PATH", help="folder or .safetensors file to write (default: here)")
+
+
+def work(words: Namespace, watcher: Watcher) -> Document:
+    from qexplore.zoo.train import train
+
+    return train(words.task, words.out, words.seed, Report(watcher))
+
+
+def text(document: Document) -> str:
+    reached = document["accuracy"]
+    return (
+        f"{document['path']}: accuracy {100 * reached['value']:.1f} % on {reached['images']} images, "
+        f"{document['parameters']:,} parameters, {document['seconds']:.0f} s"
+    )
+
+
+VERBS.register("train")(Verb("Make a checkpoint of the zoo.", arguments, work, text))

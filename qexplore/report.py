@@ -18,9 +18,9 @@ class Report:
     def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
         self._send = on_event
 
-    def event(self, name: str, **values: Any) -> None:
+    def event(self, event: str, /, **values: Any) -> None:
         if self._send is not None:
-            self._send({"event": name, **values})
+            self._send({"event": event, **values})
 
     def progress(self, done: int, total: int, text: str) -> None:
         """`done` of `total` units of the work named `text` are finished."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,9 @@ from qexplore.network.graph import LAYERS, Graph, Layer, channels_last
 from qexplore.network.placement import Placement, Site, place
 from qexplore.numerics import Grid, Range, Rows, Spec, apply_estimator, grid_of, quantize
 
+# The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
+WEIGHTS = Spec(granularity="channel")
+ACTIVATIONS = Spec(symmetric=False)
 Estimator = tuple[str, dict[str, Any]]
 
 
@@ -28,12 +31,12 @@ class Network:
     weights, the estimator or the sample change.
     """
 
-    def __init__(self, graph: Graph, layers: dict[str, Layer]) -> None:
+    def __init__(self, graph: Graph, layers: dict[str, Layer], weights: Spec, activations: Spec) -> None:
         self.graph = graph
         self.layers = layers
         self.placement: Placement = place(graph, layers)
         self.samples: dict[str, Tensor] = {}
-        self.specs: dict[str, Spec] = {"weight": Spec(granularity="channel"), "activation": Spec(symmetric=False)}
+        self.specs: dict[str, Spec] = {"weight": weights, "activation": activations}
         self.estimators: dict[str, Estimator] = {"weight": ("mse", {}), "activation": ("mse", {})}
         self._bits: dict[str, int] = {}
         self._fixed: dict[str, Range] = {}
@@ -43,17 +46,25 @@ class Network:
         self._plan: Plan | None = None
 
     @staticmethod
-    def of(model: nn.Module, example: Tensor) -> Network:
-        """Captures `model` (its eval mode) on inputs like `example`, a batch of 1; the model itself is not touched."""
+    def of(model: nn.Module, example: Tensor, weights: Spec = WEIGHTS, activations: Spec = ACTIVATIONS) -> Network:
+        """Captures `model` (its eval mode) on inputs like `example`, a batch of 1; the model itself is not touched.
+
+        weights, activations: the quantizers that steps give to the sites. Every site starts real.
+        """
         graph = capture(model, example)
         layers = {op.name: _layer(op.name, op.kind, op.module) for op in graph.ops if op.kind in LAYERS}
-        return Network(graph, layers)
+        return Network(graph, layers, weights, activations)
 
     # --- sites -------------------------------------------------------------------------------------------------
 
     @property
     def sites(self) -> tuple[Site, ...]:
         return self.placement.sites
+
+    @property
+    def opaque(self) -> list[tuple[str, str]]:
+        """(operation, reason) for each one whose inside is not quantized."""
+        return [(op.name, op.reason) for op in self.graph.ops if op.reason]
 
     def site(self, name: str) -> Site:
         found = next((site for site in self.sites if site.name == name), None)
@@ -93,6 +104,10 @@ class Network:
     def uniform(self, weight_bits: int | None, activation_bits: int | None) -> dict[str, int | None]:
         """The allocation that gives all weights and all activations the same bits."""
         return {s.name: weight_bits if s.kind == "weight" else activation_bits for s in self.sites}
+
+    def uniform_activations(self, bits: int | None) -> dict[str, int | None]:
+        """The allocation that gives all activations the same bits and leaves the weights alone."""
+        return {s.name: bits for s in self.sites if s.kind == "activation"}
 
     # --- ranges ------------------------------------------------------------------------------------------------
 
@@ -141,9 +156,9 @@ class Network:
         if interval is not None:
             self._fixed[name] = interval
 
-    def set_estimator(self, kind: str, spec: Spec, method: str, options: dict[str, Any]) -> None:
-        """The quantizer (its bits aside) and the range estimator of all weights or all activations."""
-        self.specs[kind], self.estimators[kind] = spec, (method, options)
+    def set_estimator(self, kind: str, method: str, options: dict[str, Any]) -> None:
+        """The range estimator of all weights or all activations; a range fixed by hand is given up."""
+        self.estimators[kind] = (method, options)
         for site in self.sites:
             if site.kind == kind:
                 self._forget(site.name)
@@ -209,11 +224,6 @@ class Network:
             for key in [key for key in kept if key[0] == name]:
                 del kept[key]
         self._plan = None
-
-
-def opaque(network: Network) -> Iterable[tuple[str, str]]:
-    """(operation, reason) for each one whose inside is not quantized."""
-    return [(op.name, op.reason) for op in network.graph.ops if op.reason]
 
 
 def _layer(name: str, kind: Any, module: nn.Module | None) -> Layer:

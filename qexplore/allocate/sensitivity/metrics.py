@@ -1,0 +1,45 @@
+"""What a sensitivity metric is, the registry in which metrics are found, and the table that one gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from qexplore.errors import QexploreError
+from qexplore.network import Network
+from qexplore.network.table import identity
+from qexplore.numerics import MAX_BITS
+from qexplore.ptq import Calibration
+from qexplore.registry import Registry
+from qexplore.report import Report
+
+MENU = (2, 3, 4, 5, 6, 7, 8)
+Losses = dict[tuple[str, int], float]
+
+
+class Metric(Protocol):
+    """(site, bits) → expected rise of the loss when this site alone is quantized."""
+
+    def __call__(
+        self, network: Network, calibration: Calibration, bits: Sequence[int], report: Report, /
+    ) -> Losses: ...
+
+
+METRICS: Registry[Metric] = Registry("sensitivity metric")
+
+
+def sensitivity_table(
+    network: Network, calibration: Calibration, metric: str, bits: Sequence[int] = MENU, report: Report | None = None
+) -> pd.DataFrame:
+    """One row for each site and bits with the column `loss` by `metric`, and the columns that identify the site.
+
+    network: calibrated, so that every site has a range. Raises UnknownName for a metric that does not exist.
+    """
+    menu = sorted(set(bits))
+    if not menu or not all(isinstance(b, int) and 1 <= b <= MAX_BITS for b in menu):
+        raise QexploreError(f"The bits to try are whole numbers from 1 to {MAX_BITS}, at least one; not {list(bits)}.")
+    losses = METRICS.get(metric)(network, calibration, menu, report or Report())
+    rows = [{**identity(site), "bits": b, "loss": losses[site.name, b]} for site in network.sites for b in menu]
+    return pd.DataFrame(rows).assign(metric=METRICS.canonical(metric))

@@ -1,0 +1,22 @@
+"""Sensitivity by signal alone: how much of each tensor turns into noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qexplore.allocate.sensitivity.metrics import METRICS, Losses
+from qexplore.network import Network
+from qexplore.network.table import noise, power
+from qexplore.ptq import Calibration
+from qexplore.report import Report
+
+
+@METRICS.register("sqnr")
+def sqnr(network: Network, calibration: Calibration, bits: Sequence[int], report: Report) -> Losses:
+    """Noise power over signal power, 10^(-SQNR/10), of each site by itself; knows nothing of the loss (no unit)."""
+    losses: Losses = {}
+    for site in report.track(network.sites, "noise of the sites"):
+        signal = power(network, site)
+        for b in bits:
+            losses[site.name, b] = noise(network, site, b) / signal if signal > 0 else 0.0
+    return losses

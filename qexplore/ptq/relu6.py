@@ -1,0 +1,22 @@
+"""ReLU6 and other bounded ReLUs turned into plain ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qexplore.network import Network
+from qexplore.ptq.steps import STEPS, Calibration
+from qexplore.report import Report
+
+
+@STEPS.register("replace-relu6")
+def replace_relu6(network: Network, calibration: Calibration, report: Report) -> Network:
+    """Replace ReLU6 by ReLU, so that channels can be scaled freely; changes the function where an activation passes its bound.
+
+    The practical route to equalization (DFQ and AIMET go it; the white paper's §3.2 scales the bound instead, which
+    `equalize` does where bounds are left).
+    """
+    graph = network.graph
+    graph.replace([replace(op, upper=None) for op in graph.ops if op.kind == "clamp" and op.lower == 0])
+    network.set_graph(graph)
+    return network

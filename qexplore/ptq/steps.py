@@ -1,0 +1,48 @@
+"""What a step is, and the registry in which steps are found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from qexplore.network import Network
+from qexplore.registry import Registry
+from qexplore.report import Report
+
+
+class Batches(Protocol):
+    """Images part by part, as a task's data gives them."""
+
+    def batches(self, part: str, size: int = ..., limit: int | None = ...) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+    def count(self, part: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The calibration images that a step may see, and the seed of its choices."""
+
+    data: Batches
+    seed: int = 0
+    limit: int | None = None
+    batch: int = 128
+
+    @property
+    def images(self) -> int:
+        count = self.data.count("calibration")
+        return count if self.limit is None else min(count, self.limit)
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.data.batches("calibration", size=self.batch, limit=self.limit)
+
+
+class Step(Protocol):
+    """One function of a recipe; its settings are keyword arguments."""
+
+    def __call__(self, network: Network, calibration: Calibration, report: Report, /) -> Network: ...
+
+
+STEPS: Registry[Step] = Registry("step")

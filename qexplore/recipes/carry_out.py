@@ -1,0 +1,66 @@
+"""A recipe carried out on a task: network in, quantized network out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.network import Network
+from qexplore.numerics import Spec
+from qexplore.ptq import STEPS, Calibration
+from qexplore.recipes.schema import Recipe, StepSetting
+from qexplore.report import Report
+from qexplore.zoo import Task
+
+AfterStep = Callable[[str, Network], None]
+
+
+def prepare(
+    task: Task, recipe: Recipe, seed: int = 0, report: Report | None = None, after_step: AfterStep | None = None
+) -> Network:
+    """The network of `task` with every step of `recipe` done.
+
+    after_step: called with the step's name and the network after each. All names and settings are checked before the
+    first step starts.
+    """
+    report = report or Report()
+    check(recipe)
+    network = Network.of(task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe))
+    calibration = Calibration(task.data, seed)
+    for number, step in enumerate(recipe.steps):
+        report.event("step-started", name=step.name, number=number, of=len(recipe.steps))
+        network = STEPS.get(step.name)(network, calibration, report, **step.settings)
+        if after_step is not None:
+            after_step(step.name, network)
+    return network
+
+
+def check(recipe: Recipe) -> None:
+    """Raises UnknownName or QexploreError for a step, a setting or a quantizer that does not exist."""
+    for step in recipe.steps:
+        _check_settings(step)
+    for settings in (recipe.weights, recipe.activations):
+        Spec(**settings)
+    if recipe.activations.get("granularity", "tensor") != "tensor":
+        raise QexploreError(
+            "Activations have one range a tensor (granularity: tensor): a scale for each channel cannot leave the sum over "
+            "input channels."
+        )
+
+
+def _activations(recipe: Recipe) -> Spec:
+    return Spec(**{"symmetric": False, **recipe.activations})
+
+
+def _check_settings(step: StepSetting) -> None:
+    parameters = inspect.signature(STEPS.get(step.name)).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return  # the step hands options on, and whoever takes them checks them
+    known = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for key in step.settings:
+        if key not in known:
+            raise UnknownName(f"setting of the step {step.name!r}", key, known)
+
+

@@ -1,0 +1,163 @@
+"""A recipe: an ordered list of steps with their settings, plain data that all doors share. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qexplore.errors import QexploreError, UnknownName
+
+QUANTIZER_KEYS = ("bits", "symmetric", "signed", "granularity", "power_of_two")
+KEYS = ("name", "title", "weights", "activations", "steps")
+MAX_BYTES = 64_000
+
+
+class BadRecipe(QexploreError):
+    """A recipe that no reading makes sense of."""
+
+
+@dataclass(frozen=True)
+class StepSetting:
+    """A step's name and its keyword arguments."""
+
+    name: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_document(self) -> str | dict[str, Any]:
+        return {self.name: dict(self.settings)} if self.settings else self.name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Steps in order, and the quantizers of weights and activations as keyword arguments of `Spec`."""
+
+    name: str
+    weights: Mapping[str, Any]
+    activations: Mapping[str, Any]
+    steps: tuple[StepSetting, ...]
+    title: str = ""
+
+    @staticmethod
+    def load(source: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
+        """A preset by name, a YAML file by path (it ends in .yaml or .yml, or has a folder in it), or a document.
+
+        Raises UnknownName for a preset that does not exist, BadRecipe for a file that is no recipe.
+        """
+        if isinstance(source, Recipe):
+            return source
+        if isinstance(source, Mapping):
+            return Recipe.from_document(source)
+        text = str(source)
+        if text.endswith((".yaml", ".yml")) or "/" in text:
+            return _read(Path(text))
+        if text not in presets():
+            raise UnknownName("preset", text, presets())
+        return Recipe.from_document(_parse((_presets_folder() / f"{text}.yaml").read_text(), text))
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> Recipe:
+        """The recipe of a document with the keys name, title, weights, activations, steps; BadRecipe says what is wrong."""
+        _known_keys(document, KEYS, "the recipe")
+        name = str(document.get("name") or "unnamed")
+        steps = document.get("steps")
+        if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
+            raise BadRecipe(f"The recipe {name!r} has no steps: give the key 'steps' a list of step names.")
+        return Recipe(
+            name,
+            _quantizer(document.get("weights"), "weights"),
+            _quantizer(document.get("activations"), "activations"),
+            tuple(_step(entry) for entry in steps),
+            str(document.get("title") or ""),
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """The recipe as JSON and YAML hold it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "weights": dict(self.weights),
+            "activations": dict(self.activations),
+            "steps": [step.to_document() for step in self.steps],
+        }
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
+        """The recipe with `settings` changed: {"weights.bits": 4, "activation-ranges.method": "percentile"}; strings are read as YAML."""
+        recipe = self
+        for key, value in settings.items():
+            recipe = recipe._with(key, yaml.safe_load(value) if isinstance(value, str) else value)
+        return recipe
+
+    def _with(self, key: str, value: Any) -> Recipe:
+        where, dot, setting = key.partition(".")
+        places = ("weights", "activations", *(step.name for step in self.steps))
+        if not dot or not setting:
+            raise BadRecipe(f"The setting {key!r} is not of the form step.key: write weights.bits, for example.")
+        if where not in places:
+            raise UnknownName(f"step in the recipe {self.name!r}", where, places)
+        if where in ("weights", "activations"):
+            changed = _quantizer({**getattr(self, where), setting: value}, where)
+            return replace(self, weights=changed) if where == "weights" else replace(self, activations=changed)
+        steps = tuple(
+            StepSetting(s.name, {**s.settings, setting: value}) if s.name == where else s for s in self.steps
+        )
+        return replace(self, steps=steps)
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the recipes that come with qexplore."""
+    return tuple(sorted(Path(entry.name).stem for entry in _presets_folder().iterdir() if entry.name.endswith(".yaml")))
+
+
+def _presets_folder() -> Any:
+    return resources.files("qexplore.recipes") / "presets"
+
+
+def _read(path: Path) -> Recipe:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadRecipe(f"The recipe file {str(path)!r} is larger than {MAX_BYTES // 1000} KB: that is no recipe.")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRecipe(f"The recipe file {str(path)!r} cannot be read ({error}): check the path.") from error
+    return Recipe.from_document(_parse(text, str(path)))
+
+
+def _parse(text: str, source: str) -> Mapping[str, Any]:
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = " ".join(str(error).split())
+        raise BadRecipe(f"The recipe {source!r} is not YAML: {where}.") from error
+    if not isinstance(document, Mapping):
+        raise BadRecipe(f"The recipe {source!r} holds no keys: it needs {', '.join(KEYS)}.")
+    return document
+
+
+def _known_keys(document: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in document:
+        if key not in known:
+            raise UnknownName(f"key of {where}", key, known)
+
+
+def _quantizer(settings: Any, where: str) -> Mapping[str, Any]:
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise BadRecipe(f"The key {where!r} of the recipe holds settings such as bits: 8; not {settings!r}.")
+    _known_keys(settings, QUANTIZER_KEYS, f"{where!r} in the recipe")
+    return dict(settings)
+
+
+def _step(entry: Any) -> StepSetting:
+    if isinstance(entry, str):
+        return StepSetting(entry)
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        name, settings = next(iter(entry.items()))
+        if settings is None or isinstance(settings, Mapping):
+            return StepSetting(str(name), dict(settings or {}))
+    raise BadRecipe(f"A step is a name, or one name with its settings ('equalize: {{sweeps: 20}}'); not {entry!r}.")

@@ -1,0 +1,119 @@
+"""The public verbs that need a network: run a recipe, and score the sites."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
+from qexplore.network import Accuracy, Network, evaluate
+from qexplore.network.table import site_table
+from qexplore.ptq import Calibration
+from qexplore.recipes.carry_out import prepare
+from qexplore.recipes.schema import Recipe
+from qexplore.report import Event, Report
+from qexplore.zoo import Task
+
+BATCH = 250
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a recipe has made of a task.
+
+    steps: a row a step (name, accuracy, low, high, images, seconds), "fp32" first; sites: the table of sites.
+    network: callable as the model was.
+    """
+
+    task: str
+    recipe: Recipe
+    seed: int
+    fp32_accuracy: Accuracy
+    accuracy: Accuracy
+    steps: pd.DataFrame
+    sites: pd.DataFrame
+    network: Network
+
+    def to_document(self) -> dict[str, Any]:
+        """The result as the command line prints it in JSON; NaN becomes null."""
+        return {
+            "task": self.task,
+            "recipe": self.recipe.to_document(),
+            "seed": self.seed,
+            "fp32": self.fp32_accuracy.to_document(),
+            "accuracy": self.accuracy.to_document(),
+            "steps": records(self.steps),
+            "sites": records(self.sites),
+        }
+
+
+def run(
+    task: Task | str,
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    seed: int = 0,
+    on_event: Callable[[Event], None] | None = None,
+) -> Result:
+    """Carries `recipe` out on `task` and evaluates after every step, on the evaluation images alone.
+
+    recipe: a preset's name, a path to YAML, a document, or a Recipe. Same recipe, seed and machine: same numbers.
+    """
+    task, recipe, report = _task(task), Recipe.load(recipe), Report(on_event)
+    rows: list[dict[str, Any]] = []
+    clock = time.perf_counter()
+
+    def measure(name: str, network: Callable[..., Any]) -> Accuracy:
+        nonlocal clock
+        seconds = time.perf_counter() - clock
+        found = evaluate(network, task.data.batches("evaluation", size=BATCH))
+        rows.append({"name": name, **_columns(found), "seconds": seconds})
+        report.event("step", name=name, **_columns(found), seconds=seconds)
+        clock = time.perf_counter()
+        return found
+
+    fp32 = measure("fp32", task.model)
+    measured = [fp32]
+    network = prepare(task, recipe, seed, report, lambda name, net: measured.append(measure(name, net)))
+    return Result(task.name, recipe, seed, fp32, measured[-1], pd.DataFrame(rows), site_table(network), network)
+
+
+def sensitivity(
+    task: Task | str,
+    metric: str = "fit",
+    bits: Sequence[int] = MENU,
+    *,
+    recipe: str | Path | Mapping[str, Any] | Recipe = "w8a8",
+    seed: int = 0,
+    on_event: Callable[[Event], None] | None = None,
+) -> pd.DataFrame:
+    """The table site × bits → expected rise of the loss, by `metric`, after `recipe` has prepared the network.
+
+    Columns: site, index, kind, layer, op, numel, macs, tied, input, bits, loss, metric.
+    """
+    METRICS.get(metric)
+    task, report = _task(task), Report(on_event)
+    network = prepare(task, Recipe.load(recipe), seed, report)
+    return sensitivity_table(network, Calibration(task.data, seed), metric, bits, report)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as plain JSON values; what is missing or infinite is None."""
+    clean = table.astype(object).where(table.notna(), None)
+    return [{k: _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
+
+
+def _columns(found: Accuracy) -> dict[str, Any]:
+    return {"accuracy": found.value, "low": found.low, "high": found.high, "images": found.images}
+
+
+def _task(task: Task | str) -> Task:
+    return Task(task) if isinstance(task, str) else task

@@ -31,7 +31,7 @@ def load_weights(model: nn.Module, path: Path, name: str, *, largest: int = LARG
     Raises CheckpointError unless the file is safetensors of at most `largest` bytes and holds exactly the model's
     entries, all finite.
     """
-    way_out = f"make it anew with: python -m qexplore train {name}"
+    way_out = f"make it anew with: python -m qexplore train {name} --out {path.parent}"
     state = _read(path, name, largest, way_out)
     expected = model.state_dict()
     missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())

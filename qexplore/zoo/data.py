@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, SupportsIndex
 
-import torch
+from torch.utils.data import DataLoader, IterableDataset
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.zoo.errors import BadData
-from qexplore.zoo.sources import Batch, checked, joined, known_length, regroup, stream, tensor_pair
+from qexplore.zoo.sources import Batch, joined, known_length, pair, regroup, stream, tensor_pair
 
 PARTS = ("train", "calibration", "evaluation")
 
@@ -21,6 +21,7 @@ class Data:
     Tensors are checked at once, the rest as it comes; what cannot be used raises BadData.
     Of a loader the data set, collate function and workers are used; its batch size, shuffling and drop_last are not.
     A loader with a sampler of its own (other than a random or a subset one) is read as it stands.
+    A data set whose transforms are random gives other images each time; results are then not repeatable.
     classes: names of the classes, if there are any.
     """
 
@@ -79,24 +80,23 @@ def _opened(name: str, part: Any) -> Any:
     if part is None:
         return None
     if tensor_pair(part):
-        return checked(torch.as_tensor(part[0]), torch.as_tensor(part[1]), name)
-    if not (hasattr(part, "__getitem__") and hasattr(part, "__len__")) and not hasattr(part, "__iter__"):
-        raise BadData(f"The {name} part is '{type(part).__name__}'; give a Dataset, a DataLoader or tensors (X, y).")
-    if isinstance(part, str | bytes | dict):
+        return pair(part, name)
+    indexed = hasattr(part, "__getitem__") and hasattr(part, "__len__") and not isinstance(part, str | bytes | dict)
+    if not indexed and not isinstance(part, DataLoader | IterableDataset):
         raise BadData(f"The {name} part is '{type(part).__name__}'; give a Dataset, a DataLoader or tensors (X, y).")
     if known_length(part) == 0:
         raise BadData(f"The {name} part has zero images; give at least one.")
     return part
 
 
-def _slices(pair: Batch, size: int, limit: int | None) -> Iterator[Batch]:
-    x, y = pair
+def _slices(images: Batch, size: int, limit: int | None) -> Iterator[Batch]:
+    x, y = images
     total = len(x) if limit is None else min(limit, len(x))
     for start in range(0, total, size):
         stop = min(start + size, total)
         yield x[start:stop].clone(), y[start:stop].clone()
 
 
-def _positive(what: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _positive(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or value.__index__() < 1:
         raise QexploreError(f"The batch {what} is {value!r}; give a whole number of images, 1 or more.")

@@ -22,16 +22,30 @@ from qexplore.zoo.errors import BadData
 
 Batch = tuple[Tensor, Tensor]
 
+# What torch says when images of several shapes meet in one batch: in this process, and in a worker of the loader.
+_UNEQUAL = ("stack expects each tensor to be equal size", "resize storage that is not resizable")
+
 
 def tensor_pair(part: object) -> bool:
     """Whether `part` is (X, y) as tensors or arrays, rather than a data set."""
-    return isinstance(part, tuple | list) and len(part) == 2 and all(hasattr(a, "shape") for a in part)
+    return isinstance(part, tuple | list) and len(part) == 2 and hasattr(part[0], "shape")
+
+
+def pair(part: Any, name: str) -> Batch:
+    """The tensors of (X, y), checked."""
+    try:
+        x, y = torch.as_tensor(part[0]), torch.as_tensor(part[1])
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise BadData(f"The {name} part is no pair of tensors (X, y): {_first_line(problem)}.") from None
+    return checked(x.detach(), y.detach(), name)
 
 
 def checked(x: Any, y: Any, part: str) -> Batch:
     """Images as float32 [N, …] and labels as int64 [N]; BadData where they are something else."""
     if not isinstance(x, Tensor) or not isinstance(y, Tensor):
         raise BadData(f"The {part} part must give images and labels as tensors, not {_kind(x)} and {_kind(y)}.")
+    if len(x.shape) > 0 and x.numel() == 0:
+        raise BadData(f"The {part} part has zero images; give at least one.")
     if not x.is_floating_point():
         raise BadData(f"The {part} images are {x.dtype}; give floating-point images, for bytes X.float() / 255.")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
@@ -41,8 +55,6 @@ def checked(x: Any, y: Any, part: str) -> Batch:
             f"The {part} images have shape {list(x.shape)} and the labels {list(y.shape)}; "
             "give images [N, …] and one class number for each, [N]."
         )
-    if len(x) == 0 or x.numel() == 0:
-        raise BadData(f"The {part} part has zero images; give at least one.")
     if not bool(torch.isfinite(x).all()):
         raise BadData(f"The {part} images hold NaN or infinite values; remove or repair them first.")
     if int(y.min()) < 0:
@@ -53,7 +65,7 @@ def checked(x: Any, y: Any, part: str) -> Batch:
 def stream(part: Any, size: int, name: str) -> Iterator[Batch]:
     """Checked batches of about `size` images from a data set or a loader, in a fixed order where the part has one."""
     shape: torch.Size | None = None
-    for item in _loader(part, size):
+    for item in _items(_loader(part, size), name):
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise BadData(f"The {name} part must give pairs (image, label), not {_kind(item)}.")
         x, y = checked(item[0], item[1], name)
@@ -105,7 +117,7 @@ def joined(batches: list[Batch]) -> Batch:
 def _loader(part: Any, size: int) -> DataLoader[Any]:
     """A loader that gives the part's images in order, without drawing from torch's global generator."""
     if not isinstance(part, DataLoader):
-        return DataLoader(part, batch_size=size, generator=torch.Generator(), collate_fn=_collate)
+        return DataLoader(part, batch_size=size, generator=torch.Generator())
     dataset = _plain_dataset(part)
     if dataset is None:
         return part
@@ -135,12 +147,25 @@ def _plain_dataset(loader: DataLoader[Any]) -> Dataset[Any] | None:
     return None
 
 
-def _collate(items: list[Any]) -> Any:
-    shapes = {tuple(item[0].shape) for item in items if isinstance(item, tuple | list) and hasattr(item[0], "shape")}
-    if len(shapes) > 1:
-        first, second = sorted(shapes)[:2]
-        raise BadData(f"The images differ in shape, {list(first)} and {list(second)}; resize them to one.")
-    return torch.utils.data.default_collate(items)
+def _items(loader: DataLoader[Any], name: str) -> Iterator[Any]:
+    """What the loader gives; where its images cannot be stacked, that is the user's to mend, and BadData says how."""
+    items = iter(loader)
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except (RuntimeError, TypeError) as problem:
+            if any(words in str(problem) for words in _UNEQUAL):
+                raise BadData(f"The {name} images differ in shape; resize them all to one.") from None
+            if "default_collate: batch must contain" in str(problem):
+                raise BadData(f"The {name} part does not give tensors; convert its images with ToTensor().") from None
+            raise
+        yield item
+
+
+def _first_line(problem: Exception) -> str:
+    return str(problem).split("\n")[0].rstrip(".")
 
 
 def _kind(value: object) -> str:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
 from qexplore.zoo.checkpoint import FOLDER, load_weights
-from qexplore.zoo.data import Data
+from qexplore.zoo.data import PARTS, Data
 from qexplore.zoo.entries import ENTRIES, Entry, entry, resolve
+from qexplore.zoo.sources import tensor_pair
 
 
 class Task:
@@ -35,6 +36,7 @@ class Task:
         else:
             self.name, self.model, self.data = _own(name, model, data)
         self.example = _example(example, self.data)
+        _agree(self.example, self.data)
         self.model.eval()
 
     def __repr__(self) -> str:
@@ -97,6 +99,17 @@ def _from_data(data: Data) -> Tensor:
             x, _ = next(data.batches(part, size=1, limit=1))
             return x
     raise QexploreError("The task has neither images nor an example; give data=qx.Data(calibration=…, evaluation=…).")
+
+
+def _agree(example: Tensor, data: Data) -> None:
+    """QexploreError where images that are at hand as tensors could not be inputs like the example."""
+    for part in PARTS:
+        images = getattr(data, part)
+        if tensor_pair(images) and (images[0].dim(), images[0].shape[1]) != (example.dim(), example.shape[1]):
+            raise QexploreError(
+                f"The example has shape {list(example.shape)}, the {part} images {list(images[0].shape)}; "
+                "they must have equal dimensions and channels."
+            )
 
 
 def _kind(value: object) -> str:

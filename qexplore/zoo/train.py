@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import torch
 from torch import nn
 
 import qexplore
+from qexplore.errors import QexploreError
 from qexplore.report import Report
 from qexplore.zoo.checkpoint import save_weights
 from qexplore.zoo.entries import Entry, resolve
 from qexplore.zoo.entries import entry as entry_named
 from qexplore.zoo.fitting import accuracy
 from qexplore.zoo.task import open_data
+
+_OTHER_FORMATS = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".json")
 
 
 def train(name: str, out: str | Path | None = None, seed: int = 0, report: Report | None = None) -> dict[str, Any]:
@@ -27,6 +31,8 @@ def train(name: str, out: str | Path | None = None, seed: int = 0, report: Repor
     Returns {"task", "path", "seed", "seconds", "accuracy": {"value", "right", "images", "part"}, "parameters", …}.
     """
     entry = entry_named(name)
+    if not 0 <= seed < 2**63:
+        raise QexploreError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     path = _path(entry, out)
     started = time.monotonic()
     model = resolve(entry.train)(entry, seed, report or Report())
@@ -38,8 +44,22 @@ def train(name: str, out: str | Path | None = None, seed: int = 0, report: Repor
 
 
 def _path(entry: Entry, out: str | Path | None) -> Path:
+    """The file to write, its folder made: what cannot be written is refused before the training, not after it."""
     given = Path(out) if out is not None else Path()
-    return given if given.suffix == ".safetensors" else given / entry.checkpoint
+    if given.suffix in _OTHER_FORMATS:
+        raise QexploreError(
+            f"Checkpoints are safetensors files; {str(given)!r} names another kind, end it in .safetensors."
+        )
+    path = given if given.suffix == ".safetensors" else given / entry.checkpoint
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise QexploreError(
+            f"The folder {path.parent} cannot be made ({problem.strerror}); give another --out."
+        ) from None
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise QexploreError(f"The checkpoint {path} cannot be written there; give another --out.")
+    return path
 
 
 def _facts(entry: Entry, model: nn.Module, seed: int) -> dict[str, Any]:

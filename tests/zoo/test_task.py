@@ -1,0 +1,112 @@
+"""A task opens by name, or holds a network and images of one's own; what is missing is named."""
+
+import time
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+import qexplore as qx
+from qexplore import zoo
+from qexplore.errors import QexploreError, UnknownName
+
+X, Y = torch.rand(12, 1, 8, 8), torch.arange(12) % 10
+DATA = qx.Data(calibration=(X[:4], Y[:4]), evaluation=(X[4:], Y[4:]))
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(), nn.Flatten(), nn.Linear(144, 10))
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_zoo_task_is_ready_for_use(name: str) -> None:
+    task = qx.Task(name)
+    assert task.name == name
+    assert not any(module.training for module in task.model.modules())
+    assert task.example.shape == (1, 1, 8, 8)
+    assert task.model(task.example).shape == (1, 10)
+    assert {p.dtype for p in task.model.parameters()} == {torch.float32}
+
+
+def test_names_match_without_regard_to_case_and_dashes() -> None:
+    assert qx.Task("ResNet_Digits").name == "resnet-digits"
+
+
+def test_opening_a_task_leaves_the_global_generator_as_it_was_and_takes_no_time() -> None:
+    qx.Task("resnet-digits")
+    before, started = torch.get_rng_state(), time.perf_counter()
+    qx.Task("mobilenet-digits")
+    assert time.perf_counter() - started < 1
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_two_openings_share_no_weights() -> None:
+    first, second = qx.Task("mobilenet-digits"), qx.Task("mobilenet-digits")
+    with torch.no_grad():
+        first.model.classifier.weight.zero_()
+    assert bool(second.model.classifier.weight.detach().any())
+
+
+def test_ones_own_network_is_the_very_module_in_eval_mode() -> None:
+    model = network()
+    weights = [p.clone() for p in model.parameters()]
+    task = qx.Task(model=model, data=DATA, example=X, name="mine")
+    assert task.model is model
+    assert not any(module.training for module in model.modules())
+    assert all(torch.equal(a, b) and b.requires_grad for a, b in zip(weights, model.parameters()))
+    assert task.name == "mine"
+    assert torch.equal(task.example, X[:1])
+    assert qx.Task(model=model, data=DATA).name == "Sequential"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (DATA, X[:1]),
+        (qx.Data(evaluation=TensorDataset(X[4:], Y[4:])), X[4:5]),
+        (qx.Data(train=(X[6:], Y[6:])), X[6:7]),
+    ],
+)
+def test_without_an_example_the_first_image_serves(data: qx.Data, expected: Tensor) -> None:
+    assert torch.equal(qx.Task(model=network(), data=data).example, expected)
+
+
+def holed() -> nn.Module:
+    model = network()
+    with torch.no_grad():
+        model[0].weight[1, 0, 2, 2] = float("nan")
+    return model
+
+
+WRONG = {
+    "nothing": ({}, r"needs model=, a torch\.nn\.Module, not nothing; or name one of the zoo: mobilenet-digits"),
+    "no data": ({"model": network()}, r"needs data=qx\.Data\(calibration=…, evaluation=…\), not nothing"),
+    "no model": ({"data": DATA}, "needs model="),
+    "a class": ({"model": nn.Linear, "data": DATA}, "needs model=, .* not 'type'"),
+    "bare tensors": ({"model": network(), "data": (X, Y)}, "needs data=.* not 'tuple'"),
+    "empty data": ({"model": network(), "data": qx.Data()}, "neither images nor an example"),
+    "NaN weights": ({"model": holed(), "data": DATA}, r"model's 0\.weight holds NaN"),
+    "a number": ({"model": network(), "data": DATA, "example": 3}, "example must be .* not 'int'"),
+    "bytes": ({"model": network(), "data": DATA, "example": X.byte()}, r"not torch\.uint8 \[12, 1, 8, 8\]"),
+    "empty example": ({"model": network(), "data": DATA, "example": X[:0]}, r"not torch\.float32 \[0, 1, 8, 8\]"),
+    "NaN example": ({"model": network(), "data": DATA, "example": X / 0}, "example holds NaN"),
+    "other channels": (
+        {"model": network(), "data": DATA, "example": torch.rand(1, 3, 8, 8)},
+        r"shape \[1, 3, 8, 8\], the",
+    ),
+    "a taken name": ({"name": "resnet-digits", "model": network(), "data": DATA}, "belongs to the zoo"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_makes_no_task_gets_one_sentence(case: str) -> None:
+    words, sentence = WRONG[case]
+    with pytest.raises(QexploreError, match=sentence) as told:
+        qx.Task(**words)
+    assert "\n" not in str(told.value)
+
+
+def test_an_unknown_task_is_told_the_nearest_ones() -> None:
+    with pytest.raises(UnknownName, match="no task 'resnet-digit'; did you mean 'resnet-digits'"):
+        qx.Task("resnet-digit")

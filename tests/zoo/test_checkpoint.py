@@ -50,7 +50,7 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
-CASES = "shape kind missing unknown another NaN pickle torch empty cut absent folder".split()
+CASES = ["shape", "kind", "missing", "unknown", "another", "NaN", "pickle", "torch", "empty", "cut", "absent", "folder"]
 
 
 @pytest.mark.parametrize("case", CASES)

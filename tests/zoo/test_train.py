@@ -20,7 +20,9 @@ SHORT = Settings(epochs=2)
 @pytest.mark.parametrize("name", ["mobilenet-digits", "resnet-digits"])
 def test_training_repeats_itself_for_a_seed_and_leaves_torch_as_it_was(name: str) -> None:
     generator, threads = torch.get_rng_state(), torch.get_num_threads()
-    first, again, other = (fit_entry(zoo.entry(name), seed, Report(), SHORT).state_dict() for seed in (3, 3, 4))
+    first, again, other = (
+        fit_entry(zoo.entry(name), seed, Report(), Settings(epochs=1)).state_dict() for seed in (3, 3, 4)
+    )
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
     assert torch.equal(torch.get_rng_state(), generator)

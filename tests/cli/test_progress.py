@@ -1,9 +1,12 @@
-"""Progress is a line that is written over on a terminal, and few lines elsewhere."""
+"""Progress is a line that is written over on a terminal, and a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import io
 
+import pytest
+
+from qexplore.cli import progress as module
 from qexplore.cli.progress import Progress
 from qexplore.report import Report
 
@@ -13,20 +16,34 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_long_loop_is_told_in_tenths_elsewhere():
-    stream = io.StringIO()
-    with Progress(stream) as progress:
-        list(Report(progress.show).track(range(1000), "measuring"))
-    assert len(stream.getvalue().splitlines()) == 10
-    assert stream.getvalue().splitlines()[-1] == "measuring: 1000 of 1000"
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that tells one second more each time that it is asked."""
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(ticks)))
 
 
-def test_a_terminal_is_left_clean():
-    stream = Terminal()
+def told(stream: io.StringIO, steps: int) -> str:
     with Progress(stream) as progress:
-        list(Report(progress.show).track(range(3), "measuring"))
-    assert stream.getvalue().endswith("\r\x1b[K")
-    assert "\n" not in stream.getvalue()
+        list(Report(progress.show).track(range(steps), "measuring"))
+    return stream.getvalue()
+
+
+def test_quick_work_is_not_told():
+    assert told(io.StringIO(), 1000) == ""
+
+
+def test_long_work_is_told_now_and_then(clock):
+    lines = told(io.StringIO(), 100).splitlines()
+    assert 10 < len(lines) < 100
+    assert all(line.startswith("measuring: ") and line.endswith(" of 100") for line in lines)
+
+
+def test_a_terminal_is_left_clean(clock):
+    text = told(Terminal(), 3)
+    assert "measuring: 3 of 3" in text
+    assert text.endswith("\r\x1b[K")
+    assert "\n" not in text
 
 
 def test_a_step_is_a_line_with_its_numbers():

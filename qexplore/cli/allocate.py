@@ -1,0 +1,68 @@
+"""`qexplore allocate`: the best bits for every site within a budget."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from qexplore.allocate import Budget, allocate
+from qexplore.cli import scores
+from qexplore.cli.lines import number, table
+from qexplore.cli.pairs import pairs
+from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+from qexplore.errors import QexploreError
+
+
+def arguments(parser: ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--task", metavar="NAME", help="a task of the zoo, scored now")
+    source.add_argument("--table", type=Path, metavar="FILE", help="what `sensitivity --json` printed, or Parquet")
+    scores.arguments(parser)
+    parser.add_argument("--weight-bits", type=float, metavar="B", help="average bits of the weights, at most")
+    parser.add_argument("--activation-bits", type=float, metavar="B", help="average bits of the activations, at most")
+    parser.add_argument("--kb", type=float, metavar="KB", help="thousands of bytes of weights, at most")
+    parser.add_argument("--gbops", type=float, metavar="G", help="thousands of millions of bit operations, at most")
+    parser.add_argument("--lock", action="append", default=[], metavar="SITE=BITS", help="bits that must stay")
+    parser.add_argument("--hull", action="store_true", help="the fast answer of the convex hull, not the exact optimum")
+
+
+def work(words: Namespace, watcher: Watcher) -> Document:
+    budget = Budget(words.weight_bits, words.activation_bits, words.kb, words.gbops)
+    if not budget.limits():
+        raise QexploreError("No budget was given; name one or more of --weight-bits, --activation-bits, --kb, --gbops.")
+    locked = {site: _width(bits) for site, bits in pairs(words.lock, "--lock").items()}
+    scored = scores.read(words.table) if words.table else scores.compute(words, watcher)
+    answer = allocate(scored, budget, exact=not words.hull, locked=locked)
+    return {
+        "bits": answer.bits,
+        "cost": answer.cost,
+        "loss": answer.loss,
+        "bound": answer.bound,
+        "exact": answer.exact,
+        "hull_loss": answer.hull_loss,
+        "clamped": answer.clamped,
+        "prices": answer.prices,
+        "seconds": answer.seconds,
+        "note": answer.note,
+    }
+
+
+def text(document: Document) -> str:
+    found = "proven optimum" if document["exact"] else "not proven to be the optimum"
+    lines = [
+        table(("site", "bits"), document["bits"].items()),
+        "",
+        ", ".join(f"{limit} {number(value)}" for limit, value in document["cost"].items()),
+        f"{found}: predicted loss {number(document['loss'])} nats, none can go below {number(document['bound'])}",
+        document["note"],
+    ]
+    return "\n".join(lines).rstrip()
+
+
+def _width(text: str) -> int:
+    if not text.isdecimal():
+        raise QexploreError(f"--lock takes SITE=BITS with a whole number of bits, not {text!r}.")
+    return int(text)
+
+
+VERBS.register("allocate")(Verb("Choose bits for every site within a budget.", arguments, work, text))

@@ -1,0 +1,43 @@
+"""`qexplore run`: carries a recipe out on a task and tells the accuracy after every step."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from qexplore.cli.lines import accuracy, table
+from qexplore.cli.pairs import pairs
+from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+from qexplore.recipes import Recipe
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a preset, or path of a YAML file")
+    parser.add_argument("--task", required=True, metavar="NAME", help="a task of the zoo")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as weights.bits=4")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+
+
+def work(words: Namespace, watcher: Watcher) -> Document:
+    from qexplore.recipes import run  # here, because it loads torch
+
+    recipe = Recipe.load(words.recipe).with_settings(pairs(words.set, "--set"))
+    return run(words.task, recipe, seed=words.seed, on_event=watcher).to_document()
+
+
+def text(document: Document) -> str:
+    lines = [
+        f"FP32      {accuracy(document['fp32'])}",
+        f"quantized {accuracy(document['accuracy'])}",
+        "",
+        table(("step", "accuracy", "seconds"), map(_row, document["steps"])),
+    ]
+    return "\n".join(lines)
+
+
+def _row(step: Mapping[str, Any]) -> tuple[str, str, float]:
+    return step["name"], f"{100 * step['accuracy']:.1f} %", round(step["seconds"], 2)
+
+
+VERBS.register("run")(Verb("Carry out a recipe and measure the accuracy.", arguments, work, text))

@@ -1,0 +1,97 @@
+"""`qexplore runs`: what was done in the background, and what becomes of it."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Any
+
+from qexplore.cli.lines import number, table
+from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+from qexplore.errors import QexploreError
+from qexplore.runs import STATES, Run, Store
+
+ACTIONS = {
+    "list": "the last runs",
+    "show": "one run in full",
+    "cancel": "stop a run that waits or works",
+    "resume": "carry a run that ended early on, as a new one",
+    "delete": "remove a run and its files",
+}
+SHOWN = ("id", "state", "kind", "parent", "done", "total", "message", "seconds", "seconds_left", "error", "folder")
+HEADS = ("id", "state", "kind", "task", "recipe", "progress", "made")
+
+
+def arguments(parser: ArgumentParser) -> None:
+    summary = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
+    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=summary)
+    parser.add_argument("id", nargs="?", metavar="ID", help="the run, for every action but list")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="list at most so many (default 20)")
+    parser.add_argument("--state", metavar="STATE", help=f"list only runs in this state: {', '.join(STATES)}")
+
+
+def work(words: Namespace, watcher: Watcher) -> Document:
+    if (words.id is None) != (words.action == "list"):
+        wanted = "no ID" if words.id else "the ID of a run, which runs list shows"
+        raise QexploreError(f"runs {words.action} takes {wanted}.")
+    store = Store()
+    if words.action == "list":
+        return [_document(store, run) for run in store.runs(limit=words.limit, state=words.state)]
+    if words.action == "delete":
+        store.delete(words.id)
+        return {"id": words.id, "state": "deleted"}
+    if words.action == "cancel":
+        store.ask_cancel(words.id)
+    told = store.resume(words.id) if words.action == "resume" else words.id
+    return _document(store, store.run(told))
+
+
+def text(document: Document) -> str:
+    return _list(document) if isinstance(document, list) else _one(document)
+
+
+def _document(store: Store, run: Run) -> dict[str, Any]:
+    return {
+        **vars(run),
+        "seconds": run.seconds,
+        "seconds_left": run.seconds_left,
+        "folder": store.folder(run.id),
+    }
+
+
+def _list(runs: list[Mapping[str, Any]]) -> str:
+    if not runs:
+        return "No runs."
+    return table(HEADS, [_row(run) for run in runs])
+
+
+def _row(run: Mapping[str, Any]) -> tuple[object, ...]:
+    known = (run["id"], run["state"], run["kind"], run["task"])
+    return (*known, _recipe(run["spec"]), _progress(run), _ago(run["created"]))
+
+
+def _one(run: Mapping[str, Any]) -> str:
+    facts = [(name, run[name]) for name in SHOWN if run.get(name) is not None]
+    results = [(f"result.{name}", value) for name, value in (run.get("result") or {}).items()]
+    settings = [(f"spec.{name}", value) for name, value in run.get("spec", {}).items()]
+    return "\n".join(f"{name:16} {number(value)}" for name, value in [*facts, *settings, *results])
+
+
+def _recipe(spec: Mapping[str, Any]) -> str:
+    recipe = spec.get("recipe")
+    return str(recipe.get("name", "")) if isinstance(recipe, Mapping) else str(recipe or "")
+
+
+def _progress(run: Mapping[str, Any]) -> str:
+    return f"{run['done']} of {run['total']}" if run["total"] else ""
+
+
+def _ago(moment: float) -> str:
+    minutes = (time.time() - moment) / 60
+    if minutes < 60:
+        return f"{minutes:.0f} min ago"
+    return f"{minutes / 60:.0f} h ago" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days ago"
+
+
+VERBS.register("runs")(Verb("List, show, cancel, resume or delete background runs.", arguments, work, text))

@@ -1,0 +1,42 @@
+"""Words that choose a table of sensitivities, and the table that they mean."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import pandas as pd
+
+from qexplore.cli.verbs import Watcher
+from qexplore.errors import QexploreError
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--metric", default="fit", help="how the loss of a site is foreseen (default fit)")
+    parser.add_argument("--recipe", default="w8a8", help="preset or YAML file that prepares the network (default w8a8)")
+    parser.add_argument("--bits", type=_widths, metavar="LIST", help="bit widths to score, 2,3,4,6,8")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+
+
+def compute(words: Namespace, watcher: Watcher) -> pd.DataFrame:
+    """The table that the words ask for, computed now."""
+    from qexplore.recipes import sensitivity  # here, because it loads torch
+
+    widths = {} if words.bits is None else {"bits": words.bits}
+    return sensitivity(words.task, words.metric, recipe=words.recipe, seed=words.seed, on_event=watcher, **widths)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A table that `sensitivity --json` printed or a run stored (.parquet); QexploreError where it is neither."""
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.DataFrame(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it holds neither JSON rows nor Parquet"
+        raise QexploreError(f"The table {path} cannot be read: {reason}.") from error
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    return tuple(int(width) for width in text.split(","))

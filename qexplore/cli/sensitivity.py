@@ -1,0 +1,30 @@
+"""`qexplore sensitivity`: what every site is expected to lose at every bit width."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from qexplore.cli import scores
+from qexplore.cli.lines import table
+from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--task", required=True, metavar="NAME", help="a task of the zoo")
+    scores.arguments(parser)
+
+
+def work(words: Namespace, watcher: Watcher) -> Document:
+    return scores.compute(words, watcher)
+
+
+def text(document: Document) -> str:
+    widths = sorted({row["bits"] for row in document})
+    losses: dict[str, dict[int, object]] = {}
+    for row in document:
+        losses.setdefault(row["site"], {})[row["bits"]] = row["loss"]
+    rows = [(site, *(of.get(width) for width in widths)) for site, of in losses.items()]
+    return table(("site", *(f"{width} bits" for width in widths)), rows)
+
+
+VERBS.register("sensitivity")(Verb("Score every site at every bit width.", arguments, work, text))

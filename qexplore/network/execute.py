@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last
 from qexplore.network.placement import Placement
@@ -96,13 +96,16 @@ def run_float(graph: Graph, x: Tensor) -> Any:
 
 def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Tensor:
     """`x` between two bounds; None is no bound, a tensor one bound a channel."""
-    low, high = lower, upper
-    if isinstance(low, Tensor) or isinstance(high, Tensor):
-        low = None if low is None else torch.as_tensor(low, dtype=x.dtype)
-        high = None if high is None else torch.as_tensor(high, dtype=x.dtype)
-    if inplace:
-        return torch.clamp_(x, low, high)  # type: ignore[call-overload, no-any-return]
-    return torch.clamp(x, low, high)  # type: ignore[call-overload, no-any-return]
+    if isinstance(lower, Tensor) or isinstance(upper, Tensor):
+        low = None if lower is None else torch.as_tensor(lower, dtype=x.dtype)
+        high = None if upper is None else torch.as_tensor(upper, dtype=x.dtype)
+        return x.clamp_(low, high) if inplace else x.clamp(low, high)
+    # The gradients of these two need one kernel and no copy of the input; that of a general clamp takes five.
+    if lower == 0 and upper is None:
+        return x.relu_() if inplace else x.relu()
+    if lower is not None and upper is not None:
+        return nn.functional.hardtanh(x, lower, upper, inplace=inplace)
+    return x.clamp_(lower, upper) if inplace else x.clamp(lower, upper)
 
 
 class _Compiler:

@@ -119,11 +119,12 @@ class Graph:
 
 def channels_last(x: Tensor) -> Tensor:
     """Images and their kernels in the memory order in which convolutions are fast on CPU."""
-    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
-
-
-def scaled(bound: Bound, factor: float) -> Bound:
-    return None if bound is None else bound * factor
+    if x.dim() != 4:
+        return x
+    x = x.contiguous(memory_format=torch.channels_last)
+    _, channels, height, width = x.shape
+    # With one channel, or one pixel, both orders are the same memory, and torch keeps the strides of the slow one.
+    return x.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
 
 
 def tighter(first: Bound, second: Bound) -> Bound:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,24 @@ from qexplore.network.capture import capture
 from qexplore.network.execute import Plan, compile_plan
 from qexplore.network.graph import LAYERS, Graph, Layer, channels_last
 from qexplore.network.placement import Placement, Site, place
-from qexplore.numerics import Grid, Range, Rows, Spec, apply_estimator, grid_of, quantize
+from qexplore.numerics import Grid, Range, Rows, Spec, apply_estimator, checked_bits, grid_of
 
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
 WEIGHTS = Spec(granularity="channel")
 ACTIVATIONS = Spec(symmetric=False)
 Estimator = tuple[str, dict[str, Any]]
+
+
+class Fitted(NamedTuple):
+    """A site's quantizer at some number of bits: what kind of grid, over which range, the grid itself, and its noise.
+
+    noise: mean squared error of the site's values on the grid, unit of the tensor squared.
+    """
+
+    spec: Spec
+    range: Range
+    grid: Grid
+    noise: float
 
 
 class Network:
@@ -41,7 +53,7 @@ class Network:
         self._bits: dict[str, int] = {}
         self._fixed: dict[str, Range] = {}
         self._rows: dict[str, Rows] = {}
-        self._ranges: dict[tuple[str, int], Range] = {}
+        self._fitted: dict[tuple[str, int], Fitted] = {}
         self._quantized: dict[tuple[str, int], Tensor] = {}
         self._plan: Plan | None = None
 
@@ -98,7 +110,7 @@ class Network:
             if bits is None:
                 self._bits.pop(name, None)
             else:
-                self._bits[name] = replace(self.specs["weight"], bits=int(bits)).bits
+                self._bits[name] = checked_bits(bits)
         self._plan = None
 
     def uniform(self, weight_bits: int | None, activation_bits: int | None) -> dict[str, int | None]:
@@ -111,25 +123,25 @@ class Network:
 
     # --- ranges ------------------------------------------------------------------------------------------------
 
-    def spec(self, site: Site, bits: int) -> Spec:
-        """The quantizer of `site` at `bits`; a symmetric activation that is never negative takes the unsigned grid."""
+    def fitted(self, site: Site, bits: int) -> Fitted:
+        """The quantizer of `site` at `bits`, found once and kept: its range is the one fixed by hand, or the estimator's."""
+        key = (site.name, bits)
+        if key not in self._fitted:
+            spec = self._spec(site, bits)
+            method, options = self.estimators[site.kind]
+            fixed = self._fixed.get(site.name)
+            interval = apply_estimator(self.rows(site), spec, method, options) if fixed is None else fixed
+            grid = grid_of(spec, interval)
+            errors = self.rows(site).squared_errors(grid.scale[:, None], grid.zero[:, None], grid.qmin, grid.qmax)
+            self._fitted[key] = Fitted(spec, interval, grid, float(errors.sum()) / self.values(site).numel())
+        return self._fitted[key]
+
+    def _spec(self, site: Site, bits: int) -> Spec:
+        """The recipe's quantizer at `bits`; a symmetric activation that is never negative takes the unsigned grid."""
         spec = replace(self.specs[site.kind], bits=bits)
         if site.kind == "activation" and spec.symmetric and float(self.rows(site).values[0, 0]) >= 0:
             return replace(spec, signed=False)
         return spec
-
-    def range(self, site: Site, bits: int) -> Range:
-        """The range of `site` at `bits`: the one fixed by hand, or the estimator's."""
-        if site.name in self._fixed:
-            return self._fixed[site.name]
-        key = (site.name, bits)
-        if key not in self._ranges:
-            method, options = self.estimators[site.kind]
-            self._ranges[key] = apply_estimator(self.rows(site), self.spec(site, bits), method, options)
-        return self._ranges[key]
-
-    def grid(self, site: Site, bits: int) -> Grid:
-        return grid_of(self.spec(site, bits), self.range(site, bits))
 
     def rows(self, site: Site) -> Rows:
         """The values of `site`, sorted: its weights slice by slice, or its calibration sample."""
@@ -188,7 +200,9 @@ class Network:
         key = (site.name, bits)
         if key not in self._quantized:
             weight = self.layers[site.layer].weight
-            self._quantized[key] = channels_last(quantize(weight, self.spec(site, bits), self.range(site, bits)))
+            spec, _, grid, _ = self.fitted(site, bits)
+            values = grid.values(grid.codes(spec.slices(weight)))
+            self._quantized[key] = channels_last(spec.unslice(values, weight.shape))
         return self._quantized[key]
 
     # --- running -----------------------------------------------------------------------------------------------
@@ -203,7 +217,7 @@ class Network:
                     real = self.layers[site.layer].weight
                     weights[site.layer] = real if bits is None else self.quantized_weight(site, bits)
                 elif bits is not None:
-                    grids[site.name] = self.grid(site, bits)
+                    grids[site.name] = self.fitted(site, bits).grid
             self._plan = compile_plan(self.graph, self.layers, self.placement, weights, grids)
         return self._plan
 
@@ -220,7 +234,7 @@ class Network:
     def _forget(self, name: str) -> None:
         self._fixed.pop(name, None)
         self._rows.pop(name, None)
-        for kept in (self._ranges, self._quantized):
+        for kept in (self._fitted, self._quantized):
             for key in [key for key in kept if key[0] == name]:
                 del kept[key]
         self._plan = None

@@ -28,13 +28,6 @@ def identity(site: Site) -> dict[str, Any]:
     }
 
 
-def noise(network: Network, site: Site, bits: int) -> float:
-    """Mean squared quantization error of the site's values at `bits`, unit of the tensor squared."""
-    rows, spec, grid = network.rows(site), network.spec(site, bits), network.grid(site, bits)
-    total = rows.squared_errors(grid.scale[:, None], grid.zero[:, None], spec.qmin, spec.qmax).sum()
-    return float(total) / network.values(site).numel()
-
-
 def power(network: Network, site: Site) -> float:
     """Mean square of the site's values."""
     return float(network.rows(site).squares[:, -1].sum()) / network.values(site).numel()
@@ -61,12 +54,11 @@ def _row(network: Network, site: Site) -> dict[str, Any]:
     row = {**identity(site), "shape": "×".join(map(str, site.shape)), "bits": bits}
     if bits is None:
         return {**row, "lo": float("nan"), "hi": float("nan"), "sqnr_db": float("nan"), "granularity": ""}
-    interval = network.range(site, bits)
-    lost = sqnr_db(power(network, site), noise(network, site, bits))
+    spec, interval, _, noise = network.fitted(site, bits)
     return {
         **row,
         "lo": float(interval.lo.min()),
         "hi": float(interval.hi.max()),
-        "sqnr_db": lost,
-        "granularity": str(network.spec(site, bits).granularity),
+        "sqnr_db": sqnr_db(power(network, site), noise),
+        "granularity": str(spec.granularity),
     }

@@ -4,7 +4,7 @@ from qexplore.numerics.error import QuantizationError, quantization_error, sqnr_
 from qexplore.numerics.grid import Grid, Range, grid_of, integers, quantize
 from qexplore.numerics.ranges import RANGES, apply_estimator, estimate_range
 from qexplore.numerics.rows import NotFinite, Rows
-from qexplore.numerics.spec import MAX_BITS, BadSpec, Spec
+from qexplore.numerics.spec import MAX_BITS, BadSpec, Spec, checked_bits
 
 __all__ = [
     "MAX_BITS",
@@ -17,6 +17,7 @@ __all__ = [
     "Rows",
     "Spec",
     "apply_estimator",
+    "checked_bits",
     "estimate_range",
     "grid_of",
     "integers",

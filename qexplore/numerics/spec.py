@@ -38,8 +38,7 @@ class Spec:
     power_of_two: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int) or not 1 <= self.bits <= MAX_BITS:
-            raise BadSpec(f"A grid has 1 to {MAX_BITS} bits, a whole number; not {self.bits!r}.")
+        checked_bits(self.bits)
         if self.granularity not in ("tensor", "channel") and not _is_group(self.granularity):
             raise BadSpec(
                 f"The granularity is 'tensor', 'channel' or a whole number of elements a group; not {self.granularity!r}."
@@ -76,6 +75,13 @@ class Spec:
         channels = shape[0] if shape else 1
         elements = shape[1:].numel() if shape else 1
         return rows.reshape(channels, -1)[:, :elements].reshape(shape)
+
+
+def checked_bits(bits: object) -> int:
+    """`bits` where they are a whole number from 1 to 16; BadSpec otherwise."""
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
+        raise BadSpec(f"A grid has 1 to {MAX_BITS} bits, a whole number; not {bits!r}.")
+    return bits
 
 
 def _is_group(granularity: object) -> bool:

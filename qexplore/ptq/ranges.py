@@ -30,6 +30,6 @@ def _quantize(network: Network, kind: str, method: str, options: dict[str, Any],
     bits = network.specs[kind].bits
     sites = [site for site in network.sites if site.kind == kind]
     for site in report.track(sites, f"ranges of the {kind}s"):
-        network.grid(site, bits)
+        network.fitted(site, bits)
     network.set_bits({site.name: bits for site in sites})
     return network

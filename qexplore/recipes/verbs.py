@@ -19,7 +19,7 @@ from qexplore.recipes.schema import Recipe
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
 
-BATCH = 250
+BATCH = 128  # images at a time: larger ones leave the caches of a CPU
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
 from qexplore.network import Network
-from qexplore.network.table import noise
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
@@ -25,7 +24,7 @@ def fit(network: Network, calibration: Calibration, bits: Sequence[int], report:
     """
     traces = fisher_traces(network, calibration, report)
     return {
-        (site.name, b): 0.5 * traces[site.name] * noise(network, site, b)
+        (site.name, b): 0.5 * traces[site.name] * network.fitted(site, b).noise
         for site in report.track(network.sites, "noise of the sites")
         for b in bits
     }

@@ -53,7 +53,7 @@ class _Change:
             plan = network.real_plan({site.layer: network.quantized_weight(site, bits)})
             self.steps = [step for step in plan.steps if step.name == site.at or step.name in later]
             return
-        self.spec, self.range = network.spec(site, bits), network.range(site, bits)
+        self.spec, self.range, *_ = network.fitted(site, bits)
         self.steps = [step for step in network.real_plan().steps if step.name in later]
 
     def logits(self, real: Plan, known: Values) -> Tensor:

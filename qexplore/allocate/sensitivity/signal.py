@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
 from qexplore.network import Network
-from qexplore.network.table import noise, power
+from qexplore.network.table import power
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
@@ -18,5 +18,5 @@ def sqnr(network: Network, calibration: Calibration, bits: Sequence[int], report
     for site in report.track(network.sites, "noise of the sites"):
         signal = power(network, site)
         for b in bits:
-            losses[site.name, b] = noise(network, site, b) / signal if signal > 0 else 0.0
+            losses[site.name, b] = network.fitted(site, b).noise / signal if signal > 0 else 0.0
     return losses

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -25,11 +24,9 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     print(f"qexplore serves http://{words.address}:{words.port} (Ctrl-C stops it)", flush=True)
     serve = [sys.executable, "-m", "streamlit", "run", str(script)]
     serve += [f"--server.port={words.port}", f"--server.address={words.address}"]
-    # The script's folder is where Streamlit finds the app's settings, and what worker processes import from.
-    done = subprocess.run(serve, cwd=script.parent, env={**os.environ, "PYTHONPATH": _search_path(script.parent)})
-    if done.returncode > 0:
-        raise RuntimeError(f"The app stopped with exit status {done.returncode}; its own words stand above.")
-    return None
+    os.chdir(script.parent)  # where Streamlit finds the app's settings
+    # Streamlit takes this process's place, so that whoever stops the one stops the other.
+    os.execve(serve[0], serve, {**os.environ, "PYTHONPATH": _search_path(script.parent)})
 
 
 def _script() -> Path:

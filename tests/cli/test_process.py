@@ -6,6 +6,9 @@ import json
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -43,3 +46,27 @@ def test_a_port_in_use_is_one_sentence():
     assert port in done.stderr
     assert "in use" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+        return bool(answer.read() == b"ok")
+    return False
+
+
+def test_the_app_serves_on_its_port_and_stops_with_its_process():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    words = [sys.executable, "-m", "qexplore", "app", "--port", str(port)]
+    app = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert app.stdout is not None
+        assert f"http://127.0.0.1:{port}" in app.stdout.readline()
+        end = time.monotonic() + 60
+        while not answers(port) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert answers(port)
+    finally:
+        app.terminate()
+        app.communicate(timeout=20)
+    assert not answers(port)

@@ -1,0 +1,69 @@
+"""Carries what a job reports into the store, at a bounded rate, and carries the wish to cancel back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from qexplore.runs.errors import Cancelled
+from qexplore.runs.records import Progress, Records
+
+PROGRESS_SECONDS = 0.2  # between two writings of progress in one phase
+LOOK_SECONDS = 0.1  # between two looks at the wish to cancel
+
+
+class Reporter:
+    """The callback of a run's Report. Raises Cancelled when the run shall stop.
+
+    Whatever is no progress is written at once; so are the first and the last progress of a phase (a text and a total).
+    """
+
+    def __init__(self, records: Records, run_id: str) -> None:
+        self._records, self._id = records, run_id
+        self._phase: Progress | None = None
+        self._waiting: tuple[float, dict[str, Any]] | None = None
+        self._written = self._looked = float("-inf")
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        now = time.time()
+        if event.get("event") != "progress":
+            self._write((now, event))
+        elif self._advance(event, now) or time.monotonic() - self._written >= PROGRESS_SECONDS:
+            self._waiting = (now, event)
+            self._write()
+        else:
+            self._waiting = (now, event)
+            self._look()
+
+    def flush(self) -> None:
+        """Writes the progress that still waits, without a look at the wish to cancel."""
+        if self._waiting is not None:
+            self._records.tell(self._id, [self._waiting], self._phase)
+            self._waiting = None
+
+    def _advance(self, event: dict[str, Any], now: float) -> bool:
+        """Takes the progress in; True for the first and the last of a phase."""
+        done, total, text = int(event["done"]), int(event["total"]), str(event["text"])
+        text = text.encode("utf-8", errors="replace").decode("utf-8")  # a lone surrogate is no text for SQLite
+        old = self._phase
+        if old is None or (text, total) != (old.text, old.total) or done < old.done:
+            self.flush()  # the last progress of the phase that ends here
+            self._phase = Progress(done, total, text, phase_started=now, phase_done=done, time=now)
+            return True
+        self._phase = replace(old, done=done, time=now)
+        return done >= total > old.done
+
+    def _write(self, *events: tuple[float, dict[str, Any]]) -> None:
+        waiting = () if self._waiting is None else (self._waiting,)
+        go_on = self._records.tell(self._id, [*waiting, *events], self._phase)
+        self._waiting = None
+        self._written = self._looked = time.monotonic()
+        if not go_on:
+            raise Cancelled
+
+    def _look(self) -> None:
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self._looked = time.monotonic()
+            if not self._records.wanted(self._id):
+                raise Cancelled

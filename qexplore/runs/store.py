@@ -1,0 +1,147 @@
+"""The runs of a home, for every door: ask, look, cancel, resume, delete. Free of torch and of processes of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import qexplore
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.runs.documents import check_spec, fingerprint
+from qexplore.runs.errors import HomeUnusable, RunActive, UnknownRun
+from qexplore.runs.executor import Executor, executor_for
+from qexplore.runs.files import replacing
+from qexplore.runs.home import home, prepare
+from qexplore.runs.records import Records
+from qexplore.runs.run import STATES, Event, Run
+
+_ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
+
+
+class Store:
+    """One SQLite file and one folder per run below `root` (QEXPLORE_HOME where None).
+
+    Whatever it says of an active run is checked first: where no supervisor lives, one is started, and a run whose
+    process is gone is marked lost. May be used from any thread; holds nothing open.
+    Raises HomeUnusable, StoreTooNew, UnknownRun: each a QexploreError of one sentence.
+    """
+
+    def __init__(self, root: Path | str | None = None, *, executor: Executor | None = None) -> None:
+        self.root = prepare(home() if root is None else Path(root).expanduser().absolute())
+        self.executor = executor_for(self.root) if executor is None else executor
+        self._records = Records(self.root)
+
+    def submit(
+        self, spec: dict[str, Any], *, threads: int = 1, memory_mb: int | None = None, parent: str | None = None
+    ) -> str:
+        """Queues a run and returns its id.
+
+        spec: plain JSON with the text "kind"; what else is in it is between the caller and the job.
+        threads: of torch, OpenMP and BLAS. memory_mb: cap on the worker's address space (enforced on Linux).
+        """
+        spec = check_spec(spec)
+        if threads < 1 or (memory_mb is not None and memory_mb < 1):
+            raise QexploreError(f"A run needs at least one thread and 1 MB, not {threads} and {memory_mb}.")
+        run_id = f"{time.strftime('%y%m%d')}-{secrets.token_hex(4)}"
+        parent = None if parent is None else self._get(parent).id
+        folder = self.root / "runs" / run_id
+        try:
+            folder.mkdir()
+            with replacing(folder / "spec.json") as draft:
+                draft.write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise HomeUnusable(self.root, (error.strerror or str(error)).lower()) from error
+        options = {"engine": qexplore.__version__, "threads": threads, "memory_mb": memory_mb, "parent": parent}
+        try:
+            self._records.insert(run_id, spec, options)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self.executor.submit(run_id)
+        return run_id
+
+    def run(self, run_id: str) -> Run:
+        """The run called `run_id`, in its true state."""
+        run = self._get(run_id)
+        if run.active:
+            self.executor.reconcile()
+            run = self._get(run_id)
+        return run
+
+    def runs(self, *, limit: int | None = 50, state: str | Iterable[str] | None = None) -> list[Run]:
+        """The newest runs, the newest first, in their true states; `state`: only those in it, or in one of them."""
+        states = STATES if state is None else _states([state] if isinstance(state, str) else state)
+        if self._records.active():
+            self.executor.reconcile()
+        return self._records.latest(limit, states)
+
+    def find(self, spec: dict[str, Any], *, state: str | Iterable[str] = "done") -> Run | None:
+        """The newest run of the same spec and engine version in `state`, for example "done" or runs.ACTIVE."""
+        states = _states([state] if isinstance(state, str) else state)
+        run = self._records.find(fingerprint(check_spec(spec)), qexplore.__version__, states)
+        if run is not None and run.active:
+            run = self.run(run.id)
+        return run if run is None or run.state in states else None
+
+    def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
+        """What the run has reported since event number `after`, in order."""
+        self._get(run_id)
+        return self._records.events(run_id, after, limit)
+
+    def folder(self, run_id: str) -> Path:
+        """The run's files: spec.json, log.txt, result.json and what its job files."""
+        return self.root / "runs" / self._get(run_id).id
+
+    def ask_cancel(self, run_id: str) -> Run:
+        """Ends a queued run at once and a running one within 3 s; leaves a finished one alone."""
+        if self._get(run_id).active:
+            self._records.ask_cancel(run_id)
+            self.executor.cancel(run_id)
+        return self._get(run_id)
+
+    def resume(self, run_id: str) -> str:
+        """Queues a run of the same spec whose parent is `run_id`; RunActive where that one has not ended."""
+        run = self.run(run_id)
+        if run.active:
+            raise RunActive(run.id, run.state, "resumed")
+        return self.submit(run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id)
+
+    def delete(self, run_id: str) -> None:
+        """Removes a finished run, its events and its folder; RunActive where it has not ended."""
+        run = self.run(run_id)
+        if run.active:
+            raise RunActive(run.id, run.state, "deleted")
+        try:
+            shutil.rmtree(self.root / "runs" / run.id)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise HomeUnusable(self.root, f"the folder of run {run.id} cannot be removed ({error.strerror})") from error
+        self._records.remove(run.id)
+
+    def wait(self, run_id: str, *, timeout: float | None = None, every: float = 0.2) -> Run:
+        """The run once it has ended, or as it is after `timeout` seconds."""
+        until = float("inf") if timeout is None else time.monotonic() + timeout
+        while (run := self.run(run_id)).active and time.monotonic() < until:
+            time.sleep(every)
+        return run
+
+    def _get(self, run_id: str) -> Run:
+        if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
+            raise UnknownRun(run_id, [run.id for run in self._records.latest(3, STATES)])
+        return self._records.get(run_id)
+
+
+def _states(states: Iterable[str]) -> list[str]:
+    chosen = list(states)
+    for state in chosen:
+        if state not in STATES:
+            raise UnknownName("state of a run", state, STATES)
+    return chosen

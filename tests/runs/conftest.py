@@ -1,0 +1,86 @@
+"""A store whose workers know the jobs of helpers/, and that leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from qexplore.runs import LocalExecutor, Run, Store
+from qexplore.runs import executor as executors
+
+HELPERS = Path(__file__).parent / "helpers"
+PATIENCE = 30.0  # seconds; only where the issue names no limit
+
+
+def eventually(condition: Callable[[], object], within: float = PATIENCE) -> float:
+    """Seconds until `condition` held; fails where it did not `within` that time."""
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < within, "did not happen in time"
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+def supervisors(store: Store) -> list[int]:
+    """Processes that supervise this very home."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if not zombie and b"qexplore.runs.supervisor" in words and str(store.root).encode() in words:
+                found.append(int(entry.name))
+    return found
+
+
+def working(store: Store, run_id: str, name: str = "step") -> Run:
+    """The run once it has reported an event called `name`."""
+    eventually(lambda: any(event.name == name for event in store.events(run_id)))
+    return store.run(run_id)
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], LocalExecutor]:
+    """Makes executors whose workers find the jobs of helpers/."""
+    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
+    return lambda root: LocalExecutor(root, idle=0.5, modules=["runs_jobs"])
+
+
+@pytest.fixture
+def store(home: Path, local: Callable[[Path], LocalExecutor]) -> Iterator[Store]:
+    store = Store(home, executor=local(home))
+    yield store
+    for pid in supervisors(store):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for run in store._records.active():
+        if run.pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+    for process in executors._STARTED:
+        process.poll()
+
+
+class Idle:
+    """An executor that leaves everything in the queue."""
+
+    def submit(self, run_id: str) -> None: ...
+
+    def cancel(self, run_id: str) -> None: ...
+
+    def reconcile(self) -> None: ...
+
+    def capacity(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def shelf(home: Path) -> Store:
+    """A store that starts no process."""
+    return Store(home, executor=Idle())

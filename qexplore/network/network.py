@@ -131,6 +131,7 @@ class Network:
             method, options = self.estimators[site.kind]
             fixed = self._fixed.get(site.name)
             interval = apply_estimator(self.rows(site), spec, method, options) if fixed is None else fixed
+            interval = Range(*(end.expand(self.rows(site).values.shape[0]) for end in (interval.lo, interval.hi)))
             grid = grid_of(spec, interval)
             errors = self.rows(site).squared_errors(grid.scale[:, None], grid.zero[:, None], grid.qmin, grid.qmax)
             self._fitted[key] = Fitted(spec, interval, grid, float(errors.sum()) / self.values(site).numel())
@@ -161,19 +162,26 @@ class Network:
             )
         return self.samples[site.name]
 
-    def fix_range(self, name: str, interval: Range | None) -> None:
-        """Sets the range of a site by hand; None gives it back to the estimator."""
-        site = self.site(name)
-        self._forget(site.name)
-        if interval is not None:
-            self._fixed[name] = interval
+    @contextmanager
+    def fixing(self, ranges: Mapping[str, Range]) -> Iterator[Network]:
+        """The network with the ranges of some sites set by hand (lo and hi: one value, or one a slice); always restores."""
+        before = dict(self._fixed)
+        try:
+            for name, interval in ranges.items():
+                self._fixed[self.site(name).name] = interval
+                self._forget_fit(name)
+            yield self
+        finally:
+            self._fixed = before
+            for name in ranges:
+                self._forget_fit(name)
 
     def set_estimator(self, kind: str, method: str, options: dict[str, Any]) -> None:
-        """The range estimator of all weights or all activations; a range fixed by hand is given up."""
+        """The range estimator of all weights or all activations."""
         self.estimators[kind] = (method, options)
         for site in self.sites:
             if site.kind == kind:
-                self._forget(site.name)
+                self._forget_fit(site.name)
 
     def set_samples(self, samples: Mapping[str, Tensor]) -> None:
         """What calibration has seen of each activation site: values in one dimension."""
@@ -232,8 +240,12 @@ class Network:
             return self.plan()(x)
 
     def _forget(self, name: str) -> None:
-        self._fixed.pop(name, None)
+        """The values of a site have changed."""
         self._rows.pop(name, None)
+        self._forget_fit(name)
+
+    def _forget_fit(self, name: str) -> None:
+        """The range of a site has changed."""
         for kept in (self._fitted, self._quantized):
             for key in [key for key in kept if key[0] == name]:
                 del kept[key]

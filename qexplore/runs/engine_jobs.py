@@ -1,0 +1,41 @@
+"""The kinds of run that the engine does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qexplore.recipes import run
+from qexplore.report import Report
+from qexplore.runs import prepared
+from qexplore.runs.jobs import JOBS
+from qexplore.runs.profile_job import profile
+
+
+@JOBS.register("recipe")
+def recipe(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
+    """Carry a recipe out and evaluate after every step; files steps.parquet and sites.parquet.
+
+    spec: task, recipe (a preset or a document), seed.
+    """
+    found = run(spec["task"], spec["recipe"], int(spec.get("seed", 0)), lambda event: report.event(**event))
+    found.steps.to_parquet(folder / "steps.parquet")
+    found.sites.to_parquet(folder / "sites.parquet")
+    document = found.to_document()
+    del document["sites"]  # a table of its own
+    return document
+
+
+@JOBS.register("measure")
+def measure(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
+    """Measure an allocation on all evaluation images.
+
+    spec: task, recipe, seed, bits ({site: bits}).
+    """
+    report.progress(0, 1, "measuring")
+    found = prepared.answer({**spec, "images": None})
+    report.progress(1, 1, "measuring")
+    return {"task": spec["task"], "bits": spec["bits"], **found}
+
+
+JOBS.register("profile")(profile)

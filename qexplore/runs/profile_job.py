@@ -1,0 +1,153 @@
+"""Makes a profile: everything that the pages draw about a task, measured once.
+
+`python -m qexplore.runs.profile_job TASK FOLDER` makes one by hand; those of the zoo come with qexplore.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+import qexplore
+from qexplore.allocate import Answer, Budget, allocate, uniform
+from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
+from qexplore.network import Accuracy, Network, evaluate
+from qexplore.network.table import site_table
+from qexplore.ptq import Calibration
+from qexplore.recipes import Recipe, presets, run
+from qexplore.recipes.carry_out import prepare
+from qexplore.report import Report
+from qexplore.runs.profiles import FORMAT
+from qexplore.zoo import Task
+
+KEPT = 4096  # values of a site that a histogram needs
+QUANTILES = {"lo": 0.0, "q25": 0.25, "q50": 0.5, "q75": 0.75, "hi": 1.0}
+UNIFORM = (2, 3, 4, 5, 6, 8)
+FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3.0, 4.0, 5.0, 6.0, 8.0)]
+
+
+def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
+    """Measures a task after a recipe and files the tables into `folder`.
+
+    spec: task, and where wanted recipe ("w8a8"), seed (0). Returns the header without the graph.
+    """
+    clock = time.perf_counter()
+    task, recipe, seed = Task(spec["task"]), Recipe.load(spec.get("recipe", "w8a8")), int(spec.get("seed", 0))
+    network = prepare(task, recipe, seed, report)
+    calibration = Calibration(task.data, seed)
+    tables = {name: sensitivity_table(network, calibration, name, MENU, report) for name in METRICS}
+    folder.mkdir(parents=True, exist_ok=True)
+    site_table(network).to_parquet(folder / "sites.parquet")
+    pd.concat(tables.values(), ignore_index=True).to_parquet(folder / "sensitivity.parquet")
+    _points(task, network, tables["fit"], report).to_parquet(folder / "points.parquet")
+    _steps(task, seed, report).to_parquet(folder / "steps.parquet")
+    _channels(network).to_parquet(folder / "channels.parquet")
+    save_file(_tensors(network, seed), folder / "tensors.safetensors")
+    header = _header(task, recipe, seed, network) | {"seconds": time.perf_counter() - clock}
+    (folder / "profile.json").write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+    return {key: value for key, value in header.items() if key not in ("graph", "opaque")}
+
+
+def _header(task: Task, recipe: Recipe, seed: int, network: Network) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "task": task.name,
+        "recipe": recipe.to_document(),
+        "seed": seed,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "qexplore": qexplore.__version__,
+        "torch": torch.__version__,
+        "command": f"python -m qexplore.runs.profile_job {task.name} FOLDER",
+        "fp32": _accuracy(task, task.model, "evaluation").to_document(),
+        "fp32_calibration": _accuracy(task, task.model, "calibration").to_document(),
+        "parameters": sum(p.numel() for p in task.model.parameters()),
+        "macs": sum(site.macs for site in network.sites if site.kind == "weight"),
+        "metrics": list(METRICS),
+        "graph": _graph(network),
+        "opaque": [{"layer": layer, "reason": reason} for layer, reason in network.opaque],
+    }
+
+
+def _accuracy(task: Task, network: Any, part: str) -> Accuracy:
+    return evaluate(network, task.data.batches(part))
+
+
+def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -> pd.DataFrame:
+    """Measured allocations: the uniform ones, and the frontier of the `fit` table over pairs of average bits."""
+    tries: list[tuple[str, Answer]] = [(f"uniform {bits}", uniform(table, bits)) for bits in UNIFORM]
+    for w, a in FRONTIER:
+        budget = Budget(weight_bits=w, activation_bits=a)
+        tries.append((f"frontier {w:g} / {a:g}", allocate(table, budget, exact=False)))
+    rows = []
+    for label, answer in report.track(tries, "measuring allocations"):
+        with network.using(answer.bits):
+            seen, held = _accuracy(task, network, "evaluation"), _accuracy(task, network, "calibration")
+        rows.append(
+            {
+                "label": label,
+                **answer.cost,
+                "predicted_loss": answer.loss,
+                "accuracy": seen.value,
+                "low": seen.low,
+                "high": seen.high,
+                "images": seen.images,
+                "calibration_accuracy": held.value,
+                "bits": json.dumps(answer.bits),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _steps(task: Task, seed: int, report: Report) -> pd.DataFrame:
+    """Accuracy after each step of each preset."""
+    found = [
+        run(task, name, seed).steps.rename(columns={"name": "step"}).assign(recipe=name)
+        for name in report.track(presets(), "presets")
+    ]
+    return pd.concat(found, ignore_index=True)
+
+
+def _channels(network: Network) -> pd.DataFrame:
+    frames = []
+    for site in network.sites:
+        if site.kind == "weight":
+            rows = network.layers[site.layer].weight.flatten(1)
+            values = torch.quantile(rows, torch.tensor(list(QUANTILES.values())), dim=1)
+            frame = pd.DataFrame(dict(zip(QUANTILES, values.numpy(), strict=True)))
+            frames.append(frame.assign(site=site.name, channel=range(len(frame))))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _tensors(network: Network, seed: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    kept = {}
+    for site in network.sites:
+        values = network.values(site).flatten()
+        if len(values) > KEPT:
+            # The extremes stay: they decide where a range without clipping ends.
+            ends = torch.stack(values.aminmax())
+            values = torch.cat([values[torch.randperm(len(values), generator=generator)[: KEPT - 2]], ends])
+        kept[site.name] = values.contiguous().clone()
+    return kept
+
+
+def _graph(network: Network) -> dict[str, Any]:
+    at = {site.at: site.name for site in network.sites if site.kind == "activation"}
+    ops = [op for op in network.graph.ops if op.kind != "value"]
+    nodes = [{"name": op.name, "op": op.kind, "site": at.get(op.name), "layer": op.name} for op in ops]
+    known = {op.name for op in ops}
+    edges = [[source, op.name] for op in ops for source in op.inputs if source in known]
+    return {"nodes": nodes, "edges": edges}
+
+
+if __name__ == "__main__":
+    profile({"task": sys.argv[1]}, Report(lambda event: print(event, file=sys.stderr)), Path(sys.argv[2]))

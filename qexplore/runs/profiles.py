@@ -1,0 +1,162 @@
+"""Profiles: what is known about a task without asking its network. Read by the pages; needs no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.runs.store import Store
+from qexplore.zoo import names
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+FORMAT = 1
+
+
+class NoProfile(QexploreError):
+    """A task that nobody has profiled yet."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A folder of tables about one task after one recipe.
+
+    header: what, how and when (see the properties); sites: the table of sites at the recipe's bits; sensitivity: sites ×
+    bits × metric → loss; points: measured allocations; steps: accuracy after each step of each preset; channels: quantiles
+    of the weights of each output channel.
+    """
+
+    folder: Path
+    header: dict[str, Any]
+
+    @staticmethod
+    def read(folder: Path) -> Profile:
+        """The profile in `folder`; QexploreError where it is of another format."""
+        header = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+        if header.get("format") != FORMAT:
+            raise QexploreError(
+                f"The profile in {folder.name!r} has the format {header.get('format')!r}, this qexplore reads {FORMAT}: make it anew."
+            )
+        return Profile(folder, header)
+
+    @cached_property
+    def sites(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "sites.parquet")
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "sensitivity.parquet")
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "points.parquet")
+
+    @cached_property
+    def steps(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "steps.parquet")
+
+    @cached_property
+    def channels(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "channels.parquet")
+
+    def tensor(self, site: str) -> Floats:
+        """Up to 4,096 values of a site (float32): the weights, or what calibration has seen; UnknownName where there is none."""
+        from safetensors import safe_open
+
+        with safe_open(self.folder / "tensors.safetensors", "np") as file:
+            known = list(file.keys())
+            if site not in known:
+                raise UnknownName("site", site, known)
+            values: Floats = file.get_tensor(site)
+        return values
+
+    @property
+    def task(self) -> str:
+        return str(self.header["task"])
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return dict(self.header["recipe"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.header["seed"])
+
+    @property
+    def fp32(self) -> dict[str, Any]:
+        """FP32 accuracy on the evaluation part: value, low, high, images."""
+        return dict(self.header["fp32"])
+
+    @property
+    def parameters(self) -> int:
+        return int(self.header["parameters"])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates an image."""
+        return int(self.header["macs"])
+
+    @property
+    def metrics(self) -> list[str]:
+        return list(self.header["metrics"])
+
+    @property
+    def graph(self) -> dict[str, Any]:
+        """nodes (name, op, site, layer) and edges (from, to)."""
+        return dict(self.header["graph"])
+
+    @property
+    def opaque(self) -> list[dict[str, str]]:
+        """Operations whose inside stays unquantized: layer, reason."""
+        return list(self.header["opaque"])
+
+    @cached_property
+    def forecast(self) -> tuple[Floats, Floats]:
+        """Knots (log10 of the predicted loss, drop of accuracy) of the monotone fit to the measured points.
+
+        The drop is that on the calibration images, so that what is forecast for the evaluation images has not seen them.
+        """
+        from scipy.optimize import isotonic_regression
+
+        points = self.points.sort_values("predicted_loss")
+        drop = self.header["fp32_calibration"]["value"] - points["calibration_accuracy"].to_numpy(float)
+        fitted = isotonic_regression(drop).x.clip(min=0)
+        return np.log10(points["predicted_loss"].to_numpy(float).clip(min=1e-12)), fitted
+
+
+def predict_accuracy(profile: Profile, loss: float | Floats) -> Any:
+    """Accuracy expected of an allocation whose summed sensitivity by `fit` is `loss` (nats): a float, or one each.
+
+    FP32 accuracy on the evaluation images less the drop that points of like predicted loss have shown on the calibration
+    images, monotone and linear in log loss between points (project's own choice). No better than its points: beyond the
+    worst of them it stays constant.
+    """
+    at, drop = profile.forecast
+    predicted = float(profile.fp32["value"]) - np.interp(
+        np.log10(np.clip(np.asarray(loss, float), 1e-12, None)), at, drop
+    )
+    return float(predicted) if np.ndim(loss) == 0 else predicted
+
+
+def load(task: str, store: Store | None = None) -> Profile:
+    """The newest profile of `task`: one made in this home, or the one that came with qexplore.
+
+    Raises UnknownName for a task that does not exist, NoProfile for one that has no profile yet.
+    """
+    for run in (store or Store()).runs(limit=None, state="done"):
+        folder = (store or Store()).folder(run.id)
+        if run.kind == "profile" and run.spec.get("task") == task and (folder / "profile.json").exists():
+            return Profile.read(folder)
+    shipped = Path(str(resources.files("qexplore.zoo"))) / "profiles" / task
+    if task in names() and (shipped / "profile.json").exists():
+        return Profile.read(shipped)
+    if task not in names():
+        raise UnknownName("task", task, names())
+    raise NoProfile(f"The task {task!r} has no profile yet: queue one on the page Runs.")

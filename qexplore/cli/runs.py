@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import Any
 
-from qexplore.cli.lines import number, table
+from qexplore.cli.lines import accuracy, number, table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.runs import STATES, Run, Store
@@ -19,7 +19,7 @@ ACTIONS = {
     "resume": "carry a run that ended early on, as a new one",
     "delete": "remove a run and its files",
 }
-SHOWN = ("id", "state", "kind", "parent", "done", "total", "message", "seconds", "seconds_left", "error", "folder")
+SHOWN = ("state", "kind", "parent", "done", "total", "message", "seconds", "seconds_left", "error", "folder")
 HEADS = ("id", "state", "kind", "task", "recipe", "progress", "made")
 
 
@@ -72,10 +72,19 @@ def _row(run: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _one(run: Mapping[str, Any]) -> str:
-    facts = [(name, run[name]) for name in SHOWN if run.get(name) is not None]
-    results = [(f"result.{name}", value) for name, value in (run.get("result") or {}).items()]
-    settings = [(f"spec.{name}", value) for name, value in run.get("spec", {}).items()]
-    return "\n".join(f"{name:16} {number(value)}" for name, value in [*facts, *settings, *results])
+    spec, result = run.get("spec", {}), run.get("result") or {}
+    facts = {name: run[name] for name in SHOWN if run.get(name) not in (None, "")}
+    facts |= {f"asked: {name}": _short(value) for name, value in spec.items() if name != "kind"}
+    facts |= {f"found: {name}": _short(value) for name, value in result.items() if name not in spec}
+    return table(("run", str(run["id"])), [(name, number(value)) for name, value in facts.items()])
+
+
+def _short(value: object) -> str:
+    if not isinstance(value, Mapping | list):
+        return number(value)
+    if isinstance(value, Mapping) and value.keys() >= {"value", "low", "high", "images"}:
+        return accuracy(value)
+    return "(--json shows it)"
 
 
 def _recipe(spec: Mapping[str, Any]) -> str:

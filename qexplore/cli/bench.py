@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+import qexplore
 from qexplore.cli.lines import table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.report import Report
@@ -14,6 +15,8 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
+    import torch
+
     from qexplore.bench import BENCHES
 
     report = Report(watcher)
@@ -21,7 +24,13 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     ratios: dict[str, float] = {}
     for name in report.track(chosen, "benches"):
         ratios |= BENCHES.get(name)(report)
-    return {"benches": chosen, "ratios": ratios}
+    return {
+        "benches": chosen,
+        "ratios": ratios,
+        "qexplore": qexplore.__version__,
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def text(document: Document) -> str:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +55,14 @@ class Supervisor:
     def tick(self) -> bool:
         """One look at everything; False where there is nothing to do."""
         active = {run.id: run for run in self._records.active()}
-        for watched in list(self._watched.values()):
+        known = dict(self._watched)
+        for watched in known.values():
             self._look_after(watched, active.get(watched.run.id))
         for run in active.values():
-            if run.state == "running" and run.pid is not None and run.id not in self._watched:
+            if run.state == "running" and run.pid is not None and run.id not in known:
                 log(f"adopts process {run.pid} of run {run.id}")
                 self._watched[run.id] = Watched(run, workers.Adopted(run.pid, run.pid_start))
-        waiting = [run for run in active.values() if run.state == "queued" and run.id not in self._watched]
+        waiting = [run for run in active.values() if run.state == "queued" and run.id not in known]
         for run in waiting[: max(AT_ONCE - len(self._watched), 0)]:
             self._start(run)
         return bool(active or self._watched)
@@ -111,7 +113,7 @@ def _serve_until_idle(supervisor: Supervisor, root: Path, idle: float) -> None:
     # An open connection spares every short one the checkpoint that SQLite makes when the last one closes.
     with database.reading(root):
         busy = time.monotonic()
-        while (root / database.FILE).exists() and time.monotonic() - busy < idle:
+        while (root / database.FILE).exists() and (supervisor.watching or time.monotonic() - busy < idle):
             try:
                 if supervisor.tick():
                     busy = time.monotonic()
@@ -120,7 +122,6 @@ def _serve_until_idle(supervisor: Supervisor, root: Path, idle: float) -> None:
                 raise
             except QexploreError as error:  # a full disk may have room again
                 log(str(error))
-                busy = time.monotonic() if supervisor.watching else busy
                 time.sleep(RETRY_SECONDS)
 
 
@@ -129,8 +130,9 @@ def _has_work(root: Path) -> bool:
 
 
 def log(text: str) -> None:
-    """A line in supervisor.log."""
-    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} supervisor {os.getpid()}: {text}\n")
+    """A line in supervisor.log, where the disk has room for it."""
+    with suppress(OSError):
+        sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} supervisor {os.getpid()}: {text}\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -42,8 +42,7 @@ def work(records: Records, run_id: str, modules: list[str]) -> None:
         _last_words(reporter)
         records.finish(run_id, "cancelled", error="Cancelled.", pid=os.getpid())
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a run's end is always told
-        traceback.print_exc()
-        _last_words(reporter)
+        _last_words(reporter, error)
         records.finish(run_id, "failed", error=_sentence(error), pid=os.getpid())
 
 
@@ -58,10 +57,13 @@ def _result(run: Run, folder: Path, reporter: Reporter, modules: list[str]) -> d
     return result
 
 
-def _last_words(reporter: Reporter) -> None:
-    """Writes what still waits, where that is possible; the outcome matters more."""
+def _last_words(reporter: Reporter, error: BaseException | None = None) -> None:
+    """Writes what still waits and the traceback, where that is possible; the outcome matters more."""
     with contextlib.suppress(Exception):
         reporter.flush()
+    if error is not None:
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
 
 
 def _sentence(error: BaseException) -> str:
@@ -90,7 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         work(Records(options.root), options.run, options.jobs or list(jobs.MODULES))
     except QexploreError as error:
-        sys.stderr.write(f"{error}\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{error}\n")
         return UNWRITTEN
     return 0
 

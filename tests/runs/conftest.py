@@ -28,15 +28,8 @@ def eventually(condition: Callable[[], object], within: float = PATIENCE) -> flo
 
 
 def supervisors(store: Store) -> list[int]:
-    """Processes that supervise this very home."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            zombie = (entry / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-            if not zombie and b"qexplore.runs.supervisor" in words and str(store.root).encode() in words:
-                found.append(int(entry.name))
-    return found
+    """Processes that this one started to supervise that very home, and that live."""
+    return [process.pid for process in executors._STARTED if process.poll() is None and str(store.root) in process.args]
 
 
 def working(store: Store, run_id: str, name: str = "step") -> Run:
@@ -63,8 +56,7 @@ def store(home: Path, local: Callable[[Path], LocalExecutor]) -> Iterator[Store]
         if run.pid is not None:
             with suppress(ProcessLookupError):
                 os.killpg(run.pid, signal.SIGKILL)
-    for process in executors._STARTED:
-        process.poll()
+    eventually(lambda: not supervisors(store))
 
 
 class Idle:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from qexplore.runs import RunActive, Store
+from qexplore.runs import HomeUnusable, RunActive, Store
 from qexplore.runs.process import identity
+from qexplore.runs.records import Records
+from qexplore.runs.supervisor import Supervisor
 from tests.runs.conftest import HELPERS, eventually, supervisors, working
 
 SLOW = {"kind": "count", "n": 1000, "pause": 0.05}
@@ -273,3 +275,25 @@ def test_the_time_left_is_told_while_a_run_works(store: Store) -> None:
     assert 1.0 < run.seconds_left < 60.0
     assert 0.0 < run.fraction < 1.0
     assert run.quiet_seconds < 5.0
+
+
+def test_a_death_is_told_later_where_the_disk_is_full_now(
+    shelf: Store, local: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise HomeUnusable(shelf.root, "its disk is full")
+
+    run_id = shelf.submit({"kind": "break", "how": "silent exit"})
+    supervisor = Supervisor(shelf.root, ["runs_jobs"])
+    supervisor.tick()
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "finish", full)
+        with pytest.raises(HomeUnusable):  # noqa: PT012
+            while True:
+                supervisor.tick()
+                time.sleep(0.02)
+        assert supervisor.watching
+        assert shelf.run(run_id).state == "running"
+    supervisor.tick()
+    assert shelf.run(run_id).error == "The worker ended without a result."
+    assert not supervisor.tick()

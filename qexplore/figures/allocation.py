@@ -20,7 +20,7 @@ def allocation(
     *,
     locked: Collection[str] = (),
     picked: str = "",
-    height: int = 250,
+    height: int = 215,
 ) -> Live:
     """Bars of an allocation.
 
@@ -36,8 +36,7 @@ def allocation(
     return Live(
         name="allocation",
         alt=_finding(rows),
-        look="Weights stand upwards, activations hang downwards, in network order. Click a bar to see why it has "
-        "its bits and to lock it; a padlock marks what the search may not change.",
+        look="Weights upwards, activations downwards. Click a bar to ask why and to lock it; padlocks stay.",
         data=rows.drop(columns=["signed", "picked"]).reset_index(drop=True),
         spec=_spec(most, height),
         tables={"bars": rows},
@@ -64,12 +63,12 @@ def _spec(most: int, height: int) -> dict[str, Any]:
         "type": "ordinal",
         "title": "site index, in network order",
         "axis": {"labelOverlap": True, "labelAngle": 0, "ticks": False},
-        "scale": {"paddingInner": 0.0},
+        "scale": {"paddingInner": 0.0, "paddingOuter": 0.2},
     }
     y = {
         "field": "signed",
         "type": "quantitative",
-        "title": "← activations   bits   weights →",
+        "title": "← activations · weights →",
         "scale": {"domain": [-most - 1.6, most + 1.6], "nice": False},
         "axis": {"labelExpr": "abs(datum.value)", "values": [-8, -4, 0, 4, 8]},
     }
@@ -88,7 +87,7 @@ def _spec(most: int, height: int) -> dict[str, Any]:
             {
                 "data": {"name": "bars"},
                 "params": [{"name": "bar", "select": {"type": "point", "fields": ["site"], "toggle": False}}],
-                "mark": {"type": "bar", "width": {"band": 1.5}, "cursor": "pointer", "cornerRadiusEnd": 2},
+                "mark": {"type": "bar", "width": {"band": 0.96}, "cursor": "pointer", "cornerRadiusEnd": 2},
                 "encoding": {
                     "x": x,
                     "y": y,

@@ -17,8 +17,8 @@ AXES = {
     "kb": "KB of weights",
     "gbops": "GBOPs per image",
 }
-UNIFORM, MIXED, TRIED = "uniform, measured", "mixed, measured", "tried here, measured"
-HERE, HERE_MEASURED = "you are here, predicted", "you are here, measured"
+UNIFORM, MIXED, TRIED = "uniform bits", "mixed bits", "tried in this visit"
+HERE, HERE_MEASURED = "here, predicted", "here, measured"
 _SERIES = {
     UNIFORM: (VERMILLION, VERMILLION, "square"),
     MIXED: (BLUE, BLUE, "circle"),
@@ -32,36 +32,37 @@ _COLUMNS = ["series", "label", "x", "accuracy", "low", "high", "note", "text"]
 def frontier(
     points: pd.DataFrame,
     path: pd.DataFrame,
-    here: Mapping[str, Any],
+    here: Mapping[str, Any] | None,
     *,
     fp32: float,
     axis: str = "weight_bits",
     tried: pd.DataFrame | None = None,
-    height: int = 330,
+    height: int = 275,
 ) -> Live:
     """Measured points, the predicted path of the slider, and the present allocation.
 
     points: measured allocations with label, `axis`, accuracy, low, high, images; labels "uniform N" are baselines.
     path: columns `axis` and accuracy: predicted accuracy (fraction) as this budget alone moves.
-    here: `axis`, predicted, and, once measured, accuracy, low, high, images. fp32: fraction.
+    here: `axis`, predicted, and, once measured, accuracy, low, high, images; None for no place. fp32: fraction.
     tried: more measured allocations, of this visit, with the columns of points.
     """
-    marks = pd.concat([_measured(points, axis), _tried(tried, axis), _here(here, axis)], ignore_index=True)
+    floor = _floor(points, fp32)
+    parts = [_measured(points, axis, floor), _tried(tried, axis), _here(here, axis)]
+    marks = pd.concat([part for part in parts if len(part)], ignore_index=True)
     line = pd.DataFrame({"x": path[axis], "accuracy": path["accuracy"]})
     reference = pd.DataFrame({"fp32": [fp32], "text": [f"FP32 {percent(fp32)}"]})
-    floor = _floor(points, fp32)
     return Live(
         name="frontier",
         alt=_finding(points, here, fp32, axis),
-        look="Filled marks are measured, with 95 % intervals; hollow and dashed are predicted. "
-        "A mixed allocation earns its place where it lies above the uniform squares.",
+        look="Filled: measured, with 95 % intervals. Hollow and dashed: predicted. Mixed bits pay where they lie above "
+        "the squares.",
         data=marks.drop(columns="text"),
         spec=_spec(AXES[axis], floor, height),
         tables={"marks": marks, "path": line, "reference": reference},
     )
 
 
-def _measured(points: pd.DataFrame, axis: str) -> pd.DataFrame:
+def _measured(points: pd.DataFrame, axis: str, floor: float = 0.0) -> pd.DataFrame:
     uniform = points["label"].str.startswith("uniform")
     rows = pd.DataFrame(
         {
@@ -72,19 +73,31 @@ def _measured(points: pd.DataFrame, axis: str) -> pd.DataFrame:
             "low": points["low"],
             "high": points["high"],
             "note": points["images"].map(lambda n: f"measured on {n:,} images"),
-            "text": points["label"].where(uniform, "").str.removeprefix("uniform").str.strip(),
+            "text": [
+                _tag(label, value, floor) for label, value in zip(points["label"], points["accuracy"], strict=True)
+            ],
         }
     )
     return rows[_COLUMNS]
 
 
+def _tag(label: str, value: float, floor: float) -> str:
+    """Bits of a baseline; where it lies below the axis, its accuracy too. Nothing for others."""
+    if not label.startswith("uniform"):
+        return ""
+    bits = label.removeprefix("uniform").strip()
+    return f"{bits} bits ↓ {percent(value, 0)}" if value < floor else bits
+
+
 def _tried(tried: pd.DataFrame | None, axis: str) -> pd.DataFrame:
     if tried is None or tried.empty:
-        return pd.DataFrame(columns=_COLUMNS).astype({"x": float, "accuracy": float, "low": float, "high": float})
+        return pd.DataFrame(columns=_COLUMNS)
     return _measured(tried, axis).assign(series=TRIED, text="")
 
 
-def _here(here: Mapping[str, Any], axis: str) -> pd.DataFrame:
+def _here(here: Mapping[str, Any] | None, axis: str) -> pd.DataFrame:
+    if here is None:
+        return pd.DataFrame(columns=_COLUMNS)
     x, guess = here[axis], here["predicted"]
     rows = [(HERE, "this allocation", x, guess, guess, guess, "predicted, not measured", "")]
     if here.get("accuracy") is not None:
@@ -95,15 +108,16 @@ def _here(here: Mapping[str, Any], axis: str) -> pd.DataFrame:
 
 def _floor(points: pd.DataFrame, fp32: float) -> float:
     """Lower end of the accuracy axis: low enough for all but collapsed points, so that the rest stays legible."""
-    usable = points.loc[points["accuracy"] > fp32 - 0.25, "low"]
-    lowest = float(usable.min()) if len(usable) else fp32 - 0.25
+    usable = points.loc[points["accuracy"] > fp32 - 0.5, "low"]
+    lowest = float(usable.min()) if len(usable) else fp32 - 0.5
     return max(0.0, round(lowest - 0.02, 2))
 
 
-def _finding(points: pd.DataFrame, here: Mapping[str, Any], fp32: float, axis: str) -> str:
-    where = f"Here, at {here[axis]:.3g} {AXES[axis]}: predicted {percent(here['predicted'])}"
-    if here.get("accuracy") is not None:
-        where += f", measured {percent(here['accuracy'])}"
+def _finding(points: pd.DataFrame, here: Mapping[str, Any] | None, fp32: float, axis: str) -> str:
+    where = "Accuracy over " + AXES[axis]
+    if here is not None:
+        where = f"Here, at {here[axis]:.3g} {AXES[axis]}: predicted {percent(here['predicted'])}"
+        where += f", measured {percent(here['accuracy'])}" if here.get("accuracy") is not None else ""
     uniform = points[points["label"].str.startswith("uniform")]
     named = ", ".join(f"{label} bits {percent(value)}" for label, value in zip(uniform["label"], uniform["accuracy"]))
     return f"{where}; FP32 {percent(fp32)}; measured: {named}." if named else f"{where}; FP32 {percent(fp32)}."
@@ -117,10 +131,10 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
         "field": "accuracy",
         "type": "quantitative",
         "title": "accuracy",
-        "axis": {"format": ".0%"},
+        "axis": {"format": ".0%", "tickCount": 5},
         "scale": {"domain": [floor, 1.0], "clamp": True, "nice": False},
     }
-    legend = {"title": None, "orient": "bottom", "columns": 3, "symbolSize": 90, "labelLimit": 260}
+    legend = {"title": None, "orient": "bottom", "columns": 5, "symbolSize": 90, "labelLimit": 260}
     series = {"field": "series", "type": "nominal", "legend": legend}
     look = {
         "stroke": {**series, "scale": {"domain": names, "range": stroke}},
@@ -136,7 +150,7 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
         {"field": "note", "title": "how"},
     ]
     bar = {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "x": x, "stroke": look["stroke"]}
-    size = {"condition": {"test": "indexof(datum.series, 'you') === 0", "value": 190}, "value": 70}
+    size = {"condition": {"test": "indexof(datum.series, 'here') === 0", "value": 190}, "value": 70}
     return {
         "height": height,
         "width": "container",
@@ -164,7 +178,7 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
             },
             {
                 "data": {"name": "marks"},
-                "mark": {"type": "text", "dy": 16, "color": VERMILLION, "fontWeight": "bold"},
+                "mark": {"type": "text", "align": "left", "dx": 8, "dy": 9, "color": VERMILLION, "fontWeight": "bold"},
                 "encoding": {"x": x, "y": y, "text": {"field": "text"}},
             },
         ],

@@ -71,7 +71,7 @@ def test_a_prediction_never_has_the_look_of_a_measurement() -> None:
     marks = figure.tables["marks"]
     assert set(marks.loc[marks["series"].str.contains("predicted"), "accuracy"]) == {0.955}
     fills = dict(zip(*(figure.spec["layer"][4]["encoding"]["fill"]["scale"][k] for k in ("domain", "range"))))
-    assert {name for name, fill in fills.items() if fill == "transparent"} == {"you are here, predicted"}
+    assert {name for name, fill in fills.items() if fill == "transparent"} == {"here, predicted"}
 
 
 def test_the_frontier_states_where_one_is_and_every_baseline() -> None:

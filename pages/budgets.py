@@ -1,0 +1,7 @@
+"""Budgets: how few bits are enough?"""
+
+from qexplore import ui
+from qexplore.ui.budgets import page
+
+profile = ui.header("Budgets", "How few bits are enough?")
+page.bench(profile)

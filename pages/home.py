@@ -1,0 +1,10 @@
+"""Home: what this is, and three ways on."""
+
+from qexplore import ui
+from qexplore.ui import home
+
+ui.title("qexplore", "a quantization laboratory")
+home.promise()
+home.live()
+home.ways()
+home.last_runs()

@@ -1,0 +1,24 @@
+"""Quantizer: what does a grid do to one tensor?"""
+
+import streamlit as st
+
+from qexplore import ui
+from qexplore.ui import quantizer
+
+profile = ui.header("Quantizer", "What does a grid do to one tensor?")
+site = ui.site_picker(profile.sites)
+row = ui.row_of(profile.sites, site)
+stored = (float(row["lo"]), float(row["hi"]))
+start = {"kind": "symmetric" if row["kind"] == "weight" else "asymmetric", "powerOfTwo": False, "bits": 4}
+state = quantizer.read_state(
+    st.query_params.get("grid"), {**start, "low": min(stored[0], 0), "high": max(stored[1], 0)}
+)
+st.caption(
+    "Drag the two ends of the range, or let the values decide. A narrow range rounds finely and clips much; a wide one "
+    "clips nothing and rounds coarsely. The smallest error lies between."
+)
+changed = quantizer.quantizer(profile.tensor(site), site, stored, state, key=f"{profile.task} {site}")
+if changed is not None:
+    st.query_params["grid"] = quantizer.write_state(changed)
+with st.expander("The same in a notebook", icon=":material/code:"):
+    st.code(quantizer.cell(profile.task, site, changed or state))

@@ -1,0 +1,70 @@
+"""Ways to take an allocation away: link, notebook cell, command line, files, and a full measurement in the queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from qexplore.allocate import Budget
+from qexplore.runs.profiles import Profile
+from qexplore.ui.budgets.answers import Found
+from qexplore.ui.snippets import allocate_cell, allocate_command
+from qexplore.ui.stored import store
+
+
+def keep(profile: Profile, metric: str, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
+    """Draws the buttons."""
+    with st.popover("Share", icon=":material/share:"):
+        limits = asked.limits()
+        st.caption("The address of this page is the state: who opens it sees this allocation.")
+        st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
+        st.caption("The same in a notebook")
+        st.code(allocate_cell(profile.task, metric, limits, locked))
+        st.caption("The same on the command line" + (", which knows no locks" if locked else ""))
+        st.code(allocate_command(profile.task, limits), language="bash", wrap_lines=True)
+        _files(profile, asked, locked, found)
+    st.button(
+        "Measure as a run",
+        icon=":material/playlist_add:",
+        on_click=_queue,
+        args=(profile, dict(found.answer.bits)),
+        help="Measures this allocation on all evaluation images in the background and files it on the Runs page.",
+    )
+
+
+def document(profile: Profile, asked: Budget, locked: Mapping[str, int], found: Found) -> dict[str, object]:
+    """The allocation with its budget and what is known of it, as JSON."""
+    answer = found.answer
+    return {
+        "task": profile.task,
+        "budget": asked.limits(),
+        "locked": dict(locked),
+        "bits": answer.bits,
+        "cost": answer.cost,
+        "loss": answer.loss,
+        "bound": answer.bound,
+        "exact": answer.exact,
+        "measured": vars(found.measured) if found.measured is not None else None,
+    }
+
+
+def _files(profile: Profile, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
+    text = json.dumps(document(profile, asked, locked, found), indent=1)
+    rows = profile.sites.assign(bits=profile.sites["site"].map(found.answer.bits)).to_csv(index=False)
+    name = f"{profile.task}-allocation"
+    with st.container(horizontal=True):
+        _download("JSON", text, f"{name}.json", "application/json")
+        _download("CSV", rows, f"{name}.csv", "text/csv")
+
+
+def _download(label: str, text: str, name: str, mime: str) -> None:
+    st.download_button(label, text, name, mime, icon=":material/download:", on_click="ignore", key=f"keep-{label}")
+
+
+def _queue(profile: Profile, bits: dict[str, int]) -> None:
+    spec = {"kind": "measure", "task": profile.task, "recipe": profile.recipe, "seed": profile.seed, "bits": bits}
+    run = store().submit(spec)
+    st.toast(f"Run {run} is queued: see the Runs page.", icon=":material/playlist_add_check:")

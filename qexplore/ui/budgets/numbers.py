@@ -1,0 +1,82 @@
+"""The strip of numbers: predicted, measured, the uniform baseline, and the price of a bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from qexplore.figures.words import interval, percent, points, seconds, small
+from qexplore.ui.budgets.answers import Found, Measured
+from qexplore.ui.strip import Card, strip
+
+_SLACK = 1e-6
+
+
+def numbers(found: Found, predicted: float, profile_points: pd.DataFrame) -> None:
+    """Draws the strip."""
+    cost = found.answer.cost
+    spent = Card("this allocation costs", f"{cost['kb']:.1f} KB", _spent(cost))
+    guess = Card("predicted accuracy", percent(predicted), "from stored scores, not measured", "predicted")
+    strip([spent, guess, _measured(found), _baseline(found, profile_points), _price(found)])
+
+
+def _spent(cost: dict[str, float]) -> str:
+    gbops = f" · {cost['gbops']:.4f} GBOPs" if "gbops" in cost else ""
+    return f"{cost['weight_bits']:.2f} weight bits · {cost['activation_bits']:.2f} activation bits{gbops}"
+
+
+def _measured(found: Found) -> Card:
+    if found.measured is None:
+        waiting = "measuring …" if found.pending else "not measured"
+        return Card("measured accuracy", waiting, "on all evaluation images", "measured", waiting=True)
+    m = found.measured
+    how = f"in {seconds(m.seconds)}" if m.seconds is not None else "stored"
+    return Card(
+        "measured accuracy", percent(m.value), f"{interval(m.low, m.high)}, {m.images:,} images, {how}", "measured"
+    )
+
+
+def _baseline(found: Found, profile_points: pd.DataFrame) -> Card:
+    """The best uniform allocation that costs no more in weights and activations."""
+    best = dearest(profile_points, found.answer.cost)
+    if best is None:
+        return Card("uniform bits", "none as small", "2 bits everywhere cost more", "uniform")
+    name = f"{best['label']} bits, costs no more"
+    return Card(name, percent(best["accuracy"]), verdict(found.measured, best), "uniform")
+
+
+def dearest(profile_points: pd.DataFrame, cost: dict[str, float]) -> dict[str, Any] | None:
+    """The most accurate measured uniform point within the allocation's own costs, None where there is none."""
+    rows = profile_points[profile_points["label"].str.startswith("uniform")]
+    for limit in ("weight_bits", "activation_bits"):
+        if limit in cost:
+            rows = rows[rows[limit] <= cost[limit] + 0.05]
+    return None if rows.empty else dict(rows.sort_values(["accuracy", "weight_bits"]).iloc[-1])
+
+
+def verdict(measured: Measured | None, best: dict[str, Any]) -> str:
+    """Says plainly whether mixed bits are worth it here."""
+    spread = interval(best["low"], best["high"])
+    if measured is None:
+        return f"measured, {spread}"
+    gain = measured.value - best["accuracy"]
+    if gain <= _SLACK:
+        return f"mixed is not better here ({points(gain)})"
+    clear = measured.low > best["high"]
+    return f"mixed gains {points(gain)}" + ("" if clear else ", within the intervals")
+
+
+def _price(found: Found) -> Card:
+    prices = found.answer.prices
+    if not prices:
+        return Card("price of a bit", "no limit", "nothing is limited")
+    names = {"weight_bits": "weight bit", "activation_bits": "activation bit", "kb": "KB", "gbops": "GBOP"}
+    said = [f"{small(value)} per {names[limit]}" for limit, value in prices.items() if value > 0]
+    first = next((limit for limit, value in prices.items() if value > 0), None)
+    if first is None:
+        return Card("price of a bit", "0", "no limit binds: more would buy nothing")
+    rest = "; ".join(said[1:])
+    return Card(
+        f"one more {names[first]} saves", f"{small(prices[first])} nats", rest or "of predicted loss, on average"
+    )

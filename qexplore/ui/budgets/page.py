@@ -1,0 +1,150 @@
+"""The Budgets page's live part: everything that answers a slider, redrawn alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from qexplore import figures
+from qexplore.allocate import Budget
+from qexplore.errors import QexploreError
+from qexplore.figures.frontier import AXES
+from qexplore.figures.words import percent, points, seconds
+from qexplore.runs import profiles
+from qexplore.runs.profiles import Profile
+from qexplore.ui import history
+from qexplore.ui.budgets.answers import Found, find
+from qexplore.ui.budgets.editor import editor
+from qexplore.ui.budgets.keep import keep
+from qexplore.ui.budgets.limits import KEYS, budget
+from qexplore.ui.budgets.numbers import numbers
+from qexplore.ui.budgets.why import why
+from qexplore.ui.chrome import pick_site, site_picker
+from qexplore.ui.desk import desk
+from qexplore.ui.draw import figure
+from qexplore.ui.locks import read_locks
+from qexplore.ui.stored import scores
+
+METRIC = "fit"
+_EVERY = 0.25  # seconds between looks at whether a pending answer has come
+
+
+@st.fragment
+def bench(profile: Profile) -> None:
+    """Sliders, numbers, frontier, bars and the site under the pointer."""
+    table = scores(profile, METRIC)
+    asked, text = budget()
+    history.remember("budgets", KEYS)
+    try:
+        locked = read_locks(text, profile.sites)
+        found = find(profile, table, asked, locked)
+    except QexploreError as error:
+        _impossible(profile, error)
+        return
+    _draw(profile, table, asked, locked, found)
+    _watch(found)
+
+
+def _draw(profile: Profile, table: pd.DataFrame, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
+    bits = found.answer.bits
+    predicted = float(profiles.predict_accuracy(profile, found.answer.loss))
+    numbers(found, predicted, profile.points)
+    if found.trouble:
+        _trouble(found)
+    wide, narrow = st.columns([2.1, 1], gap="medium")
+    with narrow, st.container(border=True):
+        site = site_picker(profile.sites, "site under the pointer")
+        why(profile, table, site, bits, locked)
+    with wide:
+        _frontier(profile, found, predicted)
+        bars = figures.allocation(profile.sites, bits, locked=locked, picked=site)
+        figure(bars, on_pick=pick_site)
+    _foot(profile, asked, locked, found)
+    edit = st.expander("Edit bits by hand", icon=":material/edit:", key="edit", on_change="rerun")
+    if edit.open:
+        with edit:
+            editor(profile.sites, table, bits, locked)
+
+
+def _frontier(profile: Profile, found: Found, predicted: float) -> None:
+    axis = str(st.session_state.get("over", "weight_bits"))
+    axis = axis if axis in found.answer.cost else "weight_bits"
+    moved = "activation_bits" if axis == "activation_bits" else "weight_bits"
+    corners = found.answer.frontier
+    path = corners[corners["limit"] == moved][[axis, "loss"]].iloc[::2]
+    path = path.assign(accuracy=profiles.predict_accuracy(profile, path["loss"].to_numpy()))
+    here = {axis: found.answer.cost[axis], "predicted": predicted}
+    if found.measured is not None:
+        m = found.measured
+        here |= {"accuracy": m.value, "low": m.low, "high": m.high, "images": m.images}
+    near = beside(profile.points, found.answer.cost, axis)
+    drawn = figures.frontier(near, path, here, fp32=profile.fp32["value"], axis=axis)
+    figure(drawn, key="frontier", beside=_axis)
+
+
+def beside(measured: pd.DataFrame, cost: Mapping[str, float], axis: str) -> pd.DataFrame:
+    """Measured points to compare with: uniform ones, and mixed ones whose other side has about the same bits."""
+    if axis == "gbops":
+        return measured
+    other = "weight_bits" if axis == "activation_bits" else "activation_bits"
+    mixed = measured[~measured["label"].str.startswith("uniform")]
+    away = (mixed[other] - cost[other]).abs()
+    same = mixed[away <= away.min() + 0.01] if len(mixed) else mixed
+    rows: pd.DataFrame = pd.concat([measured[measured["label"].str.startswith("uniform")], same])
+    return rows
+
+
+def _axis() -> None:
+    st.selectbox("accuracy over", list(AXES), format_func=AXES.__getitem__, key="over", label_visibility="collapsed")
+
+
+def _foot(profile: Profile, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(_solved(found), width="stretch")
+        history.undo_redo("budgets")
+        keep(profile, METRIC, asked, locked, found)
+
+
+def _solved(found: Found) -> str:
+    """How the allocation was found, and how good it is proven to be."""
+    quick = f"convex hull in {seconds(found.hull.seconds)}"
+    if not found.exact:
+        return f"{quick}; the exact optimum is being worked out …"
+    answer = found.answer
+    same = "same allocation" if answer.bits == found.hull.bits else f"the hull lost {100 * answer.hull_gap:.2f} % more"
+    proof = "proven optimal" if answer.exact else f"within {100 * answer.gap:.2f} % of the optimum"
+    return f"{quick}, exact optimum in {seconds(answer.seconds)}: {same}; {proof} for these scores. {answer.note}"
+
+
+def _impossible(profile: Profile, error: QexploreError) -> None:
+    st.error(str(error), icon=":material/block:")
+    history.undo_redo("budgets")
+    best = profile.points.sort_values("weight_bits").iloc[0]
+    st.caption(
+        f"The smallest allocation measured so far: {best['label']}, {best['kb']:.1f} KB, "
+        f"{percent(best['accuracy'])} ({points(best['accuracy'] - profile.fp32['value'])} from FP32)."
+    )
+
+
+def _trouble(found: Found) -> None:
+    def again() -> None:
+        for question in found.questions:
+            desk("exact").forget(question)
+            desk("measure", 4).forget(question)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.warning(found.trouble, icon=":material/warning:")
+        st.button("Try again", on_click=again, key="again")
+
+
+def _watch(found: Found) -> None:
+    """Looks for the pending answer and redraws when it is there; an idle page asks nothing."""
+
+    @st.fragment(run_every=_EVERY if found.pending else None)
+    def look() -> None:
+        if found.waiting is not None and found.waiting.done():
+            st.rerun()
+
+    look()

@@ -1,0 +1,98 @@
+"""The first page: one sentence, a small live picture, three ways on, the last runs."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore import figures
+from qexplore.allocate import Budget, allocate
+from qexplore.figures.words import percent
+from qexplore.runs import profiles
+from qexplore.ui.budgets.answers import stored, warm
+from qexplore.ui.draw import figure
+from qexplore.ui.stored import profile_of, scores, store
+from qexplore.ui.strip import Card, strip
+from qexplore.ui.work.words import ICONS, ago, name, outcome
+
+TASK = "mobilenet-digits"
+_WAYS = (
+    (
+        "quantizer",
+        "See how it works",
+        ":material/stairs:",
+        "One tensor, one grid: drag the range and watch rounding trade against clipping.",
+    ),
+    (
+        "budgets",
+        "Choose a budget",
+        ":material/tune:",
+        "Say how many bits you can pay for; every site of the network gets its share, and the accuracy is measured.",
+    ),
+    (
+        "network",
+        "Use my own network",
+        ":material/account_tree:",
+        "Any torch.nn.Module that classifies: what the engine sees of it, and the few lines that bring yours.",
+    ),
+)
+
+
+def promise() -> None:
+    """One sentence on what this is. The measuring process starts, so that the next page need not wait for it."""
+    st.markdown(
+        "Shrink the numbers of a trained network, see **which layers hurt**, set a **budget of bits**, "
+        "and watch the **measured accuracy** answer."
+    )
+    warm()
+
+
+@st.fragment
+def live() -> None:
+    """The Budgets page in small: one slider, the bits of each site, the accuracy to expect."""
+    profile = profile_of(TASK)
+    with st.container(border=True):
+        left, right = st.columns([1, 1.9], gap="large", vertical_alignment="center")
+        with left:
+            bits = st.slider("average bits of weights and of activations", 2.0, 8.0, 3.0, 0.1, "%.1f", key="home-bits")
+            answer = allocate(scores(profile, "fit"), Budget(weight_bits=bits, activation_bits=bits), exact=False)
+            strip(_cards(profile, answer.cost["kb"], answer.loss, stored(profile, answer.bits)))
+        with right:
+            bars = figures.allocation(profile.sites, answer.bits, height=230)
+            figure(bars, key="home-allocation", words=False)
+            st.caption(f"Bits of each site of {TASK}: weights upwards, activations downwards.")
+
+
+def _cards(profile: profiles.Profile, kb: float, loss: float, known: object) -> list[Card]:
+    full = 32 * profile.parameters / 8000
+    guess = float(profiles.predict_accuracy(profile, loss))
+    cards = [
+        Card("weights", f"{kb:.1f} KB", f"{full:.0f} KB in 32-bit floats"),
+        Card("predicted accuracy", percent(guess), f"FP32 {percent(profile.fp32['value'])}", "predicted"),
+    ]
+    value = getattr(known, "value", None)
+    if value is not None:
+        cards.append(
+            Card("measured accuracy", percent(value), f"{getattr(known, 'images', 0)} images, stored", "measured")
+        )
+    return cards
+
+
+def ways() -> None:
+    """Three ways on."""
+    for column, (page, label, icon, text) in zip(st.columns(3, gap="medium"), _WAYS, strict=True):
+        with column, st.container(border=True, height="stretch"):
+            st.page_link(f"pages/{page}.py", label=f"**{label}**", icon=icon)
+            st.caption(text)
+
+
+def last_runs() -> None:
+    """The newest runs of this home."""
+    runs = store().runs(limit=3)
+    if not runs:
+        st.caption("No runs yet: what you start in the background is listed here and on Runs.")
+        return
+    st.markdown("**Last runs**")
+    for run in runs:
+        said = "under way" if run.active else outcome(run)
+        st.markdown(f"{ICONS[run.state]} {name(run)} · {said} · :gray[{ago(run.created)}]")
+    st.page_link("pages/runs.py", label="All runs", icon=":material/list_alt:")

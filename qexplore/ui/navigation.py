@@ -1,0 +1,42 @@
+"""The app's pages, and what happens before each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+_PAGES = {
+    "home": ("Home", ":material/home:"),
+    "network": ("Network", ":material/account_tree:"),
+    "quantizer": ("Quantizer", ":material/stairs:"),
+    "post_training": ("Post-training", ":material/waterfall_chart:"),
+    "sensitivity": ("Sensitivity", ":material/grid_on:"),
+    "budgets": ("Budgets", ":material/tune:"),
+    "runs": ("Runs", ":material/list_alt:"),
+}
+_MARK = str(Path(__file__).with_name("mark.svg"))
+_FOLDER = Path(__file__).parents[2] / "pages"
+
+
+def app() -> None:
+    """The whole app: navigation, style sheet, and the page that the address names."""
+    st.session_state["app-began"] = True
+    st.set_page_config(page_title="qexplore", page_icon=_MARK, layout="wide")
+    pages = [
+        st.Page(_FOLDER / f"{file}.py", title=title, icon=icon, url_path=file.replace("_", "-"), default=file == "home")
+        for file, (title, icon) in _PAGES.items()
+    ]
+    page = st.navigation(pages, position="top")
+    st.html(Path(__file__).with_name("style.css"))
+    page.run()
+
+
+def through_app() -> None:
+    """Lets the app run the page where Streamlit runs a file of pages/ alone.
+
+    It does so for an address opened before app.py has run for the first time; the call of st.navigation ends that.
+    """
+    if "app-began" not in st.session_state:
+        app()
+        st.stop()

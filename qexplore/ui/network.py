@@ -1,0 +1,100 @@
+"""The parts of the Network page: totals, graph, layers, ranges of channels, and how to bring another network."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore import figures
+from qexplore.figures.words import interval, percent
+from qexplore.runs.profiles import Profile
+from qexplore.ui.draw import figure
+from qexplore.ui.snippets import OWN_MODEL
+from qexplore.ui.stored import row_of
+from qexplore.ui.strip import Card, strip
+
+
+def totals(profile: Profile) -> None:
+    """Accuracy and sizes of the FP32 network."""
+    fp32, sites = profile.fp32, profile.sites
+    count = sites["kind"].value_counts()
+    opaque = len(profile.opaque)
+    strip(
+        [
+            Card(
+                "FP32 accuracy",
+                percent(fp32["value"]),
+                f"{interval(fp32['low'], fp32['high'])}, {fp32['images']:,} images",
+            ),
+            Card("parameters", f"{profile.parameters:,}", f"{profile.parameters * 4 / 1000:.0f} KB in 32-bit floats"),
+            Card("MACs per image", f"{profile.macs:,}", "multiply-accumulates"),
+            Card("weight sites", str(count.get("weight", 0)), "one grid, or one a channel, each"),
+            Card("activation sites", str(count.get("activation", 0)), "after fused non-linearities"),
+            Card("opaque parts", str(opaque), "stay unquantized inside" if opaque else "everything was captured"),
+        ]
+    )
+    for part in profile.opaque:
+        st.warning(f"**{part['layer']}** stays unquantized inside: {part['reason']}", icon=":material/visibility_off:")
+
+
+def graph(profile: Profile, site: str) -> None:
+    """The captured graph; the node of the picked site is ringed."""
+    index = dict(zip(profile.sites["site"], profile.sites["index"].astype(int), strict=True))
+    row = row_of(profile.sites, site)
+    drawn = profile.graph
+    nodes = [{**node, "weight": f"{node['layer']}.weight"} for node in drawn["nodes"]]
+    dot = figures.graph(nodes, drawn["edges"], index, picked=site, across=False)
+    with st.container(border=True, height=460, key="graph"):
+        st.graphviz_chart(
+            dot, alt=f"Graph of {profile.task}: {len(nodes)} operations; site {row['index']}, {site}, is ringed."
+        )
+    st.caption(
+        "The graph as it was captured, names as in the model's code. The number under a name is its output's site: "
+        "what carries none passes its values on. The ring is the picked site."
+    )
+
+
+def layers(profile: Profile) -> None:
+    """The table of sites at the recipe's bits."""
+    st.markdown("**Sites** :gray[:small[after the recipe " + str(profile.recipe["name"]) + "]]")
+    columns = ["index", "site", "kind", "op", "shape", "numel", "macs", "lo", "hi", "sqnr_db", "granularity"]
+    rows = profile.sites[columns]
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        rows,
+        hide_index=True,
+        height=320,
+        column_config={
+            "numel": number("elements", format="localized"),
+            "macs": number(
+                "MACs", format="localized", help="MACs of the layer, or of the layers that read the activation"
+            ),
+            "lo": number("low", format="%.3g"),
+            "hi": number("high", format="%.3g"),
+            "sqnr_db": number("SQNR at 8 bits, dB", format="%.1f"),
+        },
+        alt=f"{len(rows)} sites of {profile.task} with their sizes, ranges and SQNR.",
+    )
+    st.caption("Wide ranges with a low SQNR are the first to look at; depthwise layers have few weights a channel.")
+    text = rows.to_csv(index=False)
+    st.download_button(
+        "CSV", text, f"{profile.task}-sites.csv", "text/csv", icon=":material/download:", on_click="ignore"
+    )
+
+
+def channels(profile: Profile, site: str) -> None:
+    """Ranges of the output channels of the picked weight, or of the weight next to the picked activation."""
+    weights = profile.channels["site"].unique().tolist()
+    layer = row_of(profile.sites, site)["layer"]
+    shown = site if site in weights else next((name for name in weights if name.startswith(f"{layer}.")), None)
+    if shown is None:
+        st.caption("Pick a weight to see the ranges of its channels.")
+        return
+    st.markdown(f"**Channels of** `{shown}`")
+    figure(figures.channels(profile.channels, shown), key="channels")
+
+
+def bring_your_own() -> None:
+    """The lines that quantize another network."""
+    with st.container(border=True, key="own"):
+        st.markdown("**Bring your own network** :gray[:small[in a notebook or a script]]")
+        st.code(OWN_MODEL)

@@ -1,0 +1,102 @@
+"""The parts of the Sensitivity page: heat map, ranking, agreement of the metrics, and what to try next."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore import figures
+from qexplore.figures.heatmap import ORDERS
+from qexplore.figures.words import small
+from qexplore.runs.profiles import Profile
+from qexplore.ui.chrome import pick_site
+from qexplore.ui.draw import figure
+from qexplore.ui.stored import scores
+
+METRICS = {
+    "fit": "fit: empirical Fisher information × quantization noise",
+    "loss": "loss: measured, one site at a time",
+    "sqnr": "sqnr: noise over signal of the site alone",
+}
+
+
+def choices(profile: Profile) -> tuple[str, int]:
+    """Metric and bit width; both live in the address."""
+    left, right = st.columns([3, 2])
+    names = [name for name in METRICS if name in profile.metrics]
+    with left:
+        metric = st.selectbox(
+            "metric", names, key="metric", bind="query-params", help="\n\n".join(METRICS[name] for name in names)
+        )
+    widths = sorted(int(b) for b in profile.sensitivity["bits"].unique())
+    with right:
+        bits = st.select_slider("bits", widths, value=widths[2], key="bits", bind="query-params")
+    return str(metric), int(bits)
+
+
+def cells(profile: Profile, metric: str, site: str) -> None:
+    """The heat map."""
+    order = st.session_state.get("order", "network")
+    drawn = figures.heatmap(scores(profile, metric), picked=site, order=order)
+    figure(drawn, on_pick=pick_site, beside=_order)
+
+
+def _order() -> None:
+    st.selectbox("order", list(ORDERS), format_func=ORDERS.__getitem__, key="order", label_visibility="collapsed")
+
+
+def worst(profile: Profile, metric: str, bits: int, site: str) -> None:
+    """The ranking, and beside it how far the cheap metrics agree with the measured loss."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown(f"**Worst at {bits} bits** :gray[:small[by {metric}]]")
+        figure(figures.ranking(scores(profile, metric), bits, picked=site), on_pick=pick_site)
+    with right:
+        _agreement(profile, metric, bits, site)
+
+
+def _agreement(profile: Profile, metric: str, bits: int, site: str) -> None:
+    if "loss" not in profile.metrics or len(profile.metrics) < 2:
+        st.caption("Only one metric is stored: nothing to compare with.")
+        return
+    other = metric if metric != "loss" else "fit"
+    st.markdown(f"**Does {other} agree with the measured loss?**")
+    figure(figures.agreement(profile.sensitivity, other, bits, picked=site), key="agreement", on_pick=pick_site)
+    table = figures.correlations(profile.sensitivity).pivot(index="metric", columns="bits", values="correlation")
+    st.dataframe(table.style.format("{:.2f}"), alt="Spearman's rank correlation of each metric with the measured loss.")
+    st.caption("Spearman's rank correlation with the measured loss, per bit width: 1 is the same order of sites.")
+
+
+def next_steps(profile: Profile, metric: str, bits: int) -> None:
+    """What the table suggests, each with the page where it can be tried."""
+    table = scores(profile, metric)
+    at = table[table["bits"] == bits].sort_values("loss", ascending=False)
+    first, last = at.iloc[0], at[at["numel"] >= at["numel"].median()].iloc[-1]
+    index = int(first["index"])
+    st.markdown("**What to try next**")
+    task = {"task": profile.task}
+    with st.container(border=True):
+        _step(
+            f"**{first['site']}** loses most at {bits} bits ({small(float(first['loss']))} nats): look at its values.",
+            "quantizer",
+            "Open in Quantizer",
+            {**task, "site": first["site"]},
+        )
+        _step(
+            f"Keep it at 8 bits and let the search spend the rest: site {index} locked.",
+            "budgets",
+            "Open in Budgets",
+            {**task, "site": first["site"], "lock": f"{index}:8"},
+        )
+        _step(
+            f"**{last['site']}** is large ({int(last['numel']):,} elements) and hardly hurts at {bits} bits: "
+            "bits are saved there first.",
+            "budgets",
+            "See what the search gives it",
+            {**task, "site": last["site"]},
+        )
+
+
+def _step(text: str, page: str, label: str, query: dict[str, str]) -> None:
+    left, right = st.columns([4, 1.3], vertical_alignment="center")
+    left.markdown(text)
+    right.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:", query_params=query)

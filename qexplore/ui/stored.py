@@ -1,0 +1,49 @@
+"""What is known about a task without asking the network: its profile, read once and kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from qexplore import zoo
+from qexplore.runs import Store, profiles
+from qexplore.runs.profiles import Profile
+
+Allocated = tuple[tuple[str, int], ...]
+
+
+@st.cache_resource(max_entries=12, ttl=60, show_spinner=False)
+def profile_of(task: str) -> Profile:
+    """The stored profile of a task, at most a minute old; UnknownName or NoProfile where there is none."""
+    return profiles.load(task)
+
+
+def scores(profile: Profile, metric: str) -> pd.DataFrame:
+    """The sensitivity table of one metric."""
+    table = profile.sensitivity
+    return table[table["metric"] == metric].drop(columns="metric")
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def measured_before(_profile: Profile, task: str) -> dict[Allocated, dict[str, Any]]:
+    """The profile's measured points by their allocation, its sites sorted by name."""
+    rows = [{str(k): v for k, v in row.items()} for row in _profile.points.to_dict("records")]
+    return {tuple(sorted(json.loads(row["bits"]).items())): row for row in rows}
+
+
+def row_of(sites: pd.DataFrame, site: str) -> dict[str, Any]:
+    """The row of one site."""
+    return {str(k): v for k, v in sites[sites["site"] == site].iloc[0].items()}
+
+
+def store() -> Store:
+    """The store of runs of this home; HomeUnusable or StoreTooNew where it cannot be read."""
+    return Store()
+
+
+def tasks() -> dict[str, str]:
+    """Names of the tasks that have a profile, with their titles."""
+    return {name: zoo.entry(name).title for name in zoo.names()}

@@ -1,0 +1,1 @@
+"""Background runs on the pages: asking for one, watching it, and what became of it."""

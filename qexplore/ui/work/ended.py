@@ -1,0 +1,117 @@
+"""Runs that have ended: list, details, comparison, and what can be done with them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import streamlit as st
+
+from qexplore import figures
+from qexplore.errors import QexploreError
+from qexplore.figures.words import seconds
+from qexplore.runs import FINISHED, Run
+from qexplore.ui.draw import figure
+from qexplore.ui.snippets import run_cell, run_command
+from qexplore.ui.stored import store
+from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table
+
+
+def nothing_active() -> None:
+    st.caption("Nothing waits or works. What you start on Post-training or Budgets goes on without a browser.")
+
+
+def ended() -> None:
+    """The list of ended runs; the ones that are ticked are shown in full, or compared."""
+    runs = store().runs(limit=200, state=FINISHED)
+    if not runs:
+        st.info("No run has ended yet. A recipe takes a second: start one on Post-training.", icon=":material/inbox:")
+        st.page_link("pages/post_training.py", label="Post-training", icon=":material/waterfall_chart:")
+        return
+    rows = table(runs)
+    st.markdown("**Ended** :gray[:small[tick one to see it, two or more to compare]]")
+    chosen = st.dataframe(
+        rows[["state", "what", "outcome", "seconds", "when", "id"]],
+        hide_index=True,
+        height=min(36 * (len(rows) + 1) + 4, 330),
+        key="ended",
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config={"seconds": st.column_config.NumberColumn("seconds", format="%.1f")},
+        alt=f"{len(rows)} ended runs, the newest first.",
+    )
+    _downloads(runs)
+    picked = _picked(runs, chosen.selection.rows)
+    if len(picked) == 1:
+        _one(picked[0])
+    elif picked:
+        _several(picked)
+
+
+def _picked(runs: list[Run], rows: list[int]) -> list[Run]:
+    """What is ticked, else the run that the address names."""
+    if rows:
+        return [runs[row] for row in rows if row < len(runs)]
+    return [run for run in runs if run.id == st.query_params.get("run")]
+
+
+def _downloads(runs: list[Run]) -> None:
+    text = json.dumps([asdict(run) for run in runs], indent=1, default=str)
+    with st.container(horizontal=True):
+        _file("All as JSON", text, "runs.json", "application/json")
+        _file("All as CSV", table(runs).to_csv(index=False), "runs.csv", "text/csv")
+
+
+def _file(label: str, text: str, file: str, mime: str) -> None:
+    st.download_button(label, text, file, mime, icon=":material/download:", on_click="ignore", key=f"file-{file}")
+
+
+def _one(run: Run) -> None:
+    st.query_params["run"] = run.id
+    with st.container(border=True):
+        took = f" · {seconds(run.seconds)}" if run.seconds is not None else ""
+        st.markdown(f"{ICONS[run.state]} **{name(run)}** · {outcome(run)} · {ago(run.created)}{took} · `{run.id}`")
+        if run.error:
+            st.error(run.error, icon=ICONS[run.state])
+        if run.parent:
+            st.caption(f"Carries run {run.parent} on.")
+        with st.container(horizontal=True):
+            st.button("Run again", icon=":material/replay:", key="again", on_click=_resume, args=(run.id,))
+            st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
+            _file("JSON", json.dumps(asdict(run), indent=1), f"{run.id}.json", "application/json")
+        _repeat(run)
+        with st.expander("What it was asked, and what it answered", icon=":material/data_object:"):
+            st.json({"spec": run.spec, "result": run.result, "engine": run.engine}, expanded=1)
+
+
+def _repeat(run: Run) -> None:
+    recipe, seed = run.spec.get("recipe"), int(run.spec.get("seed", 0))
+    if run.kind == "recipe" and run.task:
+        st.caption("The same in a notebook, or on the command line")
+        st.code(run_cell(run.task, recipe, seed))
+        if isinstance(recipe, str):
+            st.code(run_command(run.task, recipe, seed), language="bash", wrap_lines=True)
+
+
+def _several(runs: list[Run]) -> None:
+    with_accuracy = [run for run in runs if accuracy_of(run)]
+    if len(with_accuracy) > 1:
+        rows = table(with_accuracy)
+        rows["name"] = rows["what"] + " · " + rows["id"]
+        figure(figures.compare(rows[["name", "accuracy", "low", "high", "images"]]))
+    else:
+        st.info("At least two runs with an accuracy are needed for a comparison.", icon=":material/compare_arrows:")
+    ids = [run.id for run in runs]
+    st.button(f"Delete these {len(runs)}", icon=":material/delete:", key="delete-many", on_click=_delete, args=(ids,))
+
+
+def _resume(run_id: str) -> None:
+    store().resume(run_id)
+
+
+def _delete(ids: list[str]) -> None:
+    for run_id in ids:
+        try:
+            store().delete(run_id)
+        except QexploreError as error:
+            st.toast(str(error), icon=":material/error:")

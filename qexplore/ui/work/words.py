@@ -1,0 +1,86 @@
+"""A run in words."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pandas as pd
+
+from qexplore.figures.words import percent, seconds
+from qexplore.runs import Run
+
+ICONS = {
+    "queued": ":material/schedule:",
+    "running": ":material/progress_activity:",
+    "done": ":material/check_circle:",
+    "failed": ":material/error:",
+    "cancelled": ":material/cancel:",
+    "lost": ":material/help:",
+}
+
+
+def name(run: Run) -> str:
+    """What a run does: 'recipe w8a8 on mobilenet-digits'."""
+    recipe = run.spec.get("recipe")
+    recipe = recipe.get("name", "") if isinstance(recipe, dict) else recipe or ""
+    what = {"recipe": f"recipe {recipe}", "measure": "measurement", "profile": "profile"}.get(run.kind, run.kind)
+    return f"{what} on {run.task}" if run.task else what
+
+
+def progress(run: Run) -> str:
+    """Where an active run is, and how long it may still take."""
+    if run.state == "queued":
+        return "waits for its turn"
+    left = run.seconds_left
+    phase = run.message or "starting"
+    return f"{phase} · {seconds(left)} left" if left is not None else f"{phase} …"
+
+
+def outcome(run: Run) -> str:
+    """How a run ended: its accuracy, or what it died of."""
+    if run.state != "done":
+        return run.error or run.state
+    accuracy = accuracy_of(run)
+    return f"{percent(accuracy['value'])} on {accuracy['images']:,} images" if accuracy else "done"
+
+
+def accuracy_of(run: Run) -> dict[str, Any] | None:
+    """The accuracy that a run has measured, None where it measures none."""
+    found = (run.result or {}).get("accuracy")
+    return found if isinstance(found, dict) else None
+
+
+def ago(moment: float | None) -> str:
+    """How long ago something was."""
+    if moment is None:
+        return ""
+    minutes = (time.time() - moment) / 60
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return f"{minutes:.0f} min ago"
+    return f"{minutes / 60:.0f} h ago" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days ago"
+
+
+def table(runs: list[Run]) -> pd.DataFrame:
+    """A row a run, for the list and the downloads."""
+    rows = []
+    for run in runs:
+        accuracy = accuracy_of(run) or {}
+        rows.append(
+            {
+                "id": run.id,
+                "state": run.state,
+                "what": name(run),
+                "outcome": "" if run.active else outcome(run),
+                "accuracy": accuracy.get("value"),
+                "low": accuracy.get("low"),
+                "high": accuracy.get("high"),
+                "images": accuracy.get("images"),
+                "seconds": run.seconds,
+                "when": ago(run.created),
+                "parent": run.parent or "",
+            }
+        )
+    return pd.DataFrame(rows)

@@ -22,6 +22,11 @@ class Report:
         if self._send is not None:
             self._send({"event": event, **values})
 
+    def forward(self, event: Event) -> None:
+        """Sends on an event that another report has made."""
+        if self._send is not None:
+            self._send(event)
+
     def progress(self, done: int, total: int, text: str) -> None:
         """`done` of `total` units of the work named `text` are finished."""
         self.event("progress", done=done, total=total, text=text)

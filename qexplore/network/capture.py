@@ -83,7 +83,7 @@ def _run_model(model: nn.Module, example: Tensor) -> Tensor:
             ) from error
     if not isinstance(result, Tensor):
         raise CaptureError(
-            f"The model returns a {type(result).__name__}, not one tensor of logits: wrap it in a module that picks them."
+            f"The model returns a {type(result).__name__}, not one tensor of logits: wrap it to return them."
         )
     return result
 
@@ -99,14 +99,16 @@ def _check_agreement(graph: Graph, model: nn.Module, example: Tensor, expected: 
                 got = run_float(graph, batch)
             except RuntimeError as error:
                 raise CaptureError(
-                    f"The captured graph does not run on a batch of {len(batch)}: {_short(error)}; write shapes with -1 or "
-                    "flatten(1) in place of numbers."
+                    f"The captured graph does not run on a batch of {len(batch)}: {_short(error)}; write shapes with "
+                    "-1 or flatten(1) in place of numbers."
                 ) from error
             want = _run_model(model, batch) if logits is None else logits
-        if got.shape != want.shape or not torch.allclose(got, want, rtol=1e-3, atol=1e-4 * float(want.abs().max() + 1e-6)):
+        if got.shape != want.shape or not torch.allclose(
+            got, want, rtol=1e-3, atol=1e-4 * float(want.abs().max() + 1e-6)
+        ):
             raise CaptureError(
-                "The captured graph and the model disagree on their output: the model's path depends on its input, which "
-                "a graph cannot follow."
+                "The captured graph and the model disagree on their output: the model's path depends on its input, "
+                "which a graph cannot follow."
             )
 
 

@@ -1,8 +1,9 @@
 """Carrying a graph out: on real numbers, or on the integer grid.
 
 On the grid a tensor is stored in units of its site's scale, as codes minus the zero point, so that real 0 is 0 and zero
-padding holds. The scale of the result is folded into the weights and the bias of the layer before it and the scale of its
-input into the same weights, which leaves `round_().clamp_()` of a site, and that clamp is the ReLU (project's own choice).
+padding holds. The scale of the result is folded into the weights and the bias of the layer before it and the scale of
+its input into the same weights, which leaves `round_().clamp_()` of a site, and that clamp is the ReLU (project's own
+choice).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last
+from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last, flat
 from qexplore.network.placement import Placement
 from qexplore.numerics import Grid
 
 Values = dict[str, Any]
+BLOCK = 1 << 19  # elements: two megabytes
 Action = Callable[[Values], None]
 Watcher = Callable[[str, Any], Any]
 
@@ -76,7 +78,9 @@ def compile_plan(
     weights: Mapping[str, Tensor],
     grids: Mapping[str, Grid],
 ) -> Plan:
-    """The plan of `graph` with `weights` (real values by layer) and the `grids` of the activation sites that are quantized."""
+    """The plan of `graph` with `weights` (real values by layer) and the `grids` of the activation sites that are
+    quantized.
+    """
     return _Compiler(graph, layers, placement, weights, grids).plan()
 
 
@@ -106,6 +110,12 @@ def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Te
     if lower is not None and upper is not None:
         return nn.functional.hardtanh(x, lower, upper, inplace=inplace)
     return x.clamp_(lower, upper) if inplace else x.clamp(lower, upper)
+
+
+def _blocks(x: Tensor) -> Sequence[Tensor]:
+    """`x` in pieces that stay in a CPU's cache from one in-place operation to the next."""
+    dense = x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
+    return torch.split(flat(x), BLOCK) if x.numel() > 2 * BLOCK and dense and x.device.type == "cpu" else (x,)
 
 
 class _Compiler:
@@ -169,18 +179,28 @@ class _Compiler:
         grid = self._grid_at(chain[-1].name)
         return 1.0 if grid is None or any(link.kind == "batchnorm" for link in chain[1:]) else float(grid.scale)
 
-    def _finish(self, grid: Grid, lower: Bound, upper: Bound) -> Callable[[Tensor], Tensor]:
-        """Rounds in place a tensor in units of `grid` and clamps it to the grid and to the non-linearity's bounds."""
+    def _finish(self, grid: Grid, lower: Bound, upper: Bound, factor: float = 1.0) -> Callable[[Tensor], Tensor]:
+        """In place: times `factor`, which leads to units of `grid`, rounded, and clamped to the grid and the
+        non-linearity's bounds.
+        """
         scale, zero = float(grid.scale), float(grid.zero)
         low, high = grid.qmin - zero, grid.qmax - zero
         if lower is not None:
             low = max(low, round(float(lower) / scale))
         if isinstance(upper, Tensor):
             tops = (upper / scale).round().clamp(max=high)
-            return lambda x: clamp(x.round_(), low, tops, inplace=True)
+            return lambda x: clamp((x if factor == 1.0 else x.mul_(factor)).round_(), low, tops, inplace=True)
         if upper is not None:
             high = min(high, round(float(upper) / scale))
-        return lambda x: x.round_().clamp_(low, high)
+
+        def finish(x: Tensor) -> Tensor:
+            for block in _blocks(x):
+                if factor != 1.0:
+                    block.mul_(factor)
+                block.round_().clamp_(low, high)
+            return x
+
+        return finish
 
     def _layer(self, op: Op) -> Action:
         layer, (source,) = self.layers[op.name], op.inputs
@@ -218,13 +238,11 @@ class _Compiler:
                 values[name] = clamp(values[source], lower, upper, inplace=inplace)
 
             return act
-        finish = self._finish(grid, op.lower, op.upper)
-        factor = unit / float(grid.scale)
+        finish = self._finish(grid, op.lower, op.upper, unit / float(grid.scale))
         self.units[name] = float(grid.scale)
 
         def round_and_clamp(values: Values) -> None:
-            x = values[source]
-            values[name] = finish(x * factor if factor != 1.0 else x if inplace else x.clone())
+            values[name] = finish(values[source] if inplace else values[source].clone())
 
         return round_and_clamp
 
@@ -240,13 +258,15 @@ class _Compiler:
         unit = self.units[name] = self._target(op)
         alpha, factor = self.units[second] / self.units[first], self.units[first] / unit
         grid = self._grid_at(name)
-        finish = None if grid is None else self._finish(grid, None, None)
+        finish = None if grid is None else self._finish(grid, None, None, factor)
 
         def act(values: Values) -> None:
             total = torch.add(values[first], values[second], alpha=alpha)
-            if factor != 1.0:
+            if finish is not None:
+                total = finish(total)
+            elif factor != 1.0:
                 total.mul_(factor)
-            values[name] = total if finish is None else finish(total)
+            values[name] = total
 
         return act
 

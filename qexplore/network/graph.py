@@ -10,7 +10,18 @@ import torch
 from torch import Tensor, nn
 
 Kind = Literal[
-    "input", "conv", "linear", "batchnorm", "clamp", "add", "concat", "max-pool", "avg-pool", "reshape", "function", "value"
+    "input",
+    "conv",
+    "linear",
+    "batchnorm",
+    "clamp",
+    "add",
+    "concat",
+    "max-pool",
+    "avg-pool",
+    "reshape",
+    "function",
+    "value",
 ]
 LAYERS: tuple[Kind, ...] = ("conv", "linear")
 Bound = float | Tensor | None
@@ -86,7 +97,9 @@ class Graph:
         """Takes an operation with one input out; whoever read it reads that input."""
         source = self.by_name[name].inputs[0]
         self.ops = [
-            replace(op, inputs=tuple(source if i == name else i for i in op.inputs)) for op in self.ops if op.name != name
+            replace(op, inputs=tuple(source if i == name else i for i in op.inputs))
+            for op in self.ops
+            if op.name != name
         ]
         self.output = source if self.output == name else self.output
         self._index()
@@ -125,6 +138,13 @@ def channels_last(x: Tensor) -> Tensor:
     _, channels, height, width = x.shape
     # With one channel, or one pixel, both orders are the same memory, and torch keeps the strides of the slow one.
     return x.as_strided(x.shape, (channels * height * width, 1, width * channels, channels))
+
+
+def flat(x: Tensor) -> Tensor:
+    """All values of `x` in one dimension, in memory order, so that nothing is copied."""
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.permute(0, 2, 3, 1)
+    return x.reshape(-1)
 
 
 def tighter(first: Bound, second: Bound) -> Bound:

@@ -17,7 +17,16 @@ CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
 AVG_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
-RESHAPES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.PixelShuffle)
+RESHAPES = (
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.PixelShuffle,
+)
 
 FUNCTIONS: dict[Any, Kind] = {
     operator.add: "add", operator.iadd: "add", torch.add: "add", "add": "add", "add_": "add",
@@ -89,7 +98,7 @@ def _call(
         kwargs = fx.node.map_arg(node.kwargs, lambda n: known[alias[n.name]])
         if node.op == "call_method":
             return getattr(args[0], str(target))(*args[1:], **kwargs)
-        return target(*args, **kwargs)  # type: ignore[operator]
+        return target(*args, **kwargs)
 
     return call, module
 
@@ -142,7 +151,7 @@ def _function_bounds(node: fx.Node, constants: dict[str, Any]) -> tuple[float | 
         if name == "hardtanh":
             given = [-1.0 if given[0] is None else given[0], 1.0 if given[1] is None else given[1]]
     lower, upper = (_constant(value, constants) for value in given)
-    if isinstance(lower, Tensor) or isinstance(lower, str) or isinstance(upper, str):
+    if isinstance(lower, Tensor | str) or isinstance(upper, str):
         return None
     return lower, upper
 

@@ -38,9 +38,9 @@ class Fitted(NamedTuple):
 class Network:
     """A network on which sites can be quantized one by one.
 
-    A site without bits is real (float32). Every site with bits needs a range: weights find theirs from their own values,
-    activations from the samples that calibration has left. Ranges and quantized weights are found once and kept until the
-    weights, the estimator or the sample change.
+    A site without bits is real (float32). Every site with bits needs a range: weights find theirs from their own
+    values, activations from the samples that calibration has left. Ranges and quantized weights are found once and kept
+    until the weights, the estimator or the sample change.
     """
 
     def __init__(self, graph: Graph, layers: dict[str, Layer], weights: Spec, activations: Spec) -> None:
@@ -124,7 +124,9 @@ class Network:
     # --- ranges ------------------------------------------------------------------------------------------------
 
     def fitted(self, site: Site, bits: int) -> Fitted:
-        """The quantizer of `site` at `bits`, found once and kept: its range is the one fixed by hand, or the estimator's."""
+        """The quantizer of `site` at `bits`, found once and kept: its range is the one fixed by hand, or the
+        estimator's.
+        """
         key = (site.name, bits)
         if key not in self._fitted:
             spec = self._spec(site, bits)
@@ -164,7 +166,9 @@ class Network:
 
     @contextmanager
     def fixing(self, ranges: Mapping[str, Range]) -> Iterator[Network]:
-        """The network with the ranges of some sites set by hand (lo and hi: one value, or one a slice); always restores."""
+        """The network with the ranges of some sites set by hand (lo and hi: one value, or one a slice); always
+        restores.
+        """
         before = dict(self._fixed)
         try:
             for name, interval in ranges.items():
@@ -212,6 +216,16 @@ class Network:
             values = grid.values(grid.codes(spec.slices(weight)))
             self._quantized[key] = channels_last(spec.unslice(values, weight.shape))
         return self._quantized[key]
+
+    def forget_weights(self, *, ranges: bool) -> None:
+        """Drops the quantized weights that are kept, and their ranges too where `ranges`: they are found anew when
+        needed.
+        """
+        self._quantized.clear()
+        self._plan = None
+        if ranges:
+            weights = {site.name for site in self.sites if site.kind == "weight"}
+            self._fitted = {key: kept for key, kept in self._fitted.items() if key[0] not in weights}
 
     # --- running -----------------------------------------------------------------------------------------------
 

@@ -35,7 +35,9 @@ class Site:
 
 @dataclass(frozen=True)
 class Placement:
-    """Sites in network order, and for each operation the activation site on whose grid its result lies ("" for none)."""
+    """Sites in network order, and for each operation the activation site on whose grid its result lies ("" for
+    none).
+    """
 
     sites: tuple[Site, ...]
     grid: dict[str, str]
@@ -92,14 +94,27 @@ def _sites(
             name, source = f"{op.name}.weight", grid[op.inputs[0]]
             shape = tuple(layer.weight.shape)
             sites.append(
-                Site(name, len(sites), "weight", op.name, kind, op.name, shape, math.prod(shape), macs[op.name], name, source)
+                Site(
+                    name,
+                    len(sites),
+                    "weight",
+                    op.name,
+                    kind,
+                    op.name,
+                    shape,
+                    math.prod(shape),
+                    macs[op.name],
+                    name,
+                    source,
+                )
             )
         if op.name in ends:
             name, start = ends[op.name]
             shape = op.shape[1:]
             what = "depthwise" if start.name in layers and layers[start.name].depthwise else start.kind
             sites.append(
-                Site(name, len(sites), "activation", start.name, what, op.name, shape, math.prod(shape), read.get(name, 0),
+                Site(name, len(sites), "activation", start.name, what, op.name, shape, math.prod(shape), read.get(name,
+                0),
                      groups.get(name, name))
             )  # fmt: skip
     return tuple(sites)
@@ -113,7 +128,9 @@ def _positions(op: Op, layer: Layer) -> int:
 
 
 def _tied(graph: Graph, grid: dict[str, str]) -> dict[str, str]:
-    """Site → group: the operands of additions and concatenations, joined transitively; a group bears its first site's name."""
+    """Site → group: the operands of additions and concatenations, joined transitively; a group bears its first site's
+    name.
+    """
     group: dict[str, str] = {}
     for op in graph.ops:
         operands = [grid[i] for i in op.inputs if grid[i]]

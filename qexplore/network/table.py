@@ -41,7 +41,9 @@ def site_table(network: Network) -> pd.DataFrame:
     """
     rows = [_row(network, site) for site in network.sites]
     for name, reason in network.opaque:
-        rows.append({"site": name, "index": len(rows), "kind": "opaque", "layer": name, "op": reason, "tied": name, "input": ""})
+        rows.append(
+            {"site": name, "index": len(rows), "kind": "opaque", "layer": name, "op": reason, "tied": name, "input": ""}
+        )
     table = pd.DataFrame(rows)
     for column in ("numel", "macs"):
         table[column] = table[column].fillna(0).astype("int64")

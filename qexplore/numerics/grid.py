@@ -68,7 +68,9 @@ def grid_of(spec: Spec, interval: Range) -> Grid:
 
 
 def integers(x: Tensor, spec: Spec, interval: Range) -> Tensor:
-    """Integer codes of `x` (int32, same shape) on the grid of `spec` over `interval`: clamp(round(x / scale) + zero)."""
+    """Integer codes of `x` (int32, same shape) on the grid of `spec` over `interval`: clamp(round(x / scale) +
+    zero).
+    """
     codes = grid_of(spec, interval).codes(spec.slices(x.float()))
     return spec.unslice(codes, x.shape).to(torch.int32)
 

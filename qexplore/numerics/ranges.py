@@ -45,7 +45,8 @@ def estimate_range(x: Tensor, spec: Spec, method: str = "mse", **options: Any) -
     """The range of `x`, any shape, for each slice along `spec.granularity`; lo and hi hold one value a slice.
 
     method: a name in RANGES; options: its keyword arguments.
-    Raises UnknownName for a method that does not exist, QexploreError for NaN, infinity, an empty tensor or bad options.
+    Raises UnknownName for a method that does not exist, QexploreError for NaN, infinity, an empty tensor or bad
+    options.
     """
     return apply_estimator(Rows.of(spec.slices(x)), spec, method, options)
 

@@ -1,9 +1,12 @@
-"""The slices of a tensor, sorted once, so that any number of grids can be judged without touching its elements again."""
+"""The slices of a tensor, sorted once, so that any number of grids can be judged without touching its elements
+again.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -54,9 +57,9 @@ class Rows:
         return torch.lerp(self.values[:, low], self.values[:, high], at - low)
 
     def squared_errors(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
-        """Sums of squared quantization errors [rows, candidates], float64, for scales and zero points [rows, candidates].
+        """Sums of squared quantization errors, float64, for scales and zero points, all [rows, candidates].
 
-        Exact; with more than 2^8 levels over long rows, where no element would be looked at twice, rounding is taken as
+        Exact; with more than 2^8 levels over long rows rounding is taken as
         uniform (scale²/12 an element) and only clipping is summed.
         """
         levels, elements = qmax - qmin + 1, self.values.shape[1]
@@ -80,7 +83,8 @@ class Rows:
             edges = levels[:, :, 1:] - s[:, :, None] / 2
             # An element in the cell of level v costs (x - v)²; summed over a cell that is S2 - 2 v S1 + v² N, and with
             # sums by parts only the differences between neighbouring levels remain.
-            count, total = self._below(edges)
+            index = torch.searchsorted(self.values, edges.flatten(1).float().contiguous())
+            count, total = index.view(edges.shape).double(), self.sums.gather(1, index).view(edges.shape)
             step, last = s[:, :, None], levels[:, :, -1]
             lower = levels[:, :, :-1]
             elements = self.values.shape[1]
@@ -92,26 +96,33 @@ class Rows:
     def _by_noise(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
         s, z = scale.double(), zero.double()
         lo, hi = s * (qmin - z), s * (qmax - z)
-        count, total = self._below(torch.stack([lo, hi], dim=2))
-        square = self._gather(self.squares, torch.stack([lo, hi], dim=2))
-        above = self.values.shape[1] - count[:, :, 1]
-        low = square[:, :, 0] - 2 * lo * total[:, :, 0] + lo.square() * count[:, :, 0]
-        high = self.squares[:, -1:] - square[:, :, 1] - 2 * hi * (self.sums[:, -1:] - total[:, :, 1]) + hi.square() * above
-        inside = count[:, :, 1] - count[:, :, 0]
-        return (low + high).clamp_(min=0) + inside * s.square() / 12
+        low, high = self._below(lo), self._below(hi)
+        # Elements above `hi` are all elements less those below it.
+        above = Below(
+            self.values.shape[1] - high.count, self.sums[:, -1:] - high.sum, self.squares[:, -1:] - high.squares
+        )
+        inside = high.count - low.count
+        return low.distance(lo) + above.distance(hi) + inside * s.square() / 12
 
-    def _below(self, edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Number and sum of the elements below each of `edges` [rows, candidates, edges]."""
-        flat = edges.flatten(1).float().contiguous()
-        index = torch.searchsorted(self.values, flat)
-        return index.view(edges.shape).double(), self.sums.gather(1, index).view(edges.shape)
+    def _below(self, edges: Tensor) -> Below:
+        """What lies below each of `edges` [rows, edges]."""
+        index = torch.searchsorted(self.values, edges.float().contiguous())
+        return Below(index.double(), self.sums.gather(1, index), self.squares.gather(1, index))
 
-    def _gather(self, prefix: Tensor, edges: Tensor) -> Tensor:
-        index = torch.searchsorted(self.values, edges.flatten(1).float().contiguous())
-        return prefix.gather(1, index).view(edges.shape)
+
+class Below(NamedTuple):
+    """Number, sum and sum of squares of some elements, float64."""
+
+    count: Tensor
+    sum: Tensor
+    squares: Tensor
+
+    def distance(self, point: Tensor) -> Tensor:
+        """Sum of the squared distances of the elements to `point`."""
+        return (self.squares - 2 * point * self.sum + point.square() * self.count).clamp(min=0)
 
 
 def _chunks(scale: Tensor, zero: Tensor, cost: int) -> list[tuple[Tensor, Tensor]]:
     """Candidates in portions, so that `cost` elements a candidate stay below CHUNK at a time."""
     size = max(1, CHUNK // max(cost, 1))
-    return list(zip(scale.split(size, dim=1), zero.split(size, dim=1), strict=True))
+    return list(zip(torch.split(scale, size, dim=1), torch.split(zero, size, dim=1), strict=True))

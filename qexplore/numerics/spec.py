@@ -41,7 +41,7 @@ class Spec:
         checked_bits(self.bits)
         if self.granularity not in ("tensor", "channel") and not _is_group(self.granularity):
             raise BadSpec(
-                f"The granularity is 'tensor', 'channel' or a whole number of elements a group; not {self.granularity!r}."
+                f"The granularity is 'tensor', 'channel' or the elements of a group, a whole number; not {self.granularity!r}."
             )
         if self.power_of_two and not self.symmetric:
             raise BadSpec("A power-of-two scale needs a symmetric grid: set symmetric=True or power_of_two=False.")
@@ -59,7 +59,9 @@ class Spec:
         return self.qmin + (1 << self.bits) - 1
 
     def slices(self, x: Tensor) -> Tensor:
-        """`x`, any shape, as [slices, elements]: a row for each range. Groups are padded with 0, which every grid holds."""
+        """`x`, any shape, as [slices, elements]: a row for each range. Groups are padded with 0, which every grid
+        holds.
+        """
         if self.granularity == "tensor":
             return x.reshape(1, -1)
         rows = x.reshape(x.shape[0], -1) if x.dim() else x.reshape(1, 1)

@@ -35,7 +35,8 @@ def fold_bn(network: Network, calibration: Calibration, report: Report) -> Netwo
 def affine_of(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Gain and shift, one value a channel, that a batch norm applies in eval mode."""
     mean, variance = norm.running_mean, norm.running_var
-    assert isinstance(mean, Tensor) and isinstance(variance, Tensor)
+    assert isinstance(mean, Tensor)
+    assert isinstance(variance, Tensor)
     gamma = norm.weight if isinstance(norm.weight, Tensor) else torch.ones_like(mean)
     beta = norm.bias if isinstance(norm.bias, Tensor) else torch.zeros_like(mean)
     gain = gamma.detach() / torch.sqrt(variance + float(norm.eps))  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
+from qexplore.network.graph import flat
 from qexplore.ptq.steps import Calibration
 from qexplore.report import Report
 
@@ -23,7 +24,7 @@ def collect_samples(network: Network, calibration: Calibration, report: Report) 
     """
     if calibration.images == 0:
         raise QexploreError("There are no calibration images: activation ranges need at least one.")
-    at = {name: site for name, site in network.placement.at.items()}
+    at = network.placement.at
     kept: dict[str, list[Tensor]] = {name: [] for name in at}
     extremes: dict[str, list[Tensor]] = {name: [] for name in at}
     generator = torch.Generator().manual_seed(calibration.seed)
@@ -42,13 +43,6 @@ def collect_samples(network: Network, calibration: Calibration, report: Report) 
             done += len(x)
             report.progress(done, calibration.images, "calibrating")
     return {site.name: torch.cat([*kept[name], *_ends(extremes[name])]).clone() for name, site in at.items()}
-
-
-def flat(x: Tensor) -> Tensor:
-    """All values of `x` in one dimension, in memory order, so that nothing is copied."""
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.permute(0, 2, 3, 1)
-    return x.reshape(-1)
 
 
 def _some(values: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -16,7 +16,9 @@ from qexplore.report import Report
 
 @dataclass(frozen=True)
 class Pair:
-    """Two layers that only a positively homogeneous path joins; clamp: the bounded ReLU between them, if there is one."""
+    """Two layers that only a positively homogeneous path joins; clamp: the bounded ReLU between them, if there is
+    one.
+    """
 
     first: str
     second: str
@@ -27,7 +29,8 @@ class Pair:
 def equalize(network: Network, calibration: Calibration, report: Report, *, sweeps: int = 40) -> Network:
     """Cross-layer equalization: s = √(r₁ / r₂), W₁ ← W₁ / s, b₁ ← b₁ / s, W₂ ← W₂ s (white paper §3.2).
 
-    Pairs are joined by a single path of ReLU, pooling and flattening, so only inside residual blocks; a depthwise triple
+    Pairs are joined by a single path of ReLU, pooling and flattening, so only inside residual blocks; a depthwise
+    triple
     is two pairs with the fixed point c = (r₁ r₂ r₃)^(1/3). The bound of a ReLU6 between them becomes 6 / s, one value a
     channel, so that the function stays the same. Sweeps end when no scale moves by more than 1 %.
     """
@@ -53,7 +56,9 @@ def scalable_pairs(network: Network) -> list[Pair]:
 
 
 def _follow(network: Network, op: Op) -> tuple[str, Op | None]:
-    """From a layer along its only reader to the next layer; None where the path branches, adds or is not homogeneous."""
+    """From a layer along its only reader to the next layer; None where the path branches, adds or is not
+    homogeneous.
+    """
     clamp, at = "", network.graph.only_reader(op.name)
     while at is not None and at.kind not in LAYERS:
         homogeneous = at.kind in ("max-pool", "avg-pool") or (at.kind == "reshape" and _keeps_channels(network, at))
@@ -66,7 +71,9 @@ def _follow(network: Network, op: Op) -> tuple[str, Op | None]:
 
 
 def _keeps_channels(network: Network, op: Op) -> bool:
-    """Whether the elements of a channel stay together and the channels in order: dropout, and flattening of all but the batch."""
+    """Whether the elements of a channel stay together and the channels in order: dropout, and flattening of all but
+    the batch.
+    """
     what = type(op.module).__name__ if op.module is not None else op.name.rsplit(".", 1)[-1].split("#")[0]
     if what.lower() not in ("flatten", "identity", "dropout", "dropout2d", "contiguous", "view", "reshape"):
         return False

@@ -11,7 +11,9 @@ from qexplore.report import Report
 
 
 @STEPS.register("weight-ranges")
-def weight_ranges(network: Network, calibration: Calibration, report: Report, *, method: str = "mse", **options: Any) -> Network:
+def weight_ranges(
+    network: Network, calibration: Calibration, report: Report, *, method: str = "mse", **options: Any
+) -> Network:
     """Quantize the weights: ranges by `method` from the weights alone (white paper §3.1)."""
     return _quantize(network, "weight", method, options, report)
 
@@ -20,7 +22,9 @@ def weight_ranges(network: Network, calibration: Calibration, report: Report, *,
 def activation_ranges(
     network: Network, calibration: Calibration, report: Report, *, method: str = "mse", **options: Any
 ) -> Network:
-    """Quantize the activations: ranges by `method` from calibration images, with the weights as they are by now (white paper §3.1)."""
+    """Quantize the activations: ranges by `method` from calibration images, with the weights as they are by now
+    (white paper §3.1).
+    """
     network.set_samples(collect_samples(network, calibration, report))
     return _quantize(network, "activation", method, options, report)
 

@@ -11,7 +11,7 @@ from qexplore.report import Report
 
 @STEPS.register("replace-relu6")
 def replace_relu6(network: Network, calibration: Calibration, report: Report) -> Network:
-    """Replace ReLU6 by ReLU, so that channels can be scaled freely; changes the function where an activation passes its bound.
+    """Replace ReLU6 by ReLU, so that channels can be scaled freely; what passed the bound changes.
 
     The practical route to equalization (DFQ and AIMET go it; the white paper's §3.2 scales the bound instead, which
     `equalize` does where bounds are left).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network
@@ -27,7 +26,9 @@ def prepare(
     """
     report = report or Report()
     check(recipe)
-    network = Network.of(task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe))
+    network = Network.of(
+        task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
+    )
     calibration = Calibration(task.data, seed)
     for number, step in enumerate(recipe.steps):
         report.event("step-started", name=step.name, number=number, of=len(recipe.steps))
@@ -45,8 +46,8 @@ def check(recipe: Recipe) -> None:
         Spec(**settings)
     if recipe.activations.get("granularity", "tensor") != "tensor":
         raise QexploreError(
-            "Activations have one range a tensor (granularity: tensor): a scale for each channel cannot leave the sum over "
-            "input channels."
+            "Activations have one range a tensor (granularity: tensor): a scale for each channel cannot leave the sum "
+            "over input channels."
         )
 
 
@@ -62,5 +63,3 @@ def _check_settings(step: StepSetting) -> None:
     for key in step.settings:
         if key not in known:
             raise UnknownName(f"setting of the step {step.name!r}", key, known)
-
-

@@ -61,7 +61,9 @@ class Recipe:
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> Recipe:
-        """The recipe of a document with the keys name, title, weights, activations, steps; BadRecipe says what is wrong."""
+        """The recipe of a document with the keys name, title, weights, activations, steps; BadRecipe says what is
+        wrong.
+        """
         _known_keys(document, KEYS, "the recipe")
         name = str(document.get("name") or "unnamed")
         steps = document.get("steps")
@@ -86,7 +88,9 @@ class Recipe:
         }
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
-        """The recipe with `settings` changed: {"weights.bits": 4, "activation-ranges.method": "percentile"}; strings are read as YAML."""
+        """The recipe with `settings` changed: {"weights.bits": 4, "activation-ranges.method": "percentile"}; strings
+        are read as YAML.
+        """
         recipe = self
         for key, value in settings.items():
             recipe = recipe._with(key, yaml.safe_load(value) if isinstance(value, str) else value)
@@ -102,9 +106,7 @@ class Recipe:
         if where in ("weights", "activations"):
             changed = _quantizer({**getattr(self, where), setting: value}, where)
             return replace(self, weights=changed) if where == "weights" else replace(self, activations=changed)
-        steps = tuple(
-            StepSetting(s.name, {**s.settings, setting: value}) if s.name == where else s for s in self.steps
-        )
+        steps = tuple(StepSetting(s.name, {**s.settings, setting: value}) if s.name == where else s for s in self.steps)
         return replace(self, steps=steps)
 
 

@@ -103,7 +103,7 @@ def sensitivity(
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as plain JSON values; what is missing or infinite is None."""
     clean = table.astype(object).where(table.notna(), None)
-    return [{k: _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
+    return [{str(k): _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
 
 
 def _plain(value: Any) -> Any:

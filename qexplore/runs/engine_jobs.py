@@ -18,7 +18,7 @@ def recipe(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]
 
     spec: task, recipe (a preset or a document), seed.
     """
-    found = run(spec["task"], spec["recipe"], int(spec.get("seed", 0)), lambda event: report.event(**event))
+    found = run(spec["task"], spec["recipe"], int(spec.get("seed", 0)), report.forward)
     found.steps.to_parquet(folder / "steps.parquet")
     found.sites.to_parquet(folder / "sites.parquet")
     document = found.to_document()

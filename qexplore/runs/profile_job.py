@@ -150,4 +150,4 @@ def _graph(network: Network) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    profile({"task": sys.argv[1]}, Report(lambda event: print(event, file=sys.stderr)), Path(sys.argv[2]))
+    profile({"task": sys.argv[1]}, Report(), Path(sys.argv[2]))

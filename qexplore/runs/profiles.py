@@ -28,9 +28,9 @@ class NoProfile(QexploreError):
 class Profile:
     """A folder of tables about one task after one recipe.
 
-    header: what, how and when (see the properties); sites: the table of sites at the recipe's bits; sensitivity: sites ×
-    bits × metric → loss; points: measured allocations; steps: accuracy after each step of each preset; channels: quantiles
-    of the weights of each output channel.
+    header: what, how and when (see the properties); sites: the table of sites at the recipe's bits; sensitivity: sites
+    × bits × metric → loss; points: measured allocations; steps: accuracy after each step of each preset; channels:
+    quantiles of the weights of each output channel.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Profile:
         header = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
         if header.get("format") != FORMAT:
             raise QexploreError(
-                f"The profile in {folder.name!r} has the format {header.get('format')!r}, this qexplore reads {FORMAT}: make it anew."
+                f"The profile {folder.name!r} has the format {header.get('format')!r}, not {FORMAT}: make it anew."
             )
         return Profile(folder, header)
 
@@ -67,7 +67,9 @@ class Profile:
         return pd.read_parquet(self.folder / "channels.parquet")
 
     def tensor(self, site: str) -> Floats:
-        """Up to 4,096 values of a site (float32): the weights, or what calibration has seen; UnknownName where there is none."""
+        """Up to 4,096 values of a site (float32): the weights, or what calibration has seen; UnknownName where there
+        is none.
+        """
         from safetensors import safe_open
 
         with safe_open(self.folder / "tensors.safetensors", "np") as file:
@@ -121,7 +123,8 @@ class Profile:
     def forecast(self) -> tuple[Floats, Floats]:
         """Knots (log10 of the predicted loss, drop of accuracy) of the monotone fit to the measured points.
 
-        The drop is that on the calibration images, so that what is forecast for the evaluation images has not seen them.
+        The drop is that on the calibration images, so that what is forecast for the evaluation images has not seen
+        them.
         """
         from scipy.optimize import isotonic_regression
 
@@ -134,7 +137,8 @@ class Profile:
 def predict_accuracy(profile: Profile, loss: float | Floats) -> Any:
     """Accuracy expected of an allocation whose summed sensitivity by `fit` is `loss` (nats): a float, or one each.
 
-    FP32 accuracy on the evaluation images less the drop that points of like predicted loss have shown on the calibration
+    FP32 accuracy on the evaluation images less the drop that points of like predicted loss have shown on the
+    calibration
     images, monotone and linear in log loss between points (project's own choice). No better than its points: beyond the
     worst of them it stays constant.
     """

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
 from qexplore.network import Network, Site
+from qexplore.network.graph import flat
 from qexplore.ptq import Calibration
-from qexplore.ptq.calibrate import flat
 from qexplore.report import Report
 
 SAMPLE = 1 << 14  # pairs (value, squared gradient) of an activation site
@@ -23,9 +23,9 @@ def fit(network: Network, calibration: Calibration, bits: Sequence[int], report:
     """½ Σ Fⱼⱼ δⱼ²: the empirical Fisher information of each number times its own squared quantization error, in nats.
 
     QBitOpt's sensitivity is FIT, a trace times the mean noise of a tensor. Multiplying number by number before the sum,
-    with the noise measured rather than modelled, is this project's choice: it sees that the zeros of a ReLU lose nothing
-    and that a small channel next to a large one loses everything. The Fisher information is that of the real network, from
-    the labels of the calibration images; the factor ½ is that of the second-order expansion of the loss.
+    with the noise measured rather than modelled, is this project's choice: it sees that the zeros of a ReLU lose
+    nothing and that a small channel next to a large one loses everything. The Fisher information is that of the real
+    network, from the labels of the calibration images; the factor ½ is that of the loss's second-order expansion.
     """
     scores = _Scores(network, calibration)
     scores.collect(report)

@@ -20,8 +20,8 @@ from qexplore.report import Report
 def loss(network: Network, calibration: Calibration, bits: Sequence[int], report: Report) -> Losses:
     """Rise of the mean cross-entropy on the calibration images, in nats, with one site quantized at a time.
 
-    May be negative or rise with bits: it is a measurement. What comes before the site is computed once a batch; what does
-    not depend on it is not computed again.
+    May be negative or rise with bits: it is a measurement. What comes before the site is computed once a batch; what
+    does not depend on it is not computed again.
     """
     changes = [(site, b, _Change(network, site, b)) for site in network.sites for b in bits]
     real = network.real_plan()
@@ -70,5 +70,3 @@ def _descendants(network: Network, name: str) -> frozenset[str]:
         if found.intersection(op.inputs):
             found.add(op.name)
     return frozenset(found - {name})
-
-

@@ -1,0 +1,29 @@
+"""What a bench is, and how times are taken so that a busy machine disturbs them least."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+from qexplore.registry import Registry
+from qexplore.report import Report
+
+Bench = Callable[[Report], dict[str, float]]
+BENCHES: Registry[Bench] = Registry("bench")
+REPEATS = 9
+
+
+def medians(works: Mapping[str, Callable[[], object]], repeats: int = REPEATS) -> dict[str, float]:
+    """Median seconds of each work over `repeats` rounds; in every round each is done once, one after the other.
+
+    Two rounds before the first are not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(repeats + 2):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            if number >= 2:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}

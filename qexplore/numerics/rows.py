@@ -99,9 +99,9 @@ class Rows:
         low, high = self._below(lo), self._below(hi)
         # Elements above `hi` are all elements less those below it.
         above = Below(
-            self.values.shape[1] - high.count, self.sums[:, -1:] - high.sum, self.squares[:, -1:] - high.squares
+            self.values.shape[1] - high.number, self.sums[:, -1:] - high.sum, self.squares[:, -1:] - high.squares
         )
-        inside = high.count - low.count
+        inside = high.number - low.number
         return low.distance(lo) + above.distance(hi) + inside * s.square() / 12
 
     def _below(self, edges: Tensor) -> Below:
@@ -113,13 +113,13 @@ class Rows:
 class Below(NamedTuple):
     """Number, sum and sum of squares of some elements, float64."""
 
-    count: Tensor
+    number: Tensor
     sum: Tensor
     squares: Tensor
 
     def distance(self, point: Tensor) -> Tensor:
         """Sum of the squared distances of the elements to `point`."""
-        return (self.squares - 2 * point * self.sum + point.square() * self.count).clamp(min=0)
+        return (self.squares - 2 * point * self.sum + point.square() * self.number).clamp(min=0)
 
 
 def _chunks(scale: Tensor, zero: Tensor, cost: int) -> list[tuple[Tensor, Tensor]]:

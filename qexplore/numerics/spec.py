@@ -41,7 +41,7 @@ class Spec:
         checked_bits(self.bits)
         if self.granularity not in ("tensor", "channel") and not _is_group(self.granularity):
             raise BadSpec(
-                f"The granularity is 'tensor', 'channel' or the elements of a group, a whole number; not {self.granularity!r}."
+                f"The granularity is 'tensor', 'channel' or a number of elements; not {self.granularity!r}."
             )
         if self.power_of_two and not self.symmetric:
             raise BadSpec("A power-of-two scale needs a symmetric grid: set symmetric=True or power_of_two=False.")

@@ -6,7 +6,6 @@ from qexplore.ui import network
 profile = ui.header("Network", "What am I quantizing?")
 network.totals(profile)
 site = ui.site_picker(profile.sites)
-network.graph(profile, site)
+network.graph_and_channels(profile, site)
 network.layers(profile)
-network.channels(profile, site)
 network.bring_your_own()

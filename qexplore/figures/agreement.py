@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from qexplore.figures.figure import Live
+from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, VERMILLION
 
 
@@ -64,6 +64,7 @@ def _spec(metric: str, sites: int) -> dict[str, Any]:
     return {
         "height": 300,
         "width": "container",
+        "padding": PADDING,
         "layer": [
             {
                 "data": {"values": [{"a": 0}, {"a": sites + 1}]},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from qexplore.figures.figure import Live
+from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BITS, GREY
 from qexplore.figures.words import listed
 
@@ -83,6 +83,7 @@ def _spec(most: int, height: int) -> dict[str, Any]:
     return {
         "height": height,
         "width": "container",
+        "padding": PADDING,
         "layer": [
             {
                 "data": {"name": "bars"},

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+PADDING = {"left": 0, "top": 4, "right": 4, "bottom": 0}
+
 
 @dataclass(frozen=True)
 class Figure:

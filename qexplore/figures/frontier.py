@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from qexplore.figures.figure import Live
+from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from qexplore.figures.words import percent
 
@@ -134,7 +134,13 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
         "axis": {"format": ".0%", "tickCount": 5},
         "scale": {"domain": [floor, 1.0], "clamp": True, "nice": False},
     }
-    legend = {"title": None, "orient": "bottom", "columns": 5, "symbolSize": 90, "labelLimit": 260}
+    legend = {
+        "title": None,
+        "orient": "bottom",
+        "columns": {"expr": "width > 480 ? 5 : 2"},
+        "symbolSize": 90,
+        "labelLimit": 260,
+    }
     series = {"field": "series", "type": "nominal", "legend": legend}
     look = {
         "stroke": {**series, "scale": {"domain": names, "range": stroke}},
@@ -154,6 +160,7 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
     return {
         "height": height,
         "width": "container",
+        "padding": PADDING,
         "layer": [
             {
                 "data": {"name": "reference"},

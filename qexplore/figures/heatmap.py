@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from qexplore.figures.figure import Live
+from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import VERMILLION
 from qexplore.figures.words import listed, small
 
@@ -79,6 +79,7 @@ def _spec(order: str, heights: int) -> dict[str, Any]:
     return {
         "height": 34 * heights + 60,
         "width": "container",
+        "padding": PADDING,
         "data": {"name": "cells"},
         "layer": [
             {

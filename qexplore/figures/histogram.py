@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from qexplore.figures.figure import Live
+from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.grid import Grid, Values
 from qexplore.figures.palette import BLUE, GREY, OCHRE
 from qexplore.figures.words import percent
@@ -52,6 +52,7 @@ def _spec(height: int) -> dict[str, Any]:
     return {
         "height": height,
         "width": "container",
+        "padding": PADDING,
         "layer": [
             {
                 "data": {"name": "bins"},

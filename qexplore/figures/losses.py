@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from qexplore.figures.figure import Live
+from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, GREY, VERMILLION
 from qexplore.figures.words import small
 
@@ -49,6 +49,7 @@ _Y: dict[str, Any] = {
 _SPEC: dict[str, Any] = {
     "height": 130,
     "width": "container",
+    "padding": PADDING,
     "data": {"name": "rows"},
     "encoding": {"x": _X, "y": _Y},
     "layer": [

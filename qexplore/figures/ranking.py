@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qexplore.figures.figure import Live
+from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, VERMILLION
 from qexplore.figures.words import listed, shorten
 
@@ -38,6 +38,7 @@ _LOSS = {"field": "loss", "type": "quantitative", "title": "rise of the loss, na
 _SPEC = {
     "height": {"step": 22},
     "width": "container",
+    "padding": PADDING,
     "data": {"name": "rows"},
     "params": [{"name": "rank", "select": {"type": "point", "fields": ["site"], "toggle": False}}],
     "mark": {"type": "bar", "cursor": "pointer", "cornerRadiusEnd": 2},

@@ -39,8 +39,8 @@ def waterfall(steps: pd.DataFrame, *, fp32: float) -> Still:
     plot.update_layout(
         height=380,
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
-        yaxis={"title": "accuracy", "tickformat": ".0%", "range": [max(0.0, float(steps["low"].min()) - 0.04), 1.015]},
-        xaxis={"type": "category", "title": None},
+        yaxis={"title": "accuracy", "tickformat": ".0%", "range": [max(0.0, float(steps["low"].min()) - 0.04), 1.004]},
+        xaxis={"type": "category", "title": None, "categoryorder": "array", "categoryarray": _order(steps)},
         legend={"orientation": "h", "y": -0.22, "x": 0},
         hovermode="closest",
     )
@@ -51,6 +51,19 @@ def waterfall(steps: pd.DataFrame, *, fp32: float) -> Still:
         data=steps.reset_index(drop=True),
         plot=plot,
     )
+
+
+def _order(steps: pd.DataFrame) -> list[str]:
+    """Steps of all recipes in an order that each recipe keeps: a new step stands before the one that follows it."""
+    order: list[str] = []
+    for _, rows in steps.groupby("recipe", sort=False):
+        at = len(order)
+        for step in reversed(rows["step"].tolist()):
+            if step in order:
+                at = order.index(step)
+            else:
+                order.insert(at, step)
+    return order
 
 
 def _trace(recipe: str, rows: pd.DataFrame, i: int, of: int) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore import figures
-from qexplore.allocate import Budget, allocate
-from qexplore.figures.words import percent
+from qexplore.allocate import Budget
+from qexplore.figures.words import interval, percent
 from qexplore.runs import profiles
-from qexplore.ui.budgets.answers import stored, warm
+from qexplore.ui.budgets.answers import Found, find, warm
+from qexplore.ui.budgets.watch import watch
 from qexplore.ui.draw import figure
 from qexplore.ui.stored import profile_of, scores, store
 from qexplore.ui.strip import Card, strip
@@ -54,27 +55,26 @@ def live() -> None:
         left, right = st.columns([1, 1.9], gap="large", vertical_alignment="center")
         with left:
             bits = st.slider("average bits of weights and of activations", 2.0, 8.0, 3.0, 0.1, "%.1f", key="home-bits")
-            answer = allocate(scores(profile, "fit"), Budget(weight_bits=bits, activation_bits=bits), exact=False)
-            strip(_cards(profile, answer.cost["kb"], answer.loss, stored(profile, answer.bits)))
+            found = find(profile, scores(profile, "fit"), Budget(weight_bits=bits, activation_bits=bits), {})
+            strip(_cards(profile, found))
         with right:
-            bars = figures.allocation(profile.sites, answer.bits, height=230)
+            bars = figures.allocation(profile.sites, found.answer.bits, height=230)
             figure(bars, key="home-allocation", words=False)
             st.caption(f"Bits of each site of {TASK}: weights upwards, activations downwards.")
+    watch(found)
 
 
-def _cards(profile: profiles.Profile, kb: float, loss: float, known: object) -> list[Card]:
-    full = 32 * profile.parameters / 8000
-    guess = float(profiles.predict_accuracy(profile, loss))
-    cards = [
-        Card("weights", f"{kb:.1f} KB", f"{full:.0f} KB in 32-bit floats"),
+def _cards(profile: profiles.Profile, found: Found) -> list[Card]:
+    guess = float(profiles.predict_accuracy(profile, found.answer.loss))
+    full = profile.parameters * 4 / 1000
+    m = found.measured
+    value = percent(m.value) if m is not None else "measuring …" if found.pending else "not measured"
+    note = f"{interval(m.low, m.high)}, {m.images:,} images" if m is not None else "on the evaluation images"
+    return [
+        Card("weights", f"{found.answer.cost['kb']:.1f} KB", f"{full:.0f} KB in 32-bit floats"),
         Card("predicted accuracy", percent(guess), f"FP32 {percent(profile.fp32['value'])}", "predicted"),
+        Card("measured accuracy", value, note, "measured", waiting=m is None),
     ]
-    value = getattr(known, "value", None)
-    if value is not None:
-        cards.append(
-            Card("measured accuracy", percent(value), f"{getattr(known, 'images', 0)} images, stored", "measured")
-        )
-    return cards
 
 
 def ways() -> None:

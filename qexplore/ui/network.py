@@ -36,6 +36,15 @@ def totals(profile: Profile) -> None:
         st.warning(f"**{part['layer']}** stays unquantized inside: {part['reason']}", icon=":material/visibility_off:")
 
 
+def graph_and_channels(profile: Profile, site: str) -> None:
+    """The graph, and beside it the ranges of the picked site's channels."""
+    left, right = st.columns([1, 1.5], gap="large")
+    with left:
+        graph(profile, site)
+    with right:
+        channels(profile, site)
+
+
 def graph(profile: Profile, site: str) -> None:
     """The captured graph; the node of the picked site is ringed."""
     index = dict(zip(profile.sites["site"], profile.sites["index"].astype(int), strict=True))

@@ -57,7 +57,9 @@ def compare(profile: Profile, chosen: list[str]) -> None:
     steps = pd.concat(parts, ignore_index=True)
     figure(figures.waterfall(steps, fp32=float(profile.fp32["value"])))
     _ends(profile, steps)
-    st.caption(" · ".join(_source(profile, preset, run) for preset, (rows, run) in found.items() if len(rows)))
+    st.caption(
+        " ".join(dict.fromkeys(_source(profile, preset, run) for preset, (rows, run) in found.items() if len(rows)))
+    )
 
 
 def _ends(profile: Profile, steps: pd.DataFrame) -> None:
@@ -82,8 +84,9 @@ def _ends(profile: Profile, steps: pd.DataFrame) -> None:
 
 def _source(profile: Profile, preset: str, run: Run | None) -> str:
     if run is not None:
-        return f"{preset}: run {run.id} on this machine"
-    return f"{preset}: came with qexplore ({profile.header['created'][:10]}, torch {profile.header['torch']})"
+        return f"{preset} was run on this machine ({run.id})."
+    made = f"{profile.header['created'][:10]}, torch {profile.header['torch']}"
+    return f"What has not been run here came with qexplore (measured {made}, `{profile.header['command']}`)."
 
 
 def run(profile: Profile, chosen: list[str]) -> None:
@@ -96,8 +99,14 @@ def run(profile: Profile, chosen: list[str]) -> None:
             icon = ":material/play_arrow:"
             st.button(label, icon=icon, key=f"run-{preset}", disabled=spec in busy, on_click=ask, args=(spec,))
     watch(specs, key="post-training")
-    for preset in chosen:
-        with st.expander(f"Recipe {preset}", icon=":material/receipt_long:"):
-            st.code(yaml.safe_dump(Recipe.load(preset).to_document(), sort_keys=False), language="yaml")
-            st.code(run_cell(profile.task, preset, 0))
-            st.code(run_command(profile.task, preset, 0), language="bash", wrap_lines=True)
+    if chosen:
+        _recipes(profile, chosen)
+
+
+def _recipes(profile: Profile, chosen: list[str]) -> None:
+    with st.expander("The recipes as files, notebook cells and command lines", icon=":material/receipt_long:"):
+        for tab, preset in zip(st.tabs(chosen), chosen, strict=True):
+            with tab:
+                st.code(yaml.safe_dump(Recipe.load(preset).to_document(), sort_keys=False), language="yaml")
+                st.code(run_cell(profile.task, preset, 0))
+                st.code(run_command(profile.task, preset, 0), language="bash", wrap_lines=True)

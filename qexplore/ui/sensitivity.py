@@ -63,7 +63,10 @@ def _agreement(profile: Profile, metric: str, bits: int, site: str) -> None:
     figure(figures.agreement(profile.sensitivity, other, bits, picked=site), key="agreement", on_pick=pick_site)
     table = figures.correlations(profile.sensitivity).pivot(index="metric", columns="bits", values="correlation")
     st.dataframe(table.style.format("{:.2f}"), alt="Spearman's rank correlation of each metric with the measured loss.")
-    st.caption("Spearman's rank correlation with the measured loss, per bit width: 1 is the same order of sites.")
+    st.caption(
+        "Spearman's rank correlation with the measured loss, per bit width: 1 is the same order of sites. At many bits "
+        "the measured losses are smaller than their noise, and their order says little."
+    )
 
 
 def next_steps(profile: Profile, metric: str, bits: int) -> None:

@@ -114,6 +114,13 @@ def test_the_waterfall_tells_the_largest_fall() -> None:
     assert [trace.name for trace in figure.plot.data] == ["w8a8", "w4a8"]
 
 
+def test_steps_of_different_recipes_share_one_order() -> None:
+    longer = STEPS.tail(3).assign(recipe="longer", step=["fold-bn", "equalize", "weight-ranges"])
+    steps = pd.concat([STEPS, longer], ignore_index=True)
+    order = figures.waterfall(steps, fp32=0.98).plot.layout.xaxis.categoryarray
+    assert list(order) == ["fold-bn", "equalize", "weight-ranges", "activation-ranges"]
+
+
 def test_a_node_of_the_graph_carries_the_index_of_its_site() -> None:
     nodes = [{"name": "stem", "op": "conv", "site": "stem.out", "layer": "stem"}]
     dot = figures.graph(nodes, [("stem", "stem")], {"stem.out": 7}, picked="stem.out")

@@ -20,6 +20,8 @@ from qexplore.ui.budgets.editor import editor
 from qexplore.ui.budgets.keep import keep
 from qexplore.ui.budgets.limits import KEYS, budget
 from qexplore.ui.budgets.numbers import numbers
+from qexplore.ui.budgets.tried import remember_tried, tried
+from qexplore.ui.budgets.watch import watch
 from qexplore.ui.budgets.why import why
 from qexplore.ui.chrome import pick_site, site_picker
 from qexplore.ui.desk import desk
@@ -28,7 +30,6 @@ from qexplore.ui.locks import read_locks
 from qexplore.ui.stored import scores
 
 METRIC = "fit"
-_EVERY = 0.25  # seconds between looks at whether a pending answer has come
 
 
 @st.fragment
@@ -44,7 +45,7 @@ def bench(profile: Profile) -> None:
         _impossible(profile, error)
         return
     _draw(profile, table, asked, locked, found)
-    _watch(found)
+    watch(found)
 
 
 def _draw(profile: Profile, table: pd.DataFrame, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
@@ -79,8 +80,10 @@ def _frontier(profile: Profile, found: Found, predicted: float) -> None:
     if found.measured is not None:
         m = found.measured
         here |= {"accuracy": m.value, "low": m.low, "high": m.high, "images": m.images}
+        remember_tried(profile.task, found)
     near = beside(profile.points, found.answer.cost, axis)
-    drawn = figures.frontier(near, path, here, fp32=profile.fp32["value"], axis=axis)
+    before = tried(profile.task)
+    drawn = figures.frontier(near, path, here, fp32=profile.fp32["value"], axis=axis, tried=before)
     figure(drawn, key="frontier", beside=_axis)
 
 
@@ -137,14 +140,3 @@ def _trouble(found: Found) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.warning(found.trouble, icon=":material/warning:")
         st.button("Try again", on_click=again, key="again")
-
-
-def _watch(found: Found) -> None:
-    """Looks for the pending answer and redraws when it is there; an idle page asks nothing."""
-
-    @st.fragment(run_every=_EVERY if found.pending else None)
-    def look() -> None:
-        if found.waiting is not None and found.waiting.done():
-            st.rerun()
-
-    look()

@@ -1,0 +1,135 @@
+"""The Budgets page answers, refuses in place, and remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from qexplore.runs import profiles
+from qexplore.ui.budgets.answers import Measured
+from qexplore.ui.budgets.editor import edited
+from qexplore.ui.budgets.numbers import verdict
+from qexplore.ui.locks import BadLock, read_locks, write_locks
+from tests.pages.conftest import Bench
+from tests.pages.words import words
+
+Open = Callable[..., AppTest]
+
+
+def bars(at: AppTest) -> dict[str, int]:
+    """The bits that the allocation figure draws."""
+    import pyarrow as pa
+
+    chart = next(c for c in at.get("vega_lite_chart") if "sites" in c.proto.alt)
+    table = next(d for d in chart.proto.datasets if d.name == "bars").data.data
+    frame = pa.ipc.open_stream(table).read_pandas()
+    return dict(zip(frame["site"], frame["bits"], strict=True))
+
+
+def test_the_address_is_the_state(opened: Open) -> None:
+    at = opened("budgets", w="4.5", a="5.0", kb="15", lock="3:8")
+    assert at.slider(key="w").value == 4.5
+    assert at.number_input(key="kb").value == 15
+    assert bars(at)["blocks.0.expand.conv.weight"] == 8
+
+
+def test_a_budget_that_cannot_be_met_is_told_in_place(opened: Open) -> None:
+    at = opened("budgets", kb="3")
+    assert "cannot be met: the least that is possible is 7.084" in at.error[0].value
+    at.number_input(key="kb").set_value(20.0).run()
+    assert not at.error
+    assert bars(at)
+
+
+def test_the_allocation_that_is_drawn_keeps_its_budget(opened: Open) -> None:
+    at = opened("budgets", w="3.3", a="4.2")
+    sites = profiles.load("mobilenet-digits").sites.set_index("site")
+    for kind, limit in (("weight", 3.3), ("activation", 4.2)):
+        drawn = {site: b for site, b in bars(at).items() if sites.loc[site, "kind"] == kind}
+        spent = sum(b * sites.loc[site, "numel"] for site, b in drawn.items())
+        assert spent <= limit * sites.loc[list(drawn), "numel"].sum()
+
+
+def test_a_lock_that_names_no_site_is_one_sentence(opened: Open) -> None:
+    assert "There is no site 99" in opened("budgets", lock="99:4").error[0].value
+
+
+def test_undo_brings_the_budget_back(opened: Open) -> None:
+    at = opened("budgets")
+    before = bars(at)
+    at.slider(key="w").set_value(5.0).run()
+    assert bars(at) != before
+    at.button(key="budgets-undo").click().run()
+    assert at.slider(key="w").value == 3.0
+    assert bars(at) == before
+    at.button(key="budgets-redo").click().run()
+    assert at.slider(key="w").value == 5.0
+
+
+def test_the_bench_that_refuses_is_a_message_not_a_dead_page(opened: Open, bench: Bench) -> None:
+    bench.refusal = "The warm bench was killed by signal 9; ask again, and a new one starts."
+    at = opened("budgets", w="3.7", a="5.3")
+    for _ in range(20):
+        if at.warning:
+            break
+        at.run()
+    assert "killed by signal 9" in at.warning[0].value
+    bench.refusal = ""
+    at.button(key="again").click().run()
+    for _ in range(20):
+        at.run()
+    assert not at.warning
+    assert "90.0 %" in words(at)
+
+
+def test_a_measured_number_comes_with_interval_and_images(opened: Open, bench: Bench) -> None:
+    at = opened("budgets", w="3.6", a="5.1")
+    for _ in range(20):
+        at.run()
+    assert "87.0–92.0 %, 500 images, in 0.10 s" in words(at)
+    assert bench.asked[-1]["bits"] == bars(at)
+
+
+def test_the_full_measurement_goes_to_the_queue(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued = []
+
+    class Store:
+        def submit(self, spec: dict) -> str:
+            queued.append(json.loads(json.dumps(spec)))
+            return "run"
+
+    monkeypatch.setattr("qexplore.ui.budgets.keep.store", Store)
+    at = opened("budgets")
+    next(b for b in at.button if b.label == "Measure as a run").click().run()
+    assert queued[0]["kind"] == "measure"
+    assert queued[0]["bits"] == bars(at)
+
+
+def test_mixed_bits_that_are_not_better_are_called_so() -> None:
+    best = {"accuracy": 0.996, "low": 0.985, "high": 0.999}
+    assert verdict(Measured(0.992, 0.98, 0.997, 500), best) == "mixed is not better here (−0.4 points)"
+    assert verdict(Measured(0.997, 0.98, 0.999, 500), best) == "mixed gains +0.1 points, within the intervals"
+    worse = {"accuracy": 0.776, "low": 0.737, "high": 0.81}
+    assert verdict(Measured(0.954, 0.932, 0.969, 500), worse) == "mixed gains +17.8 points"
+
+
+def test_locks_survive_text() -> None:
+    sites = profiles.load("resnet-digits").sites
+    locked = {"stem.conv.weight": 8, "classifier.weight": 3}
+    assert read_locks(write_locks(locked, sites), sites) == locked
+
+
+@pytest.mark.parametrize("text", ["x", "3", "3:", "3:99", "3:0", "-1:4"])
+def test_a_text_that_is_no_lock_is_refused(text: str) -> None:
+    with pytest.raises(BadLock, match="write index:bits"):
+        read_locks(text, profiles.load("resnet-digits").sites)
+
+
+def test_typed_bits_lock_and_a_cleared_tick_frees() -> None:
+    rows = profiles.load("resnet-digits").sites[["site", "bits"]].iloc[:3]
+    first, second, third = rows["site"]
+    locked = edited({0: {"bits": 3}, 1: {"locked": True}, 2: {"locked": False}}, rows, {third: 5})
+    assert locked == {first: 3, second: 8}

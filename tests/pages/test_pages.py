@@ -1,0 +1,62 @@
+"""Every page opens on every task, says what it shows, and gives its data away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from qexplore import zoo
+from tests.pages.words import words
+
+PAGES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens(opened: Callable[..., AppTest], page: str) -> None:
+    assert words(opened(page))
+
+
+@pytest.mark.parametrize("page", ["network", "quantizer", "post_training", "sensitivity", "budgets"])
+@pytest.mark.parametrize("task", zoo.names())
+def test_a_page_opens_on_the_task_of_its_address(opened: Callable[..., AppTest], page: str, task: str) -> None:
+    at = opened(page, task=task)
+    assert at.selectbox(key="task").value == task
+    assert zoo.entry(task).title in words(at)
+
+
+@pytest.mark.parametrize("page", ["network", "sensitivity", "budgets", "post_training"])
+def test_each_figure_has_an_alternative_text(opened: Callable[..., AppTest], page: str) -> None:
+    at = opened(page)
+    charts = [c for kind in ("vega_lite_chart", "plotly_chart", "graphviz_chart") for c in at.get(kind)]
+    assert charts
+    assert all(len(chart.proto.alt) > 20 for chart in charts)
+
+
+def test_a_site_that_is_picked_stays_picked_on_the_next_page(opened: Callable[..., AppTest]) -> None:
+    at = opened("network", site="classifier.weight")
+    assert at.selectbox(key="site").value == "classifier.weight"
+    at.switch_page("pages/sensitivity.py").run()
+    assert at.selectbox(key="site").value == "classifier.weight"
+
+
+def test_a_task_made_on_purpose_says_so(opened: Callable[..., AppTest]) -> None:
+    assert "on purpose" in opened("network", task="mobilenet-digits-unbalanced").info[0].value
+
+
+def test_the_runs_page_says_what_to_do_while_nothing_has_run(opened: Callable[..., AppTest]) -> None:
+    assert "start one on Post-training" in opened("runs").info[0].value
+
+
+def test_recipes_that_differ_are_told_apart_step_by_step(opened: Callable[..., AppTest]) -> None:
+    said = words(opened("post_training", task="mobilenet-digits-unbalanced"))
+    assert "**w8a8-per-tensor** ends at" in said
+    assert "came with qexplore" in said
+
+
+def test_no_recipe_chosen_is_an_invitation(opened: Callable[..., AppTest]) -> None:
+    at = opened("post_training")
+    at.get("button_group")[0].set_value([]).run()
+    assert "at least one recipe" in at.info[0].value

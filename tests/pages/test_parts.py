@@ -1,0 +1,74 @@
+"""Small parts of the pages: addresses, snippets, the desk."""
+
+from __future__ import annotations
+
+import ast
+import threading
+import time
+
+import pytest
+
+from qexplore.ui import quantizer, snippets
+from qexplore.ui.desk import Desk
+
+START = {"kind": "asymmetric", "powerOfTwo": False, "bits": 4, "low": -1.0, "high": 2.0}
+
+
+@pytest.mark.parametrize("state", [START, {**START, "kind": "symmetric", "powerOfTwo": True, "bits": 7, "low": 0.0}])
+def test_a_state_of_the_quantizer_survives_its_address(state: dict) -> None:
+    assert quantizer.read_state(quantizer.write_state(state), START) == state
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "a,b", "asymmetric,99,0,1", "cubic,4,0,1", "asymmetric,4,nan,1", "asymmetric,4,x,1"]
+)
+def test_an_address_that_cannot_be_read_changes_nothing(text: str | None) -> None:
+    assert quantizer.read_state(text, START) == START
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        snippets.OWN_MODEL,
+        snippets.allocate_cell("resnet-digits", "fit", {"weight_bits": 3.0}, {"stem.conv.weight": 8}),
+        snippets.run_cell("resnet-digits", "w8a8", 0),
+        snippets.run_cell("resnet-digits", {"name": "mine", "steps": ["fold-bn"]}, 1),
+        quantizer.cell("resnet-digits", "stem.conv.weight", START),
+    ],
+)
+def test_a_snippet_is_python(cell: str) -> None:
+    ast.parse(cell)
+
+
+def test_the_allocation_of_a_notebook_cell_is_that_of_the_page() -> None:
+    space: dict = {}
+    cell = snippets.allocate_cell("resnet-digits", "fit", {"weight_bits": 3.0, "activation_bits": 4.0}, {"input": 8})
+    exec(cell.replace("answer.bits, answer.cost", ""), space)
+    assert space["answer"].bits["input"] == 8
+    assert space["answer"].cost["weight_bits"] <= 3.0
+
+
+def test_the_desk_works_on_a_question_once_and_drops_what_was_overtaken() -> None:
+    desk, gate, done = Desk(1), threading.Event(), []
+
+    def work(name: str) -> str:
+        gate.wait(5)
+        done.append(name)
+        return name
+
+    first = desk.ask("me", "first", lambda: work("first"))
+    overtaken = desk.ask("me", "second", lambda: work("second"))
+    again = desk.ask("you", "first", lambda: work("first"))
+    last = desk.ask("me", "third", lambda: work("third"))
+    gate.set()
+    assert last.result(5) == "third"
+    assert first is again
+    assert overtaken.cancelled() or "second" not in done
+    assert done.count("first") == 1
+
+
+def test_the_desk_waits_only_as_long_as_it_is_told() -> None:
+    began = time.perf_counter()
+    asked = Desk(1).ask("me", "slow", lambda: time.sleep(1), patience=0.05)
+    assert not asked.done()
+    assert time.perf_counter() - began < 0.5

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network
-from qexplore.numerics import Spec
+from qexplore.numerics import RANGES, Spec
 from qexplore.ptq import STEPS, Calibration
 from qexplore.recipes.schema import Recipe, StepSetting
 from qexplore.report import Report
@@ -57,9 +58,13 @@ def _activations(recipe: Recipe) -> Spec:
 
 def _check_settings(step: StepSetting) -> None:
     parameters = inspect.signature(STEPS.get(step.name)).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return  # the step hands options on, and whoever takes them checks them
-    known = [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = _keywords(STEPS.get(step.name))
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):  # options for the range estimator of this name
+        known += _keywords(RANGES.get(str(step.settings.get("method", parameters["method"].default))))
     for key in step.settings:
         if key not in known:
             raise UnknownName(f"setting of the step {step.name!r}", key, known)
+
+
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]

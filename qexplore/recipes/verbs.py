@@ -14,7 +14,7 @@ from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
 from qexplore.ptq import Calibration
-from qexplore.recipes.carry_out import prepare
+from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import Recipe
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
@@ -63,6 +63,7 @@ def run(
     recipe: a preset's name, a path to YAML, a document, or a Recipe. Same recipe, seed and machine: same numbers.
     """
     task, recipe, report = _task(task), Recipe.load(recipe), Report(on_event)
+    check(recipe)
     rows: list[dict[str, Any]] = []
     clock = time.perf_counter()
 

@@ -24,7 +24,20 @@ _WHERE = {
     "run": "qexplore.recipes",
     "sensitivity": "qexplore.recipes",
 }
-__all__ = sorted(_WHERE)
+__all__ = [
+    "Accuracy",
+    "Answer",
+    "Budget",
+    "Data",
+    "Network",
+    "QexploreError",
+    "Recipe",
+    "Result",
+    "Task",
+    "allocate",
+    "run",
+    "sensitivity",
+]
 
 if TYPE_CHECKING:
     from qexplore.allocate import Answer, Budget, allocate

@@ -100,6 +100,8 @@ def run_float(graph: Graph, x: Tensor) -> Any:
 
 def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Tensor:
     """`x` between two bounds; None is no bound, a tensor one bound a channel."""
+    if lower is None and upper is None:
+        return x
     if isinstance(lower, Tensor) or isinstance(upper, Tensor):
         low = None if lower is None else torch.as_tensor(lower, dtype=x.dtype)
         high = None if upper is None else torch.as_tensor(upper, dtype=x.dtype)

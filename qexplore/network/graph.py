@@ -52,13 +52,18 @@ class Op:
 
 @dataclass
 class Layer:
-    """Weights of a convolution or linear layer, float32. Steps replace them; nobody changes them in place."""
+    """Weights of a convolution or linear layer, float32. Steps replace them; nobody changes them in place.
+
+    mean, std: what a folded batch norm tells of each output channel, before the non-linearity.
+    """
 
     name: str
     kind: Kind
     module: nn.Module
     weight: Tensor
     bias: Tensor | None
+    mean: Tensor | None = None
+    std: Tensor | None = None
 
     @property
     def groups(self) -> int:

@@ -55,6 +55,7 @@ class Network:
         self._rows: dict[str, Rows] = {}
         self._fitted: dict[tuple[str, int], Fitted] = {}
         self._quantized: dict[tuple[str, int], Tensor] = {}
+        self._learned: dict[tuple[str, int], Tensor] = {}
         self._plan: Plan | None = None
 
     @staticmethod
@@ -201,6 +202,11 @@ class Network:
         layer.weight, layer.bias = channels_last(weight), bias
         self._forget(f"{name}.weight")
 
+    def set_bias(self, name: str, bias: Tensor) -> None:
+        """Gives a layer another bias; its quantized weights stay."""
+        self.layers[name].bias = bias
+        self._plan = None
+
     def set_graph(self, graph: Graph) -> None:
         """After a change of the operations: places the sites anew."""
         self.graph = graph
@@ -208,14 +214,28 @@ class Network:
         self._plan = None
 
     def quantized_weight(self, site: Site, bits: int) -> Tensor:
-        """The dequantized weight at `bits`, kept."""
+        """The dequantized weight at `bits`, kept: what `set_quantized` gave, else rounded to nearest."""
         key = (site.name, bits)
+        if key in self._learned:
+            return self._learned[key]
         if key not in self._quantized:
             weight = self.layers[site.layer].weight
             spec, _, grid, _ = self.fitted(site, bits)
             values = grid.values(grid.codes(spec.slices(weight)))
             self._quantized[key] = channels_last(spec.unslice(values, weight.shape))
         return self._quantized[key]
+
+    def noise(self, site: Site, bits: int) -> float:
+        """Mean squared error of the site's values at `bits`, with learned rounding where there is one."""
+        learned = self._learned.get((site.name, bits))
+        if learned is None:
+            return self.fitted(site, bits).noise
+        return float((learned - self.layers[site.layer].weight).double().square_().mean())
+
+    def set_quantized(self, site: Site, bits: int, weight: Tensor) -> None:
+        """Gives a weight at `bits` grid values other than the nearest ones; kept until the weight changes."""
+        self._learned[site.name, bits] = channels_last(weight)
+        self._plan = None
 
     def forget_weights(self, *, ranges: bool) -> None:
         """Drops the quantized weights that are kept, and their ranges too where `ranges`: they are found anew when
@@ -260,7 +280,7 @@ class Network:
 
     def _forget_fit(self, name: str) -> None:
         """The range of a site has changed."""
-        for kept in (self._fitted, self._quantized):
+        for kept in (self._fitted, self._quantized, self._learned):
             for key in [key for key in kept if key[0] == name]:
                 del kept[key]
         self._plan = None

@@ -56,11 +56,11 @@ def _row(network: Network, site: Site) -> dict[str, Any]:
     row = {**identity(site), "shape": "×".join(map(str, site.shape)), "bits": bits}
     if bits is None:
         return {**row, "lo": float("nan"), "hi": float("nan"), "sqnr_db": float("nan"), "granularity": ""}
-    spec, interval, _, noise = network.fitted(site, bits)
+    spec, interval, *_ = network.fitted(site, bits)
     return {
         **row,
         "lo": float(interval.lo.min()),
         "hi": float(interval.hi.max()),
-        "sqnr_db": sqnr_db(power(network, site), noise),
+        "sqnr_db": sqnr_db(power(network, site), network.noise(site, bits)),
         "granularity": str(spec.granularity),
     }

@@ -22,14 +22,26 @@ def fold_bn(network: Network, calibration: Calibration, report: Report) -> Netwo
         norm = graph.only_reader(op.name) if op.kind in LAYERS else None
         if norm is None or norm.kind != "batchnorm":
             continue
+        if op.kind == "linear" and len(op.shape) > 2:  # dimension 1, which the norm scales, is not the layer's output
+            continue
         layer = network.layers[op.name]
         assert norm.module is not None
         gain, shift = affine_of(norm.module)
         weight = layer.weight * gain.view(-1, *[1] * (layer.weight.dim() - 1))
         network.set_layer(op.name, weight, shift if layer.bias is None else shift + gain * layer.bias)
+        layer.mean, layer.std = moments_of(norm.module)
         graph.remove(norm.name)
     network.set_graph(graph)
     return network
+
+
+def moments_of(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Mean β and standard deviation |γ| of each channel after a batch norm."""
+    mean = norm.running_mean
+    assert isinstance(mean, Tensor)
+    beta = norm.bias.detach().clone() if isinstance(norm.bias, Tensor) else torch.zeros_like(mean)
+    gamma = norm.weight.detach().abs() if isinstance(norm.weight, Tensor) else torch.ones_like(mean)
+    return beta, gamma
 
 
 def affine_of(norm: nn.Module) -> tuple[Tensor, Tensor]:

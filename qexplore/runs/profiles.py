@@ -66,7 +66,7 @@ class Profile:
     def channels(self) -> pd.DataFrame:
         return pd.read_parquet(self.folder / "channels.parquet")
 
-    def tensor(self, site: str) -> Floats:
+    def tensor(self, site: str) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Up to 4,096 values of a site (float32): the weights, or what calibration has seen; UnknownName where there
         is none.
         """
@@ -76,7 +76,7 @@ class Profile:
             known = list(file.keys())
             if site not in known:
                 raise UnknownName("site", site, known)
-            values: Floats = file.get_tensor(site)
+            values: np.ndarray[Any, np.dtype[np.float32]] = file.get_tensor(site)
         return values
 
     @property

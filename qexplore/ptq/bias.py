@@ -1,0 +1,75 @@
+"""Bias correction: the mean error that quantized weights leave in a layer's output, taken off its bias."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from qexplore.errors import UnknownName
+from qexplore.network import Network
+from qexplore.network.graph import Layer
+from qexplore.ptq.moments import Moments, expected_means
+from qexplore.ptq.steps import STEPS, Calibration
+from qexplore.ptq.sweep import channel_means, per_channel, side_by_side
+from qexplore.report import Report
+
+METHODS = ("empirical", "analytic")
+
+
+@STEPS.register("correct-bias")
+def correct_bias(
+    network: Network, calibration: Calibration, report: Report, *, method: str = "empirical", batch: int = 64
+) -> Network:
+    """Bias correction: b ← b - ΔW E[x], ΔW = Ŵ - W (white paper §3.3).
+
+    empirical: E[Ŵx] - E[Wx] on the calibration images, layer after layer, each with the inputs that its corrected
+    predecessors give. analytic: E[x] from the batch norm before the layer, no image; layers whose input no batch norm
+    describes stay as they are. Quantize the weights first.
+    """
+    if method not in METHODS:
+        raise UnknownName("method of bias correction", method, METHODS)
+    if method == "analytic":
+        return _analytic(network)
+    corrected: dict[str, Tensor] = {}
+    for step, real, quantized in side_by_side(network, calibration, batch):
+        quantized.carry_out(step)
+        layer = network.layers.get(step.name)
+        if layer is not None:
+            error = channel_means(quantized.of(step.name), layer) - channel_means(real.of(step.name), layer)
+            for y in quantized.of(step.name):
+                y.sub_(per_channel(error.float(), layer, y))
+            corrected[step.name] = _bias(layer) - error.float()
+            report.progress(len(corrected), len(network.layers), "correcting biases")
+    for name, bias in corrected.items():
+        network.set_bias(name, bias)
+    return network
+
+
+def _analytic(network: Network) -> Network:
+    moments = {
+        name: Moments(layer.mean, layer.std)
+        for name, layer in network.layers.items()
+        if layer.mean is not None and layer.std is not None
+    }
+    means = expected_means(network, moments)
+    bits = network.bits
+    for site in network.sites:
+        source = network.graph.by_name[site.at].inputs[0] if site.kind == "weight" else ""
+        if site.name in bits and source in means:
+            layer = network.layers[site.layer]
+            change = network.quantized_weight(site, bits[site.name]) - layer.weight
+            network.set_bias(site.layer, _bias(layer) - mean_error(change, means[source], layer))
+    return network
+
+
+def mean_error(change: Tensor, mean: Tensor, layer: Layer) -> Tensor:
+    """ΔW E[x] of each output channel: kernels summed over their places; zero padding is ignored."""
+    if layer.kind == "linear":
+        return change @ mean.repeat_interleave(change.shape[1] // len(mean))
+    out, inside = change.shape[:2]
+    summed = change.flatten(2).sum(dim=2).view(layer.groups, out // layer.groups, inside)
+    return torch.einsum("goi,gi->go", summed, mean.view(layer.groups, inside)).flatten()
+
+
+def _bias(layer: Layer) -> Tensor:
+    return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias

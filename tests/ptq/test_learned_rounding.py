@@ -1,0 +1,161 @@
+"""AdaRound, bias correction and absorption: what each must never do, and what it must bring."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import qexplore as qx
+from qexplore.network import Network
+from qexplore.numerics import Spec
+from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq.adaround import Schedule
+from qexplore.ptq.moments import Moments, clamped_mean
+from qexplore.ptq.sweep import channel_means
+from qexplore.report import Report
+
+
+def task_of(model: nn.Module, x: Tensor) -> qx.Task:
+    part = (x, torch.zeros(len(x), dtype=torch.int64))
+    return qx.Task(model=model, data=qx.Data(calibration=part, evaluation=part), example=x[:1])
+
+
+def convolutions(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8), nn.ReLU6(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
+    ).eval()  # fmt: skip
+
+
+def quantized(task: qx.Task, bits: int, granularity: str = "channel") -> tuple[Network, Calibration]:
+    network = Network.of(task.model, task.example, Spec(bits=bits, granularity=granularity), Spec(symmetric=False))
+    calibration = Calibration(task.data)
+    for step in ("fold-bn", "weight-ranges"):
+        network = STEPS.get(step)(network, calibration, Report())
+    return network, calibration
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(96, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "upper", "expected"),
+    [(0.0, 1.0, None, 0.39894), (1.0, 1.0, None, 1.08332), (2.0, 3.0, None, 2.45336), (2.0, 3.0, 6.0, 2.32617)],
+)
+def test_mean_of_a_clamped_normal_matches_the_closed_form(
+    mean: float, std: float, upper: float | None, expected: float
+) -> None:
+    found = clamped_mean(Moments(torch.tensor([mean]), torch.tensor([std])), 0.0, upper)
+    assert float(found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_empirical_bias_correction_leaves_no_mean_error_on_the_calibration_images(images: Tensor) -> None:
+    network, calibration = quantized(task_of(convolutions(), images), 2)
+    real = network.real_plan()
+    network = STEPS.get("correct-bias")(network, calibration, Report())
+    for name, layer in network.layers.items():
+        means = []
+        for plan in (real, network.plan()):
+            seen: list[Tensor] = []
+            plan.watch(images, lambda op, y, name=name, seen=seen: seen.append(y.clone()) if op == name else None)
+            means.append(channel_means(seen, layer))
+        torch.testing.assert_close(means[0], means[1], atol=1e-5, rtol=1e-4)
+
+
+def test_analytic_bias_correction_brings_the_mean_error_down_without_images(images: Tensor) -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    noise = torch.randn(2000, 3, 4, 4)
+    model.train()(noise)  # batch-norm statistics of a normal input, as the method supposes
+    for _ in range(60):
+        model(noise)
+    task = task_of(model.eval(), noise)
+    network, calibration = quantized(task, 2)
+    real = network.real_plan()(noise).mean(dim=0)
+    before = (network.plan()(noise).mean(dim=0) - real).abs().sum()
+    network = STEPS.get("correct-bias")(network, calibration, Report(), method="analytic")  # type: ignore[call-arg]
+    after = (network.plan()(noise).mean(dim=0) - real).abs().sum()
+    # The second layer's error goes; that of the first, whose input no batch norm describes, stays.
+    assert after < before
+
+
+def test_absorption_keeps_the_function_where_outputs_stay_above_the_constant() -> None:
+    torch.manual_seed(0)
+    first, second = nn.Linear(4, 6), nn.Linear(6, 3)
+    with torch.no_grad():
+        first.bias.add_(10.0)
+    x = torch.rand(64, 4)
+    task = task_of(nn.Sequential(first, nn.ReLU(), second), x)
+    network, calibration = Network.of(task.model, task.example), Calibration(task.data)
+    before = network(x)
+    network = STEPS.get("absorb-high-bias")(network, calibration, Report(), method="empirical")  # type: ignore[call-arg]
+    assert float(network.layers["0"].bias.max()) < 10.0
+    torch.testing.assert_close(network(x), before, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+def test_adaround_moves_each_weight_to_one_of_its_two_neighbours_and_lowers_the_output_error(
+    granularity: str, images: Tensor
+) -> None:
+    network, calibration = quantized(task_of(convolutions(), images), 3, granularity)
+    nearest = {s.name: network.quantized_weight(s, 3) for s in network.sites if s.kind == "weight"}
+    target = network.real_plan()(images)
+    before = (network.plan()(images) - target).square().sum()
+    network = STEPS.get("adaround")(network, calibration, Report(), iterations=200)  # type: ignore[call-arg]
+    assert (network.plan()(images) - target).square().sum() < before
+    for site in network.sites:
+        if site.kind == "weight":
+            grid, spec = network.fitted(site, 3).grid, network.fitted(site, 3).spec
+            learned = spec.slices(network.quantized_weight(site, 3)) / grid.scale[:, None]
+            exact = spec.slices(network.layers[site.layer].weight) / grid.scale[:, None]
+            codes = learned.round()
+            torch.testing.assert_close(codes, learned, atol=1e-3, rtol=0)
+            inside = (exact > grid.qmin) & (exact < grid.qmax)
+            assert bool(((codes - exact).abs() < 1 + 1e-3)[inside].all())
+            assert codes.min() >= grid.qmin
+            assert codes.max() <= grid.qmax
+    assert any(not torch.equal(network.quantized_weight(s, 3), nearest[s.name]) for s in network.sites if s.name in nearest)
+
+
+def test_adaround_is_deterministic_under_a_seed(images: Tensor) -> None:
+    found = []
+    for _ in range(2):
+        network, calibration = quantized(task_of(convolutions(), images), 3)
+        STEPS.get("adaround")(network, calibration, Report(), iterations=20)  # type: ignore[call-arg]
+        found.append([network.quantized_weight(s, 3) for s in network.sites if s.kind == "weight"])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_adaround_before_weight_ranges_says_what_is_missing(images: Tensor) -> None:
+    task = task_of(convolutions(), images)
+    with pytest.raises(qx.QexploreError, match="weight-ranges"):
+        STEPS.get("adaround")(Network.of(task.model, task.example), Calibration(task.data), Report())
+
+
+def test_the_regularizer_starts_after_the_warm_start_and_falls_from_high_to_low() -> None:
+    schedule = Schedule(100, 0.01, 0.01, (20.0, 2.0), 0.2)
+    assert schedule.beta(19) is None
+    assert schedule.beta(20) == pytest.approx(20.0)
+    assert math.isclose(schedule.beta(99) or 0.0, 2.0, abs_tol=0.02)
+
+
+def test_unknown_methods_are_named() -> None:
+    task = task_of(nn.Sequential(nn.Linear(4, 3)), torch.rand(8, 4))
+    for step in ("correct-bias", "absorb-high-bias"):
+        with pytest.raises(qx.QexploreError, match="empiric"):
+            STEPS.get(step)(Network.of(task.model, task.example), Calibration(task.data), Report(), method="empirica")  # type: ignore[call-arg]
+
+
+def test_three_bit_weights_are_rescued_on_digits() -> None:
+    task = qx.Task("mobilenet-digits")
+    nearest = qx.run(task, qx.Recipe.load("w4a8").with_settings({"weights.bits": 3})).accuracy
+    recipe = qx.Recipe.load("w4a8-adaround").with_settings({"weights.bits": 3, "adaround.iterations": 100})
+    learned = qx.run(task, recipe).accuracy
+    assert learned.low > nearest.high

@@ -100,7 +100,7 @@ def _round_layer(
     targets = [clamp(y, *bounds) for y in real.of(site.layer)]
     problem = _Problem(layer, spec, grid, inputs, targets, bounds)
     nearest = network.quantized_weight(site, bits)
-    learned = problem.weight(problem.learn(schedule, generator) >= 0.5)
+    learned = problem.weight(problem.learn(schedule, generator))
     best = learned if problem.distance(learned) < problem.distance(nearest) else nearest
     network.set_quantized(site, bits, best)
     for values in quantized.batches:
@@ -119,55 +119,86 @@ class _Problem:
         targets: Sequence[Tensor],
         bounds: tuple[float | None, Bound],
     ) -> None:
-        self.layer, self.spec, self.grid, self.bounds = layer, spec, grid, bounds
-        self.inputs, self.targets = inputs, targets
-        units = spec.slices(layer.weight) / grid.scale[:, None] + grid.zero[:, None]
-        self.floor = units.floor()
-        self.fraction = units - self.floor
+        self.layer, self.bounds, self.inputs, self.targets = layer, bounds, inputs, targets
+        shape = layer.weight.shape
+        rows = spec.slices(layer.weight)
+        units = rows / grid.scale[:, None]
+        below = units.floor()
+        # All of the weight's shape, in units of its scale and with the zero point at 0.
+        self.scale = spec.unslice(grid.scale[:, None].expand_as(rows), shape).contiguous()
+        self.floor = spec.unslice(below, shape).contiguous()
+        self.fraction = spec.unslice(units - below, shape).contiguous()
+        least, most = (
+            spec.unslice((end - grid.zero)[:, None].expand_as(rows), shape) for end in (grid.qmin, grid.qmax)
+        )
+        self.low = torch.maximum(torch.minimum(self.floor, most), least)
+        self.high = torch.minimum(torch.maximum(self.floor + 1, least), most)
 
     def weight(self, up: Tensor) -> Tensor:
-        """The weight with `up` [slices, elements], 0 to 1, of a step added to the grid point below."""
-        codes = (self.floor + up).clamp_(self.grid.qmin, self.grid.qmax)
-        return self.spec.unslice(self.grid.values(codes), self.layer.weight.shape)
+        """The weight with the upper grid point where `up` holds and the lower one elsewhere."""
+        return torch.where(up, self.high, self.low) * self.scale
 
     def distance(self, weight: Tensor) -> float:
         """Squared distance to the targets over all images."""
         with torch.no_grad():
-            return sum(
-                float((self._output(x, weight) - t).square().sum())
-                for x, t in zip(self.inputs, self.targets, strict=True)
-            )
+            pairs = zip(self.inputs, self.targets, strict=True)
+            return sum(float((self._output(x, weight) - t).square().sum()) for x, t in pairs)
 
+    @torch.no_grad()
     def learn(self, schedule: Schedule, generator: torch.Generator) -> Tensor:
-        """h(V) [slices, elements] after the iterations."""
+        """Whether each weight goes up (bool, of the weight's shape).
+
+        Gradients by hand and in place: on small layers every further operation would cost as much as the layer.
+        """
         v = -torch.log((ZETA - GAMMA) / (self.fraction - GAMMA) - 1)
-        v.grad = torch.zeros_like(v)
-        optimizer = torch.optim.Adam([v], lr=schedule.rate, fused=True)
-        picks = torch.randint(len(self.inputs), (schedule.iterations,), generator=generator).tolist()
-        inside = (self.floor >= self.grid.qmin - 1) & (self.floor <= self.grid.qmax)
-        slope = (ZETA - GAMMA) * self.grid.scale[:, None] * inside
-        for iteration, pick in enumerate(picks):
-            sigmoid = torch.sigmoid(v)
-            h = (sigmoid * (ZETA - GAMMA)).add_(GAMMA).clamp_(0, 1)
-            free = sigmoid.mul_(1 - sigmoid).mul_((h > 0) & (h < 1))
-            gradient = self._gradient(self.weight(h), pick).mul_(slope)
+        adam = _Adam(v, schedule.rate)
+        sigmoid, raw, codes, pull = (torch.empty_like(v) for _ in range(4))
+        weight = torch.empty_like(v).requires_grad_()
+        base, twice = self.floor + GAMMA, -2 * self.floor - 1
+        slope = self.scale * (ZETA - GAMMA)
+        for iteration, pick in enumerate(
+            torch.randint(len(self.inputs), (schedule.iterations,), generator=generator).tolist()
+        ):
+            torch.sigmoid(v, out=sigmoid)
+            torch.add(base, sigmoid, alpha=ZETA - GAMMA, out=raw)
+            torch.clamp(raw, self.low, self.high, out=codes)
+            torch.mul(codes, self.scale, out=weight.detach())
+            gradient = self._gradient(weight, pick).mul_(slope)
             beta = schedule.beta(iteration)
-            if beta is not None:
-                away = h.mul_(2).sub_(1)
-                pull = away.abs().pow_(beta - 1).mul_(away.sign())
-                gradient.sub_(pull, alpha=2 * beta * schedule.regularizer * (ZETA - GAMMA))
-            torch.mul(gradient, free, out=v.grad)
-            optimizer.step()
-        return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp_(0, 1)
+            if beta is not None:  # h = codes - floor; d/dh of 1 - |2h - 1|^β
+                torch.add(twice, codes, alpha=2, out=pull)
+                gradient.sub_(
+                    pull.abs().pow_(beta - 1).copysign_(pull), alpha=2 * beta * schedule.regularizer * (ZETA - GAMMA)
+                )
+            gradient.mul_(raw.eq_(codes))  # no way out once h has reached 0 or 1
+            adam.step(torch.ops.aten.sigmoid_backward(gradient, sigmoid))
+        return v >= 0  # h(0) = 1/2
 
     def _gradient(self, weight: Tensor, pick: int) -> Tensor:
-        """d/dW̃ [slices, elements] of the squared distance, summed over channels, mean over images and places."""
-        weight.requires_grad_()
-        difference = self._output(self.inputs[pick], weight) - self.targets[pick]
+        """d/dW̃ of the squared distance, summed over channels, mean over images and places."""
+        with torch.enable_grad():
+            output = self._output(self.inputs[pick], weight)
+        difference = output.detach() - self.targets[pick]
         channels = difference.shape[-1 if self.layer.kind == "linear" else 1]
-        loss = difference.square().sum() * (channels / difference.numel())
-        (gradient,) = torch.autograd.grad(loss, weight)
-        return self.spec.slices(gradient)
+        (gradient,) = torch.autograd.grad(output, weight, difference.mul_(2 * channels / difference.numel()))
+        return gradient
 
     def _output(self, x: Tensor, weight: Tensor) -> Tensor:
         return clamp(self.layer.forward(x, weight, self.layer.bias), *self.bounds)
+
+
+class _Adam:
+    """Adam on one tensor with torch's defaults, in six operations; torch's own costs more than a small layer does."""
+
+    def __init__(self, parameter: Tensor, rate: float) -> None:
+        self.parameter, self.rate, self.steps = parameter, rate, 0
+        self.mean, self.square, self.root = (torch.zeros_like(parameter) for _ in range(3))
+
+    def step(self, gradient: Tensor) -> None:
+        self.steps += 1
+        self.mean.lerp_(gradient, 0.1)
+        self.square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+        torch.sqrt(self.square, out=self.root)
+        correction = math.sqrt(1 - 0.999**self.steps)
+        self.root.add_(1e-8 * correction)
+        self.parameter.addcdiv_(self.mean, self.root, value=-self.rate * correction / (1 - 0.9**self.steps))

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from qexplore.errors import QexploreError
 from qexplore.numerics.grid import Range, grid_of
 from qexplore.numerics.spec import Spec
 
 
 @dataclass(frozen=True)
 class QuantizationError:
-    """Mean squared error of a quantized tensor, unit of the tensor squared, split by its cause (white paper §2.1).
+    """Mean squared error of a quantized tensor, unit of the tensor squared, split by its cause (white paper §2.2).
 
     clipping: from elements outside the reals that the grid spans; rounding: from all others.
     """
@@ -40,8 +41,13 @@ def sqnr_db(signal: float, noise: float) -> float:
 
 
 def quantization_error(x: Tensor, spec: Spec, interval: Range) -> QuantizationError:
-    """Error of `x`, any shape, on the grid of `spec` over `interval`; sums in float64."""
-    grid = grid_of(spec, interval)
+    """Error of `x`, any shape, on the grid of `spec` over `interval`; sums in float64.
+
+    Raises QexploreError for an empty tensor.
+    """
+    if x.numel() == 0:
+        raise QexploreError("The tensor is empty: an error needs at least one number.")
+    x, grid = x.detach(), grid_of(spec, interval)
     rows = spec.slices(x.float())
     square = (grid.values(grid.codes(rows)) - rows).double().square_()
     span = grid.span

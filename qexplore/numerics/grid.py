@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qexplore.errors import QexploreError
 from qexplore.numerics.spec import Spec
 
 
@@ -46,18 +47,21 @@ class Grid:
 
 
 def grid_of(spec: Spec, interval: Range) -> Grid:
-    """The grid of `spec` that spans `interval` (widened to hold 0; white paper §2.1–2.2).
+    """The grid of `spec` that spans `interval` (widened to hold 0; white paper §2.2).
 
     Asymmetric: scale = (hi - lo) / (2^bits - 1), zero point rounded. Symmetric: the least scale that reaches both
-    ends. Power of two: that scale rounded up to 2^k. An empty range gives scale 1, on which 0 is exact.
+    ends, as far as the grid has codes on that side. Power of two: that scale rounded up to 2^k. An empty range gives
+    scale 1, on which 0 is exact.
     """
     wide = Range(torch.as_tensor(interval.lo).float().reshape(-1), torch.as_tensor(interval.hi).float().reshape(-1))
     wide = wide.around_zero()
     if not spec.symmetric:
-        scale = _positive((wide.hi - wide.lo) / (spec.qmax - spec.qmin))
+        width = wide.hi.double() - wide.lo.double()  # of two large floats it may be no float any more
+        scale = _positive((width / (spec.qmax - spec.qmin)).float())
         zero = (spec.qmin - (wide.lo / scale).round()).clamp(spec.qmin, spec.qmax)
         return Grid(scale, zero, spec.qmin, spec.qmax)
-    scale = wide.hi / max(spec.qmax, 1)  # one signed bit has the codes -1 and 0 alone
+    # One signed bit has the codes -1 and 0 alone: no scale reaches a positive end.
+    scale = wide.hi / spec.qmax if spec.qmax else torch.zeros_like(wide.hi)
     if spec.qmin < 0:
         scale = torch.maximum(scale, wide.lo / spec.qmin)
     scale = _positive(scale)
@@ -71,14 +75,26 @@ def integers(x: Tensor, spec: Spec, interval: Range) -> Tensor:
     """Integer codes of `x` (int32, same shape) on the grid of `spec` over `interval`: clamp(round(x / scale) +
     zero).
     """
-    codes = grid_of(spec, interval).codes(spec.slices(x.float()))
-    return spec.unslice(codes, x.shape).to(torch.int32)
+    rows = spec.slices(x.float())
+    return spec.unslice(_grid_for(rows, spec, interval).codes(rows), x.shape).to(torch.int32)
 
 
 def quantize(x: Tensor, spec: Spec, interval: Range) -> Tensor:
     """`x` rounded to the grid of `spec` over `interval` and back: the dequantized tensor, same shape and unit."""
+    rows = spec.slices(x.float())
+    grid = _grid_for(rows, spec, interval)
+    return spec.unslice(grid.values(grid.codes(rows)), x.shape)
+
+
+def _grid_for(rows: Tensor, spec: Spec, interval: Range) -> Grid:
+    """The grid over `interval`, which has one value for all `rows` or one each; QexploreError otherwise."""
     grid = grid_of(spec, interval)
-    return spec.unslice(grid.values(grid.codes(spec.slices(x.float()))), x.shape)
+    if len(grid.scale) not in (1, len(rows)):
+        raise QexploreError(
+            f"The range has {len(grid.scale)} values and the tensor {len(rows)} slices (granularity "
+            f"{spec.granularity!r}): estimate the range with the same granularity."
+        )
+    return grid
 
 
 def _positive(scale: Tensor) -> Tensor:

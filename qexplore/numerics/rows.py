@@ -16,6 +16,7 @@ from qexplore.errors import QexploreError
 
 # Elements of one temporary tensor: 2^22 doubles are 32 MiB.
 CHUNK = 1 << 22
+FEW = 2  # candidates for which going through all elements costs less than any table
 
 
 class NotFinite(QexploreError):
@@ -49,6 +50,13 @@ class Rows:
         """Prefix sums of squares [rows, elements + 1], float64."""
         return torch.nn.functional.pad(self.values.double().square_().cumsum_(dim=1), (1, 0))
 
+    @cached_property
+    def zeros(self) -> Tensor:
+        """Elements of each row that are 0 [rows, 1]; no grid moves them."""
+        zero = torch.zeros(len(self.values), 1)
+        upto, below = (torch.searchsorted(self.values, zero, right=right) for right in (True, False))
+        return upto - below
+
     def quantile(self, q: float) -> Tensor:
         """The q-quantile of each row, interpolated linearly."""
         at = q * (self.values.shape[1] - 1)
@@ -59,11 +67,11 @@ class Rows:
     def squared_errors(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
         """Sums of squared quantization errors, float64, for scales and zero points, all [rows, candidates].
 
-        Exact; with more than 2^8 levels over long rows rounding is taken as
-        uniform (scale²/12 an element) and only clipping is summed.
+        Exact; with more than 2^8 levels, long rows and more than a few candidates rounding is taken as uniform
+        (scale²/12 for each element but zeros) and only clipping is summed.
         """
         levels, elements = qmax - qmin + 1, self.values.shape[1]
-        if elements <= 2 * levels:
+        if elements <= 2 * levels or scale.shape[1] <= FEW:
             return self._by_element(scale, zero, qmin, qmax)
         return self._by_level(scale, zero, qmin, qmax) if levels <= 256 else self._by_noise(scale, zero, qmin, qmax)
 
@@ -101,7 +109,7 @@ class Rows:
         above = Below(
             self.values.shape[1] - high.number, self.sums[:, -1:] - high.sum, self.squares[:, -1:] - high.squares
         )
-        inside = high.number - low.number
+        inside = high.number - low.number - self.zeros
         return low.distance(lo) + above.distance(hi) + inside * s.square() / 12
 
     def _below(self, edges: Tensor) -> Below:

@@ -1,4 +1,4 @@
-"""The range of least squared error: a coarse geometric search over clip points, then two finer ones around the best."""
+"""The range of least squared error: a coarse geometric search over clip points, then finer ones around the best."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from qexplore.numerics.spec import Spec
 # Fractions of the full range. Long tails at two bits put the optimum far below one half; 2^-6.4 is about 1 %.
 COARSE = torch.exp2(-0.4 * torch.arange(17))
 COARSE_PAIRS = torch.exp2(-0.7 * torch.arange(9))
-FINE = (torch.linspace(-0.4, 0.4, 9), torch.linspace(-0.08, 0.08, 9))  # octaves around the best
+FINE = (torch.linspace(-0.4, 0.4, 9), torch.linspace(-0.09, 0.09, 19), torch.linspace(-0.01, 0.01, 9))  # octaves
+# The error of few elements is no smooth curve: its lowest valley is found only by looking everywhere.
+SHORT = 64
+FINE_SHORT = (torch.linspace(-0.5, 0.4, 129), torch.linspace(-0.007, 0.007, 7))
 FINE_PAIRS = (torch.linspace(-0.6, 0.6, 7), torch.linspace(-0.15, 0.15, 7), torch.linspace(-0.04, 0.04, 5))
 
 
@@ -26,14 +29,13 @@ def least_squares_range(rows: Rows, spec: Spec) -> Range:
     if spec.power_of_two:
         return _best(rows, spec, full, torch.exp2(-torch.arange(10.0)).expand(len(full.lo), -1))[0]
     one_sided = bool(((full.lo == 0) | (full.hi == 0)).all())
-    if spec.symmetric or one_sided:
-        return _one_clip_point(rows, spec, full)
-    return _two_clip_points(rows, spec, full)
+    found = (_one_clip_point if spec.symmetric or one_sided else _two_clip_points)(rows, spec, full)
+    return _better(rows, spec, found, full)
 
 
 def _one_clip_point(rows: Rows, spec: Spec, full: Range) -> Range:
     best, at = _best(rows, spec, full, COARSE.expand(len(full.lo), -1))
-    for octaves in FINE:
+    for octaves in FINE_SHORT if rows.values.shape[1] <= SHORT else FINE:
         best, at = _best(rows, spec, full, (at[0][:, None] * torch.exp2(octaves)).clamp(max=1))
     return best
 
@@ -45,6 +47,16 @@ def _two_clip_points(rows: Rows, spec: Spec, full: Range) -> Range:
         low, high = torch.exp2(torch.cartesian_prod(octaves, octaves)).T
         best, at = _best(rows, spec, full, (at[0][:, None] * low).clamp(max=1), (at[1][:, None] * high).clamp(max=1))
     return best
+
+
+def _better(rows: Rows, spec: Spec, found: Range, full: Range) -> Range:
+    """`found` where its exact error is no larger than that of the full range; the search may go by estimates."""
+    ends = (torch.stack([a, b], dim=1) for a, b in ((found.lo, full.lo), (found.hi, full.hi)))
+    pair = Range(*ends)
+    grid = grid_of(spec, pair)
+    errors = rows.squared_errors(grid.scale.view(-1, 2), grid.zero.view(-1, 2), spec.qmin, spec.qmax)
+    keep = errors[:, 0] <= errors[:, 1]
+    return Range(torch.where(keep, found.lo, full.lo), torch.where(keep, found.hi, full.hi))
 
 
 def _best(

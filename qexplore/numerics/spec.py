@@ -20,7 +20,7 @@ class BadSpec(QexploreError):
 
 @dataclass(frozen=True)
 class Spec:
-    """A uniform affine grid of 2^bits levels (white paper §2.1–2.2).
+    """A uniform affine grid of 2^bits levels (white paper §2.2).
 
     bits: 1 to 16.
     symmetric: the zero point is 0; otherwise an integer that makes real 0 representable.
@@ -39,10 +39,12 @@ class Spec:
 
     def __post_init__(self) -> None:
         checked_bits(self.bits)
+        for name in ("symmetric", "power_of_two"):
+            _checked_flag(name, getattr(self, name))
+        if self.signed is not None:
+            _checked_flag("signed", self.signed)
         if self.granularity not in ("tensor", "channel") and not _is_group(self.granularity):
-            raise BadSpec(
-                f"The granularity is 'tensor', 'channel' or a number of elements; not {self.granularity!r}."
-            )
+            raise BadSpec(f"The granularity is 'tensor', 'channel' or a number of elements; not {self.granularity!r}.")
         if self.power_of_two and not self.symmetric:
             raise BadSpec("A power-of-two scale needs a symmetric grid: set symmetric=True or power_of_two=False.")
         if self.signed is None:
@@ -64,7 +66,7 @@ class Spec:
         """
         if self.granularity == "tensor":
             return x.reshape(1, -1)
-        rows = x.reshape(x.shape[0], -1) if x.dim() else x.reshape(1, 1)
+        rows = x.flatten(1) if x.dim() > 1 else x.reshape(-1, 1)
         if self.granularity == "channel":
             return rows
         group = int(self.granularity)
@@ -76,7 +78,7 @@ class Spec:
             return rows.reshape(shape)
         channels = shape[0] if shape else 1
         elements = shape[1:].numel() if shape else 1
-        return rows.reshape(channels, -1)[:, :elements].reshape(shape)
+        return rows.reshape(channels, rows.numel() // max(channels, 1))[:, :elements].reshape(shape)
 
 
 def checked_bits(bits: object) -> int:
@@ -84,6 +86,11 @@ def checked_bits(bits: object) -> int:
     if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= MAX_BITS:
         raise BadSpec(f"A grid has 1 to {MAX_BITS} bits, a whole number; not {bits!r}.")
     return bits
+
+
+def _checked_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise BadSpec(f"The setting {name!r} of a quantizer is true or false; not {value!r}.")
 
 
 def _is_group(granularity: object) -> bool:

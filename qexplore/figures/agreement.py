@@ -37,6 +37,7 @@ def agreement(table: pd.DataFrame, metric: str, bits: int, *, against: str = "lo
     wide["picked"] = wide["site"] == picked
     value = _spearman(wide, metric, against)
     return Live(
+        title="Rank of each site by a cheap metric over its rank by the measured loss.",
         name=f"agreement-{metric}",
         alt=f"At {bits} bits the ranks of {metric} and of the measured {against} correlate by {value:.2f} (Spearman).",
         look="On the diagonal both agree. A site far below it hurts more than the cheap metric believes.",

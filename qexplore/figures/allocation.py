@@ -34,6 +34,7 @@ def allocation(
     rows["picked"] = rows["site"] == picked
     most = max(8, int(rows["bits"].max())) if len(rows) else 8
     return Live(
+        title="Bars with the bits of each site, weights upwards and activations downwards.",
         name="allocation",
         alt=_finding(rows),
         look="Weights upwards, activations downwards. Click a bar to ask why and to lock it; padlocks stay.",

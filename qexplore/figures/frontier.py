@@ -52,6 +52,7 @@ def frontier(
     line = pd.DataFrame({"x": path[axis], "accuracy": path["accuracy"]})
     reference = pd.DataFrame({"fp32": [fp32], "text": [f"FP32 {percent(fp32)}"]})
     return Live(
+        title="Accuracy over the budget: measured points, the predicted path, and the present allocation.",
         name="frontier",
         alt=_finding(points, here, fp32, axis),
         look="Filled: measured, with 95 % intervals. Hollow and dashed: predicted. Mixed bits pay where they lie above "

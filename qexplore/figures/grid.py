@@ -66,7 +66,8 @@ def grid(
         return Grid(scale, int(np.clip(np.rint(-low / scale), 0, levels - 1)), 0, levels - 1)
     if signed:
         half = levels // 2
-        return Grid(_scale(max(-low / half, high / max(half - 1, 1)), power_of_two), 0, -half, half - 1)
+        top = high / (half - 1) if half > 1 else 0.0  # one signed bit has the codes -1 and 0 alone
+        return Grid(_scale(max(-low / half, top), power_of_two), 0, -half, half - 1)
     return Grid(_scale(high / (levels - 1), power_of_two), 0, 0, levels - 1)
 
 

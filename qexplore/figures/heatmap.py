@@ -33,6 +33,7 @@ def heatmap(
     chosen = dict(bits or {})
     rows["ringed"] = [chosen.get(site) == b for site, b in zip(rows["site"], rows["bits"])]
     return Live(
+        title="Heat map of the expected rise of the loss, sites by bits.",
         name="sensitivity",
         alt=_finding(rows),
         look="Dark cells hurt: bright columns may shrink first. Colour is logarithmic, one step is a factor, not a "

@@ -30,6 +30,7 @@ def histogram(values: Values, on: Grid, site: str = "", *, height: int = 150) ->
     points = on.points()
     drawn = points if len(points) <= _MOST_LINES else np.array([on.low, on.high])
     return Live(
+        title="Histogram of the values of one site with the points of its grid.",
         name=f"values-{site}" if site else "values",
         alt=_finding(x, on, site),
         look="Each value moves to the nearest line. Ochre bars lie outside the grid and are clipped.",

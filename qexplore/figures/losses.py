@@ -19,6 +19,7 @@ def losses(table: pd.DataFrame, site: str, bits: int | None = None) -> Live:
     rows = table.loc[table["site"] == site, ["bits", "loss"]].sort_values("bits", ignore_index=True)
     shown = rows[rows["loss"] > 0].assign(now=lambda t: t["bits"] == bits)
     return Live(
+        title="Line of the loss of one site over its bits.",
         name=f"loss-{site}",
         alt=_finding(rows, site, bits),
         look="The ring is the present width. The steeper the line there, the more the next bit buys.",

@@ -23,6 +23,7 @@ def ranking(table: pd.DataFrame, bits: int, *, most: int = 12, picked: str = "")
         else "None."
     )
     return Live(
+        title="Bars of the sites that lose most at one bit width.",
         name="ranking",
         alt=alt,
         look="A short head and a long tail: the few sites on top decide what a budget costs.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 
 import streamlit as st
 
@@ -27,6 +28,8 @@ def figure(
     key = key or drawn.name
     if isinstance(drawn, Live):
         _live(drawn, key, on_pick)
+        # A chart whose alt text changes is rebuilt, so the finding, which changes with the data, stands beside it.
+        st.html(f'<p class="qx-said">{escape(drawn.alt)}</p>')
     elif isinstance(drawn, Still):
         config = {"displayModeBar": False}
         st.plotly_chart(drawn.plot, key=key, alt=drawn.alt, config=config)
@@ -37,7 +40,7 @@ def figure(
 def _live(drawn: Live, key: str, on_pick: OnPick | None) -> None:
     spec = {**drawn.spec, "datasets": dict(drawn.tables)}
     if on_pick is None or not drawn.picks:
-        st.vega_lite_chart(None, spec, key=key, alt=drawn.alt)
+        st.vega_lite_chart(None, spec, key=key, alt=drawn.title)
         return
 
     def picked() -> None:
@@ -45,7 +48,7 @@ def _live(drawn: Live, key: str, on_pick: OnPick | None) -> None:
         if marks:
             on_pick(dict(marks[0]))
 
-    st.vega_lite_chart(None, spec, key=key, alt=drawn.alt, on_select=picked, selection_mode=[drawn.picks])
+    st.vega_lite_chart(None, spec, key=key, alt=drawn.title, on_select=picked, selection_mode=[drawn.picks])
 
 
 def _words(drawn: Figure, key: str, beside: Callable[[], object] | None) -> None:

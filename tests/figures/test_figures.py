@@ -42,6 +42,7 @@ def test_a_figure_is_valid_vega_lite_and_serializable(figure: figures.Live) -> N
 def test_a_figure_brings_words_and_data(figure: figures.Live) -> None:
     assert figure.alt.endswith(".")
     assert figure.look.endswith(".")
+    assert figure.title.endswith(".")
     assert len(figure.data)
 
 

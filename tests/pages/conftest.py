@@ -35,7 +35,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
     st.cache_resource.clear()
     monkeypatch.setattr(answers, "warm", lambda: made)
-    monkeypatch.setattr("qexplore.ui.home.warm", lambda: made)
+    for user in ("qexplore.ui.home.warm", "qexplore.ui.budgets.page.warm"):
+        monkeypatch.setattr(user, lambda: made)
     return made
 
 

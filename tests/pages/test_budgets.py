@@ -23,7 +23,7 @@ def bars(at: AppTest) -> dict[str, int]:
     """The bits that the allocation figure draws."""
     import pyarrow as pa
 
-    chart = next(c for c in at.get("vega_lite_chart") if "sites" in c.proto.alt)
+    chart = next(c for c in at.get("vega_lite_chart") if c.proto.alt.startswith("Bars with the bits"))
     table = next(d for d in chart.proto.datasets if d.name == "bars").data.data
     frame = pa.ipc.open_stream(table).read_pandas()
     return dict(zip(frame["site"], frame["bits"], strict=True))

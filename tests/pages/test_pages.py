@@ -33,6 +33,8 @@ def test_each_figure_has_an_alternative_text(opened: Callable[..., AppTest], pag
     charts = [c for kind in ("vega_lite_chart", "plotly_chart", "graphviz_chart") for c in at.get(kind)]
     assert charts
     assert all(len(chart.proto.alt) > 20 for chart in charts)
+    live = at.get("vega_lite_chart")
+    assert words(at).count('<p class="qx-said">') == len(live)
 
 
 def test_a_site_that_is_picked_stays_picked_on_the_next_page(opened: Callable[..., AppTest]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from qexplore.runs.profiles import Profile
 from qexplore.ui.desk import desk, session
 from qexplore.ui.stored import measured_before
 
+_HEAD_START = 4.0  # seconds: its imports would take the processor from the first page
 _PATIENCE = 0.06  # seconds that a redraw waits for the exact optimum before it shows the hull's answer
 
 
@@ -55,9 +57,11 @@ class Found:
 
 @st.cache_resource
 def warm() -> Warm:
-    """The warm process of this server, starting as soon as the first visitor comes."""
+    """The warm process of this server; it starts with the first question, or once the first page has been drawn."""
     bench = Warm()
-    bench.start()
+    soon = threading.Timer(_HEAD_START, bench.start)
+    soon.daemon = True
+    soon.start()
     return bench
 
 

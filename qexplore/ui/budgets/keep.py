@@ -17,15 +17,10 @@ from qexplore.ui.stored import store
 
 def keep(profile: Profile, metric: str, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
     """Draws the buttons."""
-    with st.popover("Share", icon=":material/share:"):
-        limits = asked.limits()
-        st.caption("The address of this page is the state: who opens it sees this allocation.")
-        st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
-        st.caption("The same in a notebook")
-        st.code(allocate_cell(profile.task, metric, limits, locked))
-        st.caption("The same on the command line" + (", which knows no locks" if locked else ""))
-        st.code(allocate_command(profile.task, limits), language="bash", wrap_lines=True)
-        _files(profile, asked, locked, found)
+    share = st.popover("Share", icon=":material/share:", key="share", on_change="rerun")
+    if share.open:
+        with share:
+            _share(profile, metric, asked, locked, found)
     st.button(
         "Measure as a run",
         icon=":material/playlist_add:",
@@ -33,6 +28,17 @@ def keep(profile: Profile, metric: str, asked: Budget, locked: Mapping[str, int]
         args=(profile, dict(found.answer.bits)),
         help="Measures this allocation on all evaluation images in the background and files it on the Runs page.",
     )
+
+
+def _share(profile: Profile, metric: str, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
+    limits = asked.limits()
+    st.caption("The address of this page is the state: who opens it sees this allocation.")
+    st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
+    st.caption("The same in a notebook")
+    st.code(allocate_cell(profile.task, metric, limits, locked))
+    st.caption("The same on the command line" + (", which knows no locks" if locked else ""))
+    st.code(allocate_command(profile.task, limits), language="bash", wrap_lines=True)
+    _files(profile, asked, locked, found)
 
 
 def document(profile: Profile, asked: Budget, locked: Mapping[str, int], found: Found) -> dict[str, object]:

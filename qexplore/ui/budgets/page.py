@@ -15,7 +15,7 @@ from qexplore.figures.words import percent, points, seconds
 from qexplore.runs import profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui import history
-from qexplore.ui.budgets.answers import Found, find
+from qexplore.ui.budgets.answers import Found, find, warm
 from qexplore.ui.budgets.editor import editor
 from qexplore.ui.budgets.keep import keep
 from qexplore.ui.budgets.limits import KEYS, budget
@@ -35,6 +35,7 @@ METRIC = "fit"
 @st.fragment
 def bench(profile: Profile) -> None:
     """Sliders, numbers, frontier, bars and the site under the pointer."""
+    warm()
     table = scores(profile, METRIC)
     asked, text = budget()
     history.remember("budgets", KEYS)
@@ -52,16 +53,19 @@ def _draw(profile: Profile, table: pd.DataFrame, asked: Budget, locked: Mapping[
     bits = found.answer.bits
     predicted = float(profiles.predict_accuracy(profile, found.answer.loss))
     numbers(found, predicted, profile.points)
-    if found.trouble:
-        _trouble(found)
+    with st.container():  # always there: an element that comes and goes would make its neighbours anew
+        if found.trouble:
+            _trouble(found)
     wide, narrow = st.columns([2.1, 1], gap="medium")
-    with narrow, st.container(border=True):
+    above, below, beside_them = wide.container(), wide.container(), narrow.container(border=True)
+    with beside_them:
         site = site_picker(profile.sites, "site under the pointer")
-        why(profile, table, site, bits, locked)
-    with wide:
+    with below:  # first, because it is what a moved slider asks for
+        figure(figures.allocation(profile.sites, bits, locked=locked, picked=site), on_pick=pick_site)
+    with above:
         _frontier(profile, found, predicted)
-        bars = figures.allocation(profile.sites, bits, locked=locked, picked=site)
-        figure(bars, on_pick=pick_site)
+    with beside_them:
+        why(profile, table, site, bits, locked)
     _foot(profile, asked, locked, found)
     edit = st.expander("Edit bits by hand", icon=":material/edit:", key="edit", on_change="rerun")
     if edit.open:

@@ -13,7 +13,7 @@ function makeGrid({ kind, bits, powerOfTwo }, low, high) {
     const zero = Math.min(Math.max(halfToEven(-lo / scale), 0), levels - 1);
     return { scale, zero, first, last };
   }
-  const raw = Math.max(hi / Math.max(last, 1), signed ? lo / first : 0);
+  const raw = Math.max(last ? hi / last : 0, signed ? lo / first : 0); // one signed bit has no code above 0
   return { scale: usable(raw, powerOfTwo), zero: 0, first, last };
 }
 

@@ -1,0 +1,38 @@
+"""What holds for every page: it fits a phone, opens in the dark, and makes no request beyond this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.helpers import fits
+from tests.browser.look import PAGES, forgive_probes, go
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_phone_needs_no_sideways_scroll(
+    path: str, app_url: str, open_page: Callable[..., Page], errors: list[str]
+) -> None:
+    page = open_page(width=390, height=844)
+    go(page, app_url, path)
+    page.wait_for_timeout(2500)
+    assert fits(page)
+    wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert wide <= 390
+    forgive_probes(errors)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_opens_in_the_dark_without_an_error(
+    path: str, app_url: str, open_page: Callable[..., Page], errors: list[str]
+) -> None:
+    page = open_page(dark=True)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    go(page, app_url, path)
+    page.wait_for_timeout(2000)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    assert [url for url in asked if not url.startswith((app_url, "data:", "blob:"))] == []
+    forgive_probes(errors)

@@ -1,0 +1,80 @@
+"""The numbers that the browser computes are those of the engine."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+
+from qexplore.numerics import Range, Spec
+from qexplore.numerics.error import quantization_error
+from qexplore.runs import profiles
+from tests.browser.look import forgive_probes, go
+
+SITES = ("stem.conv.weight", "blocks.0.expand.conv.out")
+KINDS = {
+    "asymmetric": {"symmetric": False},
+    "symmetric": {"symmetric": True, "signed": True},
+    "symmetric+p2": {"symmetric": True, "signed": True, "power_of_two": True},
+    "unsigned": {"symmetric": True, "signed": False},
+}
+
+
+@pytest.fixture(autouse=True)
+def _streamlit_asks_below_its_pages(errors: list[str], open_page: object) -> object:
+    yield
+    forgive_probes(errors)
+
+
+def shown(page: Page, name: str) -> str:
+    return page.locator(f"[data-show={name}]").evaluate("element => element.value")
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_error_is_that_of_the_engine(page: Page, app_url: str, site: str, kind: str) -> None:
+    low, high, bits = -0.7, 1.3, 3
+    go(page, app_url, f"quantizer?site={site}&grid={kind.replace('+', '%2B')},{bits},{low},{high}")
+    expect(page.locator("[data-show=sqnr]")).to_have_text(re.compile("dB|no error"))
+    x = torch.from_numpy(profiles.load("mobilenet-digits").tensor(site).copy())
+    interval = Range(torch.tensor([low]), torch.tensor([high]))
+    expected = quantization_error(x, Spec(bits=bits, **KINDS[kind]), interval)
+    assert float(shown(page, "rounding")) == pytest.approx(expected.rounding, rel=2e-3)
+    assert float(shown(page, "clipping")) == pytest.approx(expected.clipping, rel=2e-3, abs=1e-12)
+    assert float(shown(page, "sqnr").removesuffix(" dB")) == pytest.approx(expected.sqnr_db, abs=0.01)
+
+
+def test_more_bits_answer_in_the_browser_and_the_address_follows(page: Page, app_url: str) -> None:
+    go(page, app_url, "quantizer")
+    bits = page.locator("[data-set=bits]")
+    expect(bits).to_be_visible()
+    before = float(shown(page, "sqnr").removesuffix(" dB"))
+    bits.press("ArrowRight")
+    assert float(shown(page, "sqnr").removesuffix(" dB")) > before + 3
+    expect(page).to_have_url(re.compile(r"grid=symmetric(,|%2C)5"))
+    assert float(page.locator(".quantizer").get_attribute("data-milliseconds")) < 60
+
+
+def test_a_dragged_end_moves_the_range(page: Page, app_url: str) -> None:
+    go(page, app_url, "quantizer?grid=asymmetric,4,-2.5,2.2")
+    end = page.locator(".handle[data-end=high] circle")
+    expect(end).to_be_visible()
+    box, before = end.bounding_box(), float(shown(page, "high"))
+    page.mouse.move(box["x"] + 8, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] - 120, box["y"] + 8, steps=6)
+    page.mouse.up()
+    assert float(shown(page, "high")) < before - 0.2
+    assert float(shown(page, "clipped").removesuffix(" %")) > 0
+
+
+def test_the_smallest_error_is_smallest(page: Page, app_url: str) -> None:
+    go(page, app_url, "quantizer")
+    expect(page.locator("[data-do=best]")).to_be_visible()
+    page.locator("[data-do=best]").click()
+    best = float(shown(page, "mse"))
+    for other in ("full", "stored"):
+        page.locator(f"[data-do={other}]").click()
+        assert float(shown(page, "mse")) >= best

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from qexplore.network import Network
 from qexplore.network.graph import LAYERS, Layer, Op
+from qexplore.ptq.channels import Channels
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 
@@ -30,9 +32,8 @@ def equalize(network: Network, calibration: Calibration, report: Report, *, swee
     """Cross-layer equalization: s = √(r₁ / r₂), W₁ ← W₁ / s, b₁ ← b₁ / s, W₂ ← W₂ s (white paper §3.2).
 
     Pairs are joined by a single path of ReLU, pooling and flattening, so only inside residual blocks; a depthwise
-    triple
-    is two pairs with the fixed point c = (r₁ r₂ r₃)^(1/3). The bound of a ReLU6 between them becomes 6 / s, one value a
-    channel, so that the function stays the same. Sweeps end when no scale moves by more than 1 %.
+    triple is two pairs with the fixed point c = (r₁ r₂ r₃)^(1/3). The bound of a ReLU6 between them becomes 6 / s, one
+    value a channel, so that the function stays the same. Sweeps end when no scale moves by more than 1 %.
     """
     pairs = scalable_pairs(network)
     for sweep in range(sweeps):
@@ -46,44 +47,47 @@ def equalize(network: Network, calibration: Calibration, report: Report, *, swee
 
 def scalable_pairs(network: Network) -> list[Pair]:
     """Every pair of layers between which channels can be rescaled without changing the network's function."""
+    known = _results(network)
     found = []
     for op in network.graph.ops:
         if op.kind in LAYERS:
-            clamp, end = _follow(network, op)
-            if end is not None and _channels_agree(network.layers[op.name], network.layers[end.name]):
+            clamp, end = _follow(network, op, known)
+            if end is not None and _channels_agree(network, op, end, known[end.inputs[0]].shape):
                 found.append(Pair(op.name, end.name, clamp))
     return found
 
 
-def _follow(network: Network, op: Op) -> tuple[str, Op | None]:
-    """From a layer along its only reader to the next layer; None where the path branches, adds or is not
-    homogeneous.
+def _results(network: Network) -> dict[str, Any]:
+    """What each operation gives for one image without content: the shapes and constants are those of any image."""
+    known: dict[str, Any] = {}
+    entry = next(op for op in network.graph.ops if op.kind == "input")
+    with torch.inference_mode():
+        network.real_plan().watch(torch.zeros(entry.shape), known.__setitem__)
+    return known
+
+
+def _follow(network: Network, op: Op, known: Mapping[str, Any]) -> tuple[str, Op | None]:
+    """From a layer along its only reader to the next layer; None where the path branches, adds, mixes channels or is
+    not homogeneous.
     """
-    clamp, at = "", network.graph.only_reader(op.name)
+    channels = Channels.of(network.layers[op.name])
+    clamp, source, at = "", op, network.graph.only_reader(op.name)
     while at is not None and at.kind not in LAYERS:
-        homogeneous = at.kind in ("max-pool", "avg-pool") or (at.kind == "reshape" and _keeps_channels(network, at))
         if at.kind == "clamp" and at.lower == 0 and not clamp:
             clamp = at.name
-        elif not homogeneous:
+        elif not channels.kept_by(at, source.name, known):
             return clamp, None
-        at = network.graph.only_reader(at.name)
+        source, at = at, network.graph.only_reader(at.name)
     return clamp, at
 
 
-def _keeps_channels(network: Network, op: Op) -> bool:
-    """Whether the elements of a channel stay together and the channels in order: dropout, and flattening of all but
-    the batch.
-    """
-    what = type(op.module).__name__ if op.module is not None else op.name.rsplit(".", 1)[-1].split("#")[0]
-    if what.lower() not in ("flatten", "identity", "dropout", "dropout2d", "contiguous", "view", "reshape"):
-        return False
-    before = network.graph.by_name[op.inputs[0]].shape
-    return op.shape == before or op.shape == (1, math.prod(before[1:]))
-
-
-def _channels_agree(first: Layer, second: Layer) -> bool:
-    inputs = second.weight.shape[1] * second.groups
-    return inputs % first.weight.shape[0] == 0 and (second.kind == "linear" or inputs == first.weight.shape[0])
+def _channels_agree(network: Network, first: Op, second: Op, shape: torch.Size) -> bool:
+    """Whether the channels of `first` are what `second`, which reads a tensor of `shape`, sums over."""
+    number, layer = len(network.layers[first.name].weight), network.layers[second.name]
+    inputs = layer.weight.shape[1] * layer.groups
+    if first.kind == "conv" and second.kind == "linear":  # over dimension 1 only where there is no other
+        return len(shape) == 2 and inputs % number == 0
+    return first.kind == second.kind and inputs == number
 
 
 def _equalize_pair(network: Network, pair: Pair) -> float:
@@ -96,8 +100,10 @@ def _equalize_pair(network: Network, pair: Pair) -> float:
         return 0.0
     bias = first.bias if first.bias is None else first.bias / scale
     network.set_layer(pair.first, first.weight / scale.view(-1, *[1] * (first.weight.dim() - 1)), bias)
+    if first.mean is not None and first.std is not None:
+        first.mean, first.std = first.mean / scale, first.std / scale
     network.set_layer(pair.second, _scale_inputs(second, scale), second.bias)
-    _scale_bound(network, pair.clamp, scale)
+    _scale_bound(network, pair.clamp, scale, Channels.of(first))
     return moved
 
 
@@ -124,10 +130,10 @@ def _scale_inputs(layer: Layer, scale: Tensor) -> Tensor:
     return layer.weight * factor.view(out, inside, *[1] * (layer.weight.dim() - 2))
 
 
-def _scale_bound(network: Network, clamp: str, scale: Tensor) -> None:
+def _scale_bound(network: Network, clamp: str, scale: Tensor, channels: Channels) -> None:
     op = network.graph.by_name[clamp] if clamp else None
     if op is None or op.upper is None:
         return
-    per_channel = scale.view(-1, *[1] * (len(op.shape) - 2))
-    network.graph.replace([replace(op, upper=torch.as_tensor(op.upper) / per_channel)])
+    bound = torch.as_tensor(op.upper) / channels.bounds(scale, torch.Size(op.shape))
+    network.graph.replace([replace(op, upper=bound)])
     network.set_graph(network.graph)

@@ -1,0 +1,230 @@
+"""Equalization never changes the function, and makes ranges meet; where channels cannot be followed it stays away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import qexplore as qx
+from qexplore.network import Network
+from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq.equalization import input_ranges, output_ranges, scalable_pairs
+from qexplore.report import Report
+
+IMAGES = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+TOKENS = torch.randn(4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+class Net(nn.Module):
+    def __init__(self, forward: Callable[[nn.Module, Tensor], Tensor], **modules: nn.Module) -> None:
+        super().__init__()
+        self.body = forward
+        for name, module in modules.items():
+            setattr(self, name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self, x)
+
+
+def steps(network: Network, *names: str) -> Network:
+    calibration = Calibration(qx.Data(calibration=(torch.randn(1, 3), torch.zeros(1, dtype=torch.int64))))
+    for name in names:
+        network = STEPS.get(name)(network, calibration, Report())
+    return network
+
+
+def unbalanced(model: nn.Module) -> nn.Module:
+    """The model with output channels of very different ranges, and biases and norms that are not trivial."""
+    generator = torch.Generator().manual_seed(7)
+    for module in model.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            shape = (-1, *[1] * (module.weight.dim() - 1))
+            module.weight.data *= torch.exp2(2 * torch.randn(len(module.weight), generator=generator)).view(shape)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+            module.weight.data.uniform_(-2, 2, generator=generator)
+            module.bias.data.normal_(generator=generator)
+    return model.eval().requires_grad_(False)
+
+
+def changed(model: nn.Module, x: Tensor, *names: str) -> tuple[Network, float]:
+    """The network after the steps, and the largest change of a logit, relative to the largest logit."""
+    network = steps(Network.of(model, x[:1]), *names)
+    with torch.no_grad():
+        want = model(x)
+    return network, float((network(x) - want).abs().max() / want.abs().max())
+
+
+def conv(inside: int, outside: int, kernel: int = 3, **settings: int) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, kernel, **settings)
+
+
+# What lies between two layers, and how many pairs can be scaled through it.
+PATHS: dict[str, tuple[int, Callable[[], nn.Module], Tensor]] = {
+    "relu": (1, lambda: Net(lambda s, x: s.b(s.a(x).relu()).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "nothing": (1, lambda: Net(lambda s, x: s.b(s.a(x)).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "relu6": (1, lambda: Net(lambda s, x: s.b(F.relu6(s.a(x))).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "relu6 and a pool": (
+        1, lambda: Net(lambda s, x: s.b(s.p(F.relu6(s.a(x))).flatten(1)), a=conv(3, 8), p=nn.AvgPool2d(2),
+                       b=nn.Linear(72, 4)), IMAGES),
+    "relu6 after flattening": (
+        1, lambda: Net(lambda s, x: s.b(F.relu6(s.a(x).flatten(1))), a=conv(3, 8), b=nn.Linear(288, 4)), IMAGES),
+    "padded max pool": (
+        1, lambda: Net(lambda s, x: s.b(s.p(s.a(x).relu())).flatten(1), a=conv(3, 8), p=nn.MaxPool2d(3, 2, 1),
+                       b=conv(8, 4)), IMAGES),
+    "padded average": (
+        1, lambda: Net(lambda s, x: s.b(s.p(s.a(x).relu())).flatten(1), a=conv(3, 8), p=nn.AvgPool2d(3, 2, 1),
+                       b=conv(8, 4)), IMAGES),
+    "mean over pixels": (
+        1, lambda: Net(lambda s, x: s.b(s.a(x).relu().mean((2, 3))), a=conv(3, 8), b=nn.Linear(8, 4)), IMAGES),
+    "dropout": (
+        1, lambda: Net(lambda s, x: s.b(s.d(s.a(x).relu())).flatten(1), a=conv(3, 8), d=nn.Dropout2d(),
+                       b=conv(8, 4)), IMAGES),
+    "groups": (
+        1, lambda: Net(lambda s, x: s.b(s.a(x).relu()).flatten(1), a=conv(3, 8), b=conv(8, 12, groups=4)), IMAGES),
+    "depthwise multiplier": (
+        1, lambda: Net(lambda s, x: s.b(s.a(x).relu()).flatten(1), a=conv(3, 9, groups=3), b=conv(9, 18, groups=9)),
+        IMAGES),
+    "one module twice": (1, lambda: Net(lambda s, x: s.a(s.a(x).relu()).flatten(1), a=conv(3, 3)), IMAGES),
+    "tokens": (
+        1, lambda: Net(lambda s, x: s.b(s.a(x).relu()).flatten(1), a=nn.Linear(8, 12), b=nn.Linear(12, 4)), TOKENS),
+    "tokens through relu6": (
+        1, lambda: Net(lambda s, x: s.b(F.relu6(s.a(x))).flatten(1), a=nn.Linear(8, 8), b=nn.Linear(8, 4)), TOKENS),
+    "more channels than tokens": (
+        1, lambda: Net(lambda s, x: s.b(F.relu6(s.a(x))).flatten(1), a=nn.Linear(8, 12), b=nn.Linear(12, 4)), TOKENS),
+    # What follows mixes channels, adds, or does not scale.
+    "mean over channels": (
+        0, lambda: Net(lambda s, x: s.b(s.a(x).mean(1).flatten(1)), a=conv(3, 8, padding=1), b=nn.Linear(64, 4)),
+        IMAGES),
+    "linear over columns": (
+        0, lambda: Net(lambda s, x: s.b(s.a(x)).flatten(1), a=conv(3, 8, padding=1), b=nn.Linear(8, 4)), IMAGES),
+    "flattened tokens": (
+        0, lambda: Net(lambda s, x: s.b(s.a(x).relu().flatten(1)), a=nn.Linear(8, 8), b=nn.Linear(64, 4)), TOKENS),
+    "tokens as channels": (
+        0, lambda: Net(lambda s, x: s.b(s.a(x).relu()).flatten(1), a=nn.Linear(8, 8), b=nn.Conv1d(8, 4, 3)), TOKENS),
+    "pool over features": (
+        0, lambda: Net(lambda s, x: s.b(s.p(s.a(x).relu())).flatten(1), a=nn.Linear(8, 8), p=nn.MaxPool1d(3, 1, 1),
+                       b=nn.Linear(8, 4)), TOKENS),
+    "pool over flattened pixels": (
+        0, lambda: Net(lambda s, x: s.b(s.p(s.a(x).flatten(1))), a=conv(3, 8), p=nn.MaxPool1d(5, 1, 2),
+                       b=nn.Linear(288, 4)), IMAGES),
+    "transposed": (
+        0, lambda: Net(lambda s, x: s.b(s.a(x).relu().transpose(1, 3)).flatten(1), a=conv(3, 8, padding=1),
+                       b=conv(8, 4)), IMAGES),
+    "sum": (
+        0, lambda: Net(lambda s, x: (lambda y: s.c(y + s.b(y)))(s.a(x).relu()).flatten(1), a=conv(3, 8),
+                       b=conv(8, 8, padding=1), c=conv(8, 4)), IMAGES),
+    "two readers": (
+        0, lambda: Net(lambda s, x: (lambda y: torch.cat([s.b(y), s.c(y)], 1))(s.a(x).relu()).flatten(1),
+                       a=conv(3, 8), b=conv(8, 4), c=conv(8, 4)), IMAGES),
+    "hard tanh": (
+        0, lambda: Net(lambda s, x: s.b(F.hardtanh(s.a(x))).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "floor above zero": (
+        0, lambda: Net(lambda s, x: s.b(s.a(x).clamp(min=0.5)).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "sigmoid": (
+        0, lambda: Net(lambda s, x: s.b(s.a(x).sigmoid()).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "norm that is not folded": (
+        0, lambda: Net(lambda s, x: s.b(s.n(s.a(x).relu())).flatten(1), a=conv(3, 8), n=nn.BatchNorm2d(8),
+                       b=conv(8, 4)), IMAGES),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_the_function_stays_and_only_true_channels_are_paired(name: str) -> None:
+    pairs, build, x = PATHS[name]
+    torch.manual_seed(3)
+    network, change = changed(unbalanced(build()), x, "equalize")
+    assert change <= 1e-5
+    assert len(scalable_pairs(network)) == pairs
+
+
+@pytest.mark.parametrize("name", [name for name, (pairs, *_) in PATHS.items() if pairs])
+def test_the_ranges_of_a_pair_are_equal_afterwards(name: str) -> None:
+    _, build, x = PATHS[name]
+    torch.manual_seed(3)
+    network, _ = changed(unbalanced(build()), x, "equalize")
+    (pair,) = scalable_pairs(network)
+    first, second = network.layers[pair.first], network.layers[pair.second]
+    assert torch.allclose(output_ranges(first), input_ranges(second, len(first.weight)), rtol=1e-3)
+
+
+def triple(act: type[nn.Module]) -> nn.Module:
+    return nn.Sequential(conv(3, 8, 1), act(), conv(8, 8, 3, groups=8), act(), conv(8, 6, 1), nn.Flatten())
+
+
+@pytest.mark.parametrize("act", [nn.ReLU, nn.ReLU6])
+def test_the_three_ranges_of_a_depthwise_triple_reach_their_geometric_mean(act: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    model = unbalanced(triple(act))
+
+    def ranges(network: Network) -> list[Tensor]:
+        one, two, three = network.layers.values()
+        return [output_ranges(one), output_ranges(two), input_ranges(three, 8)]
+
+    mean = torch.stack(ranges(Network.of(model, IMAGES[:1]))).prod(dim=0) ** (1 / 3)
+    network, change = changed(model, IMAGES, "equalize")
+    assert change <= 1e-5
+    for found in ranges(network):
+        assert torch.allclose(found, mean, rtol=0.02)
+
+
+def test_dead_channels_stay_and_nothing_becomes_infinite() -> None:
+    torch.manual_seed(0)
+    model = triple(nn.ReLU).eval().requires_grad_(False)
+    model[0].weight[1] = 0  # never anything but its bias
+    model[2].weight[2] = 0
+    model[4].weight[:, 3] = 0  # nobody listens
+    network, change = changed(model, IMAGES, "equalize")
+    assert change <= 1e-5
+    for layer in network.layers.values():
+        assert bool(torch.isfinite(layer.weight).all())
+        assert bool(torch.isfinite(layer.bias).all())  # type: ignore[arg-type]
+    assert torch.equal(network.layers["4"].weight[:, 3], model[4].weight[:, 3])
+
+
+def test_no_scale_crosses_a_residual_addition() -> None:
+    task = qx.Task("mobilenet-digits")
+    network = steps(Network.of(task.model, task.example), "fold-bn", "replace-relu6")
+    pairs = [(pair.first, pair.second) for pair in scalable_pairs(network)]
+    assert ("blocks.2.expand.conv", "blocks.2.depthwise.conv") in pairs
+    assert ("blocks.2.depthwise.conv", "blocks.2.project.conv") in pairs
+    # Blocks 2, 3 (in part) and 4 add: what is added has other readers.
+    read_twice = {op.name for op in network.graph.ops if len(network.graph.readers[op.name]) > 1}
+    assert read_twice
+    for first, second in pairs:
+        between = {op.name for op in network.graph.ops if op.kind == "add"} & {first, second}
+        assert not between
+        assert first not in read_twice
+
+
+@pytest.mark.parametrize("name", ["mobilenet-digits", "mobilenet-digits-unbalanced", "resnet-digits"])
+def test_the_networks_of_the_zoo_keep_their_function(name: str) -> None:
+    task = qx.Task(name)
+    x, _ = task.data.tensors("evaluation", limit=64)
+    _, change = changed(task.model, x, "fold-bn", "equalize")
+    assert change <= 1e-5
+
+
+def test_equalizing_twice_moves_nothing_more() -> None:
+    torch.manual_seed(0)
+    network, _ = changed(unbalanced(triple(nn.ReLU)), IMAGES, "equalize")
+    before = {name: layer.weight.clone() for name, layer in network.layers.items()}
+    steps(network, "equalize")
+    for name, layer in network.layers.items():
+        assert torch.allclose(layer.weight, before[name], rtol=0.02)
+
+
+def test_replacing_relu6_lifts_every_bound() -> None:
+    torch.manual_seed(0)
+    model = triple(nn.ReLU6).eval()
+    network = steps(Network.of(model, IMAGES[:1]), "replace-relu6")
+    plain = triple(nn.ReLU).eval()
+    plain.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(network(100 * IMAGES), plain(100 * IMAGES), rtol=1e-5, atol=1e-3)
+        assert not torch.allclose(network(100 * IMAGES), model(100 * IMAGES), rtol=1e-2, atol=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,101 +21,130 @@ class CaptureError(QexploreError):
 
 
 class _Tracer(fx.Tracer):
-    """Traces the model; modules named in `opaque` stay whole."""
+    """Traces the model on its first input; modules named in `opaque` stay whole."""
 
     def __init__(self, opaque: dict[str, str]) -> None:
         super().__init__()
         self.opaque = opaque
         self.inside: list[str] = []
 
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """The first input alone: further ones keep the defaults that the model's own code gives them."""
+        return root_fn, [self.root, self.create_proxy("placeholder", "input", (), {})]
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return module_qualified_name in self.opaque or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        self.inside.append(self.path_of_module(m))
+        try:
+            path = self.path_of_module(m)
+        except NameError:  # made on the spot, as in nn.ReLU()(x): what it calls is traced
+            return forward(*args, **kwargs)
+        self.inside.append(path)
         result = super().call_module(m, forward, args, kwargs)
         self.inside.pop()  # left in place by an exception: its last entry names the culprit
         return result
 
 
-def capture(model: nn.Module, example: Tensor) -> Graph:
-    """The graph of `model` in eval mode on inputs like `example` (a batch of 1, float32); `model` is not changed.
+@dataclass(frozen=True)
+class Captured:
+    """The graph of a model, and logits of the model itself to hold it against: (batch, logits)."""
+
+    graph: Graph
+    expected: tuple[tuple[Tensor, Tensor], ...]
+
+    def check(self, run: Callable[[Tensor], Tensor]) -> None:
+        """Raises CaptureError where `run`, which carries out the graph, gives other logits than the model."""
+        for batch, want in self.expected:
+            try:
+                with torch.no_grad():
+                    got = run(batch)
+            except Exception as error:
+                raise CaptureError(
+                    f"The captured graph does not run on a batch of {len(batch)}: {_short(error)}; write shapes with "
+                    "-1 or flatten(1) in place of numbers."
+                ) from error
+            close = 1e-4 * float(want.abs().max()) + 1e-10 if want.numel() else 0.0
+            if got.shape != want.shape or not torch.allclose(got, want, rtol=1e-3, atol=close):
+                raise CaptureError(
+                    "The captured graph and the model disagree on their output: the model's path depends on its "
+                    "input or on chance, a hook changes a result, or a tensor is changed in place (as by +=) and read "
+                    "again, which a graph cannot follow."
+                )
+
+
+def capture(model: nn.Module, example: Tensor) -> Captured:
+    """The graph of `model` in eval mode, float32, on inputs like `example` (a batch of 1); `model` is not changed.
 
     A submodule that torch.fx cannot trace becomes one opaque operation with the reason. Raises CaptureError where the
-    model as a whole cannot be traced, does not return one tensor, or where the graph disagrees with the model.
+    model as a whole cannot be traced, or does not return one tensor.
     """
-    model = copy.deepcopy(model).eval()
+    if example.dim() < 1 or len(example) == 0:
+        raise CaptureError(f"The example has shape {tuple(example.shape)}: give one input, a batch of 1.")
+    model = _copy(model)
+    example = example[:1].float() if example.is_floating_point() else example[:1]
+    # A batch of two is where a baked-in batch size would show.
+    expected = tuple((x, _run_model(model, x)) for x in (example, torch.cat([example, example.flip(-1)])))
     check_weights(model)
-    expected = _run_model(model, example)
+    traced, opaque = _trace(model)
+    return Captured(lower(model, traced, example, opaque), expected)
+
+
+def check_weights(model: nn.Module) -> None:
+    """Raises CaptureError where a parameter holds NaN or infinity, or a buffer NaN (masks hold infinity)."""
+    for name, tensor in model.named_parameters():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CaptureError(f"The tensor {name!r} of the model holds NaN or infinity: load sound weights first.")
+    for name, buffer in model.named_buffers():
+        if bool(torch.isnan(buffer).any()):
+            raise CaptureError(f"The tensor {name!r} of the model holds NaN: load sound weights first.")
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """The model's float32 twin in eval mode; a bare layer is put into a module, whose child can then be a site."""
+    # What pruning and weight norms leave on a module are results of a calculation, which deepcopy refuses.
+    results = (v for m in model.modules() for v in vars(m).values() if isinstance(v, Tensor) and not v.is_leaf)
+    try:
+        twin = copy.deepcopy(model, {id(result): result.detach().clone() for result in results})
+    except Exception as error:
+        raise CaptureError(f"The model {type(model).__name__} cannot be copied: {_short(error)}.") from error
+    twin = twin.eval().float().requires_grad_(False)
+    return nn.Sequential(twin) if fx.Tracer().is_leaf_module(twin, "") else twin
+
+
+def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, str]]:
+    """The traced model, and for each submodule that had to stay whole the reason."""
     opaque: dict[str, str] = {}
     while True:
         tracer = _Tracer(opaque)
         try:
             with warnings.catch_warnings(action="ignore"):
-                traced = tracer.trace(model)
-            break
+                return tracer.trace(model), opaque
         except Exception as error:
-            if not tracer.inside:
+            culprit = next((path for path in reversed(tracer.inside) if path not in opaque), None)
+            if culprit is None:
                 raise CaptureError(
                     f"The model {type(model).__name__} cannot be traced ({_short(error)}): move what depends on the "
                     "data into a submodule, which then stays unquantized as a whole."
                 ) from error
-            opaque[tracer.inside[-1]] = f"not traceable: {_short(error)}"
-    graph = lower(model, traced, example, opaque)
-    _check_agreement(graph, model, example, expected)
-    return graph
-
-
-def check_weights(model: nn.Module) -> None:
-    """Raises CaptureError where a parameter or a buffer holds NaN or infinity."""
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CaptureError(f"The tensor {name!r} of the model holds NaN or infinity: load sound weights first.")
+            opaque[culprit] = f"not traceable: {_short(error)}"
 
 
 def _run_model(model: nn.Module, example: Tensor) -> Tensor:
-    with _no_grad():
-        try:
-            result = model(example)
-        except Exception as error:
-            raise CaptureError(
-                f"The model does not run on its example of shape {tuple(example.shape)}: {_short(error)}."
-            ) from error
+    try:
+        with torch.no_grad():
+            result = model(example.clone())  # which the model may write into
+    except Exception as error:
+        raise CaptureError(
+            f"The model does not run on its example of shape {tuple(example.shape)}: {_short(error)}."
+        ) from error
     if not isinstance(result, Tensor):
         raise CaptureError(
             f"The model returns a {type(result).__name__}, not one tensor of logits: wrap it to return them."
         )
+    if bool(torch.isnan(result).any()):
+        raise CaptureError("The model returns NaN on its example: give an example and weights that it can work with.")
     return result
-
-
-def _check_agreement(graph: Graph, model: nn.Module, example: Tensor, expected: Tensor) -> None:
-    """Same logits on the example, and on a batch of two, where a baked-in batch size would show."""
-    from qexplore.network.execute import run_float
-
-    pair = torch.cat([example, example.flip(-1)])
-    for batch, logits in ((example, expected), (pair, None)):
-        with _no_grad():
-            try:
-                got = run_float(graph, batch)
-            except RuntimeError as error:
-                raise CaptureError(
-                    f"The captured graph does not run on a batch of {len(batch)}: {_short(error)}; write shapes with "
-                    "-1 or flatten(1) in place of numbers."
-                ) from error
-            want = _run_model(model, batch) if logits is None else logits
-        if got.shape != want.shape or not torch.allclose(
-            got, want, rtol=1e-3, atol=1e-4 * float(want.abs().max() + 1e-6)
-        ):
-            raise CaptureError(
-                "The captured graph and the model disagree on their output: the model's path depends on its input, "
-                "which a graph cannot follow."
-            )
-
-
-@contextmanager
-def _no_grad() -> Iterator[None]:
-    with torch.no_grad():
-        yield
 
 
 def _short(error: BaseException) -> str:

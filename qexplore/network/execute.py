@@ -84,20 +84,6 @@ def compile_plan(
     return _Compiler(graph, layers, placement, weights, grids).plan()
 
 
-def run_float(graph: Graph, x: Tensor) -> Any:
-    """The graph on real numbers, operation by operation, as the user's modules compute it."""
-    values: Values = {}
-    for op in graph.ops:
-        if op.kind == "input":
-            values[op.name] = x.clone()
-        elif op.kind == "clamp":
-            values[op.name] = clamp(values[op.inputs[0]], op.lower, op.upper)
-        else:
-            assert op.call is not None
-            values[op.name] = op.call(*(values[name] for name in op.inputs))
-    return values[graph.output]
-
-
 def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Tensor:
     """`x` between two bounds; None is no bound, a tensor one bound a channel."""
     if lower is None and upper is None:
@@ -116,8 +102,17 @@ def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Te
 
 def _blocks(x: Tensor) -> Sequence[Tensor]:
     """`x` in pieces that stay in a CPU's cache from one in-place operation to the next."""
+    if x.numel() <= 2 * BLOCK or x.device.type != "cpu":
+        return (x,)
     dense = x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
-    return torch.split(flat(x), BLOCK) if x.numel() > 2 * BLOCK and dense and x.device.type == "cpu" else (x,)
+    return torch.split(flat(x), BLOCK) if dense else (x,)
+
+
+def _times(value: Any, factor: float) -> Any:
+    """A tensor, or several, times `factor`; other values as they are."""
+    if isinstance(value, tuple | list):
+        return type(value)(_times(part, factor) for part in value)
+    return value * factor if isinstance(value, Tensor) else value
 
 
 class _Compiler:
@@ -295,7 +290,7 @@ class _Compiler:
         finish = None if grid is None else self._finish(grid, None, None)
 
         def act(values: Values) -> None:
-            inputs = [values[source] if u == 1.0 else values[source] * u for source, u in units]
+            inputs = [values[source] if u == 1.0 else _times(values[source], u) for source, u in units]
             result = call(*inputs)
             if unit != 1.0:
                 result = result * (1 / unit)

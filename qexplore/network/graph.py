@@ -22,6 +22,7 @@ Kind = Literal[
     "reshape",
     "function",
     "value",
+    "no-grid",
 ]
 LAYERS: tuple[Kind, ...] = ("conv", "linear")
 Bound = float | Tensor | None
@@ -31,6 +32,8 @@ Bound = float | Tensor | None
 class Op:
     """One operation.
 
+    kind: "value" is what no image changes, or a shape; "no-grid" what no grid can hold: several tensors, indices, a
+        mask.
     name: unique; the path of the module in the user's code, or scope.function.
     inputs: names of the operations whose results it reads, in the order in which `call` takes them.
     call: the operation itself on real tensors; None for an input.

@@ -1,53 +1,26 @@
-"""From torch.fx nodes to operations: which node is a layer, a clamp, an addition, and which is none of these."""
+"""From torch.fx nodes to operations that read one another by name and write into nobody's tensor."""
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
 from qexplore.network.graph import Graph, Kind, Op, tighter
-
-CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d)
-AVG_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
-RESHAPES = (
-    nn.Flatten,
-    nn.Unflatten,
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.PixelShuffle,
-)
-
-FUNCTIONS: dict[Any, Kind] = {
-    operator.add: "add", operator.iadd: "add", torch.add: "add", "add": "add", "add_": "add",
-    torch.cat: "concat", torch.concat: "concat",
-    F.max_pool1d: "max-pool", F.max_pool2d: "max-pool", F.adaptive_max_pool2d: "max-pool",
-    F.avg_pool1d: "avg-pool", F.avg_pool2d: "avg-pool", F.adaptive_avg_pool1d: "avg-pool",
-    F.adaptive_avg_pool2d: "avg-pool", torch.mean: "avg-pool", "mean": "avg-pool",
-    torch.flatten: "reshape", torch.reshape: "reshape", torch.permute: "reshape", torch.transpose: "reshape",
-    torch.squeeze: "reshape", torch.unsqueeze: "reshape", torch.chunk: "reshape", torch.split: "reshape",
-    F.dropout: "reshape", F.dropout2d: "reshape", operator.getitem: "reshape",
-    "flatten": "reshape", "reshape": "reshape", "view": "reshape", "permute": "reshape", "transpose": "reshape",
-    "squeeze": "reshape", "unsqueeze": "reshape", "contiguous": "reshape", "chunk": "reshape", "split": "reshape",
-    F.relu: "clamp", torch.relu: "clamp", torch.relu_: "clamp", "relu": "clamp", "relu_": "clamp", F.relu6: "clamp",
-    F.hardtanh: "clamp", torch.clamp: "clamp", "clamp": "clamp", "clamp_": "clamp", torch.minimum: "clamp",
-}  # fmt: skip
+from qexplore.network.kinds import kind_of, name_of
 
 
 def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str, str]) -> Graph:
-    """The operations of `traced`, each carried out once on `example` to learn its shape and what it returns."""
+    """The operations of `traced`, each carried out once on `example` to learn its shape and what it returns.
+
+    `model` is capture's own copy: its modules stop working in place.
+    """
     ops: list[Op] = []
     values: dict[str, Any] = {}
+    kinds: dict[str, Kind] = {}
     alias: dict[str, str] = {}  # torch.fx's name → operation name
     constants: dict[str, Any] = {}  # torch.fx's name → a value that no image changes
     taken: set[str] = set()
@@ -56,16 +29,22 @@ def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str,
         if node.op == "output":
             output = alias[node.args[0].name]
             continue
-        if node.op == "placeholder" and any(op.kind == "input" for op in ops):
-            continue  # further inputs keep their defaults; a model that needs them has failed on its example
         op = _operation(node, model, alias, constants, opaque, _unique(_name(node), taken))
-        values[op.name] = _evaluate(op, values, example)
+        values[op.name], written = _evaluate(op, values, example)
+        if written:
+            op = replace(op, call=_on_copies(op))
+            # Whoever reads the tensor from here on sees what was written into it, if that is what was returned.
+            alias.update({n: op.name for n, name in alias.items() if written.get(name) is values[op.name]})
         if node.op != "placeholder" and all(n.name in constants for n in node.all_input_nodes):
-            constants[node.name] = values[op.name]
-            op = replace(op, kind="value")
-        op = _settle(op, values)
+            constants[node.name] = value = values[op.name]
+            op = Op(op.name, "value", call=lambda value=value: value)
+        op = _settle(op, values, kinds)
+        kinds[op.name] = op.kind
         ops.append(op)
         alias[node.name] = op.name
+    for module in model.modules():
+        if hasattr(module, "inplace"):
+            setattr(module, "inplace", False)  # noqa: B010
     return _merged_clamps(_without_dead(Graph(ops, output)))
 
 
@@ -75,119 +54,120 @@ def _operation(
     if node.op == "placeholder":
         return Op("input", "input")
     if node.op == "get_attr":
-        value = _attribute(model, str(node.target))
-        return Op(name, "value", call=lambda: value)
+        return Op(name, "value", call=lambda: _attribute(model, str(node.target)))
     inputs = tuple(dict.fromkeys(alias[n.name] for n in node.all_input_nodes))
-    call, module = _call(node, model, alias, inputs)
-    kind, low, high, reason = _kind(node, module, constants, opaque)
+    call, module = _call(node, model, alias, inputs, whole=str(node.target) in opaque)
+    kind, low, high, reason = kind_of(node, module, constants, opaque)
     return Op(name, kind, inputs, call, module, low, high, reason)
 
 
 def _call(
-    node: fx.Node, model: nn.Module, alias: dict[str, str], inputs: tuple[str, ...]
+    node: fx.Node, model: nn.Module, alias: dict[str, str], inputs: tuple[str, ...], whole: bool
 ) -> tuple[Callable[..., Any], nn.Module | None]:
-    """The node as a function of the results of `inputs`, its constants filled in."""
+    """The node as a function of the results of `inputs`, its constants filled in; `whole`: it was not traced."""
     module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
-    if module is not None and len(node.args) == 1 and isinstance(node.args[0], fx.Node) and not node.kwargs:
+    plain = not whole and not node.kwargs and len(node.args) == 1 and isinstance(node.args[0], fx.Node)
+    if module is not None and plain:
         return module, module
-    target = module if module is not None else node.target
+    target: Any = node.target if module is None else module
+    order = _plain_order if whole else lambda value: value
+    if node.op == "call_method":
+        target = _method(str(node.target))
+    place = {n.name: inputs.index(alias[n.name]) for n in node.all_input_nodes}
 
     def call(*values: Any) -> Any:
-        known = dict(zip(inputs, values, strict=True))
-        args = fx.node.map_arg(node.args, lambda n: known[alias[n.name]])
-        kwargs = fx.node.map_arg(node.kwargs, lambda n: known[alias[n.name]])
-        if node.op == "call_method":
-            return getattr(args[0], str(target))(*args[1:], **kwargs)
+        args = fx.node.map_arg(node.args, lambda n: order(values[place[n.name]]))
+        kwargs = fx.node.map_arg(node.kwargs, lambda n: order(values[place[n.name]]))
         return target(*args, **kwargs)
 
     return call, module
 
 
-def _kind(
-    node: fx.Node, module: nn.Module | None, constants: dict[str, Any], opaque: dict[str, str]
-) -> tuple[Kind, float | None, Any, str]:
-    """Kind, bounds of a clamp, and why the inside is not quantized."""
-    if module is None:
-        kind = FUNCTIONS.get(node.target, "function")
-        if kind == "clamp":
-            bounds = _function_bounds(node, constants)
-            return ("function", None, None, "") if bounds is None else ("clamp", *bounds, "")
-        constant = any(n.name in constants for n in node.all_input_nodes)
-        if kind in ("add", "concat") and (len(node.all_input_nodes) < 2 or constant or "alpha" in node.kwargs):
-            kind = "function"
-        return kind, None, None, "functional call: its weights are not seen" if constant and kind == "function" else ""
-    if str(node.target) in opaque:
-        return "function", None, None, opaque[str(node.target)]
-    if isinstance(module, CONVS):
-        return "conv", None, None, ""
-    if isinstance(module, nn.Linear):
-        return "linear", None, None, ""
-    if isinstance(module, NORMS) and module.running_mean is not None:
-        return "batchnorm", None, None, ""
-    if isinstance(module, nn.ReLU):
-        return "clamp", 0.0, None, ""
-    if isinstance(module, nn.Hardtanh):  # ReLU6 is one
-        return "clamp", float(module.min_val), float(module.max_val), ""
-    for kinds, kind in ((MAX_POOLS, "max-pool"), (AVG_POOLS, "avg-pool"), (RESHAPES, "reshape")):
-        if isinstance(module, kinds):
-            return kind, None, None, ""  # type: ignore[return-value]
-    matrix = any(p.dim() >= 2 for p in module.parameters())
-    return "function", None, None, f"no quantizer for the weights of {type(module).__name__}" if matrix else ""
+def _method(name: str) -> Callable[..., Any]:
+    """The method of that name, of whatever comes first."""
+
+    def call(it: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(it, name)(*args, **kwargs)
+
+    def view(it: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(_plain_order(it), name)(*args, **kwargs)
+
+    return view if name in ("view", "view_as") else call
 
 
-def _function_bounds(node: fx.Node, constants: dict[str, Any]) -> tuple[float | None, Any] | None:
-    """Lower and upper bound of a functional clamp; None where they are not constants."""
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if "relu6" in name:
-        return 0.0, 6.0
-    if "relu" in name:
-        return 0.0, None
-    given = [node.kwargs.get("min", node.kwargs.get("min_val")), node.kwargs.get("max", node.kwargs.get("max_val"))]
-    if name == "minimum":
-        given = [None, node.args[1]]
-    else:
-        for place, value in enumerate(node.args[1:3]):
-            given[place] = value
-        if name == "hardtanh":
-            given = [-1.0 if given[0] is None else given[0], 1.0 if given[1] is None else given[1]]
-    lower, upper = (_constant(value, constants) for value in given)
-    if isinstance(lower, Tensor | str) or isinstance(upper, str):
-        return None
-    return lower, upper
+def _plain_order(value: Any) -> Any:
+    """A tensor in the memory order that the user's views rely on; between operations images lie channels last."""
+    return value.contiguous() if isinstance(value, Tensor) else value
 
 
-def _constant(value: Any, constants: dict[str, Any]) -> Any:
-    """A bound as a number or a tensor; the string "variable" where it depends on the image."""
-    if isinstance(value, fx.Node):
-        return constants.get(value.name, "variable")
-    return value if value is None or isinstance(value, Tensor) else float(value)
-
-
-def _evaluate(op: Op, values: dict[str, Any], example: Tensor) -> Any:
+def _evaluate(op: Op, values: dict[str, Any], example: Tensor) -> tuple[Any, dict[str, Tensor]]:
+    """The result on the example, and those of the inputs, by name, that the operation has written into."""
     if op.kind == "input":
-        return example.clone()
+        return example.clone(), {}
     assert op.call is not None
+    copies = {name: _copy(values[name]) for name in op.inputs}
     with torch.no_grad():
-        return op.call(*(values[name] for name in op.inputs))
+        result = op.call(*copies.values())
+    return result, {n: copy for n, copy in copies.items() if isinstance(copy, Tensor) and copy._version > 0}
 
 
-def _settle(op: Op, values: dict[str, Any]) -> Op:
-    """The operation with its shape, and with the kind that its result shows."""
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
+
+
+def _on_copies(op: Op) -> Callable[..., Any]:
+    """The operation without its side effect on its inputs."""
+    call = op.call
+    assert call is not None
+    if hasattr(call, "inplace"):
+        return call  # lower() switches it off
+    return lambda *values: call(*map(_copy, values))
+
+
+def _settle(op: Op, values: dict[str, Any], kinds: dict[str, Kind]) -> Op:
+    """The operation with its shape, and with the kind that its result and its inputs show."""
     value = values[op.name]
     if op.kind == "value":
         return op
-    if not isinstance(value, Tensor):
-        return replace(op, kind="reshape" if op.kind == "reshape" and isinstance(value, tuple | list) else "value")
+    real = [name for name in op.inputs if kinds[name] not in ("value", "no-grid")]
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return replace(op, kind=_kind_without_site(op, value, bool(real)), shape=tuple(getattr(value, "shape", ())))
     op = replace(op, shape=tuple(value.shape))
-    if op.kind == "clamp":  # its constants are the bounds; what remains is the tensor that flows
-        return replace(op, inputs=op.inputs[:1], call=None)
-    if op.kind == "function" and not op.inputs:
-        return replace(op, kind="value")
-    if op.kind == "function" and len(op.inputs) == 1 and not op.reason:
-        source = values[op.inputs[0]]
-        if isinstance(source, Tensor) and source.shape == value.shape and torch.equal(source, value):
-            return replace(op, kind="reshape")  # in eval mode it does nothing (stochastic depth, say)
+    source = values[op.inputs[0]] if op.inputs else None
+    same_shape = isinstance(source, Tensor) and source.shape == value.shape
+    if op.kind == "clamp" and same_shape and real[0] == op.inputs[0]:
+        return replace(op, inputs=op.inputs[:1], call=None)  # its constants are the bounds; what remains is what flows
+    if op.kind == "clamp" or (op.kind in ("add", "concat") and len(real) < max(2, len(op.inputs))):
+        return replace(op, kind="function", lower=None, upper=None)
+    if op.kind in ("max-pool", "avg-pool", "reshape") and not real:
+        return replace(op, kind="function")  # its input lies on no grid that it could share
+    if op.kind == "function" and len(op.inputs) == 1 and not op.reason and same_shape and _does_nothing(op, source):
+        return replace(op, kind="reshape")  # in eval mode (stochastic depth, say)
     return op
+
+
+def _kind_without_site(op: Op, value: Any, real: bool) -> Kind:
+    """The kind of an operation whose result is not one tensor of real numbers."""
+    if op.kind == "input":
+        return "input"
+    if op.kind == "reshape" and real and isinstance(value, tuple | list):
+        return "reshape"  # pieces of a tensor on its grid
+    return "value" if _is_shape(value) else "no-grid"
+
+
+def _is_shape(value: Any) -> bool:
+    """Whether the value tells of sizes and types alone, so that the unit of what it was read from does not matter."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_shape, value))
+    return value is None or isinstance(value, int | str | torch.dtype | torch.device | torch.layout | slice)
+
+
+def _does_nothing(op: Op, example: Any) -> bool:
+    """Whether the operation hands its input on: the example, and numbers of every size and both signs."""
+    assert op.call is not None
+    numbers = torch.linspace(-30.0, 30.0, example.numel()).sinh().reshape(example.shape).to(example.dtype)
+    with torch.no_grad():
+        return all(torch.equal(op.call(x.clone()), x) for x in (example, numbers))
 
 
 def _merged_clamps(graph: Graph) -> Graph:
@@ -216,8 +196,7 @@ def _name(node: fx.Node) -> str:
         return str(node.target)
     scope = list((node.meta.get("nn_module_stack") or {}).values())
     path = scope[-1][0] if scope else ""
-    what = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", node.name)
-    return f"{path}.{what.strip('_')}".lstrip(".")
+    return f"{path}.{name_of(node)}".lstrip(".")
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -64,9 +64,11 @@ class Network:
 
         weights, activations: the quantizers that steps give to the sites. Every site starts real.
         """
-        graph = capture(model, example)
-        layers = {op.name: _layer(op.name, op.kind, op.module) for op in graph.ops if op.kind in LAYERS}
-        return Network(graph, layers, weights, activations)
+        captured = capture(model, example)
+        layers = {op.name: _layer(op.name, op.kind, op.module) for op in captured.graph.ops if op.kind in LAYERS}
+        network = Network(captured.graph, layers, weights, activations)
+        captured.check(network.real_plan())
+        return network
 
     # --- sites -------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class Plan:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the batch `x`."""
-        values: Values = {self.input: channels_last(x)}
+        values: Values = {self.input: _float32(channels_last(x))}
         for step in self.steps:
             step.act(values)
             for name in step.frees:
@@ -54,7 +54,7 @@ class Plan:
 
     def watch(self, x: Tensor, watcher: Watcher) -> Tensor:
         """As a call, with every result handed to `watcher(operation, value)`; nothing is freed before the end."""
-        values: Values = {self.input: channels_last(x)}
+        values: Values = {self.input: _float32(channels_last(x))}
         for step in self.steps:
             step.act(values)
             watcher(step.name, values[step.name])
@@ -69,6 +69,10 @@ class Plan:
 
     def _real(self, logits: Tensor) -> Tensor:
         return logits if self.unit == 1.0 else logits * self.unit
+
+
+def _float32(x: Tensor) -> Tensor:
+    return x.float() if x.is_floating_point() else x
 
 
 def compile_plan(
@@ -227,8 +231,8 @@ class _Compiler:
         unit, grid = self.units[source], self._grid_at(op.name)
         inplace = name in self.sites and self.graph.by_name[source].kind != "function"
         if grid is None:
-            lower = None if op.lower is None else self._code(op.lower, unit)
-            upper = None if op.upper is None else self._code(op.upper, unit)
+            shared = self.placement.grid[name] in self.grids
+            lower, upper = (self._code(b, unit) if shared else b for b in (op.lower, op.upper))
             self.units[name] = unit
 
             def act(values: Values) -> None:
@@ -245,9 +249,9 @@ class _Compiler:
 
     @staticmethod
     def _code(bound: Bound, unit: float) -> Bound:
-        """A bound in stored units; on a grid it is one of its codes."""
-        if unit == 1.0 or bound is None:
-            return bound
+        """A bound as one of the codes of a grid with this unit."""
+        if bound is None:
+            return None
         return (bound / unit).round() if isinstance(bound, Tensor) else float(round(bound / unit))
 
     def _add(self, op: Op) -> Action:

@@ -254,16 +254,21 @@ class Network:
     def plan(self) -> Plan:
         """The network at its present bits, made ready; kept until something changes."""
         if self._plan is None:
-            weights, grids = {}, {}
-            for site in self.sites:
-                bits = self._bits.get(site.name)
-                if site.kind == "weight":
-                    real = self.layers[site.layer].weight
-                    weights[site.layer] = real if bits is None else self.quantized_weight(site, bits)
-                elif bits is not None:
-                    grids[site.name] = self.fitted(site, bits).grid
-            self._plan = compile_plan(self.graph, self.layers, self.placement, weights, grids)
+            # Tensors made in inference mode could not take part in a calculation with gradients later.
+            with torch.inference_mode(False), torch.no_grad():
+                self._plan = self._planned()
         return self._plan
+
+    def _planned(self) -> Plan:
+        weights, grids = {}, {}
+        for site in self.sites:
+            bits = self._bits.get(site.name)
+            if site.kind == "weight":
+                real = self.layers[site.layer].weight
+                weights[site.layer] = real if bits is None else self.quantized_weight(site, bits)
+            elif bits is not None:
+                grids[site.name] = self.fitted(site, bits).grid
+        return compile_plan(self.graph, self.layers, self.placement, weights, grids)
 
     def real_plan(self, weights: Mapping[str, Tensor] | None = None) -> Plan:
         """The network in float32 whatever its bits, with other weights by layer where given."""

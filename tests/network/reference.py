@@ -106,17 +106,25 @@ def _layer(network: Network, op: Op, x: Tensor) -> Tensor:
     weight, bits = layer.weight.double(), network.bits.get(site.name)
     if bits is not None:
         grid = network.fitted(site, bits).grid
-        rows = weight.reshape(len(grid.scale), -1)
-        scale, zero = grid.scale.double()[:, None], grid.zero.double()[:, None]
+        scale, zero = _a_number_each(grid.scale, weight), _a_number_each(grid.zero, weight)
         # Weights are rounded in float32 by the engine: a quotient within an ulp of a tie may go either way.
-        codes = ((rows.float() / grid.scale[:, None]).double().round() + zero).clamp(grid.qmin, grid.qmax)
-        weight = (scale * (codes - zero)).reshape(weight.shape)
+        codes = (layer.weight / scale.float()).double().round().add(zero).clamp(grid.qmin, grid.qmax)
+        weight = scale * (codes - zero)
     bias = None if layer.bias is None else layer.bias.double()
     module = layer.module
     if layer.kind == "linear":
         return nn.functional.linear(x, weight, bias)
     assert isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     return module._conv_forward(x.contiguous(), weight.contiguous(), bias)
+
+
+def _a_number_each(slices: Tensor, weight: Tensor) -> Tensor:
+    """A value for each slice (the tensor, its channels, or groups of a channel's elements) as one for each element."""
+    channels, elements = len(weight), weight[0].numel()
+    groups = max(1, len(slices) // channels)
+    size = next(k for k in range(1, elements + 1) if -(-elements // k) == groups)
+    each = slices.double().expand(channels * groups).reshape(channels, groups).repeat_interleave(size, dim=1)
+    return each[:, :elements].reshape(weight.shape)
 
 
 def _map(value: Any, change: Any) -> Any:

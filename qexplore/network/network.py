@@ -109,11 +109,8 @@ class Network:
         for name in allocation:
             if name not in known:
                 raise UnknownName("site", name, sorted(known))
-        for name, bits in allocation.items():
-            if bits is None:
-                self._bits.pop(name, None)
-            else:
-                self._bits[name] = checked_bits(bits)
+        checked = {name: None if bits is None else checked_bits(bits) for name, bits in allocation.items()}
+        self._bits = {name: bits for name, bits in {**self._bits, **checked}.items() if bits is not None}
         self._plan = None
 
     def uniform(self, weight_bits: int | None, activation_bits: int | None) -> dict[str, int | None]:
@@ -136,11 +133,21 @@ class Network:
             method, options = self.estimators[site.kind]
             fixed = self._fixed.get(site.name)
             interval = apply_estimator(self.rows(site), spec, method, options) if fixed is None else fixed
-            interval = Range(*(end.expand(self.rows(site).values.shape[0]) for end in (interval.lo, interval.hi)))
+            interval = self._for_each_slice(site, interval)
             grid = grid_of(spec, interval)
             errors = self.rows(site).squared_errors(grid.scale[:, None], grid.zero[:, None], grid.qmin, grid.qmax)
             self._fitted[key] = Fitted(spec, interval, grid, float(errors.sum()) / self.values(site).numel())
         return self._fitted[key]
+
+    def _for_each_slice(self, site: Site, interval: Range) -> Range:
+        slices = len(self.rows(site).values)
+        try:
+            return Range(interval.lo.expand(slices), interval.hi.expand(slices))
+        except RuntimeError as error:
+            raise QexploreError(
+                f"The site {site.name!r} has {slices} slices: its range needs one value or {slices}, not "
+                f"{interval.lo.numel()}."
+            ) from error
 
     def _spec(self, site: Site, bits: int) -> Spec:
         """The recipe's quantizer at `bits`; a symmetric activation that is never negative takes the unsigned grid."""
@@ -199,7 +206,9 @@ class Network:
     # --- weights -----------------------------------------------------------------------------------------------
 
     def set_layer(self, name: str, weight: Tensor, bias: Tensor | None) -> None:
-        """Gives a layer other weights; what was found from the old ones is forgotten, activation samples too."""
+        """Gives a layer other weights; what was found from the old ones is forgotten. Activation samples stay: whoever
+        changes the size of activations calibrates anew.
+        """
         layer = self.layers[name]
         layer.weight, layer.bias = channels_last(weight), bias
         self._forget(f"{name}.weight")

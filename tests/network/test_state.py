@@ -1,0 +1,126 @@
+"""Bits and ranges change in place, what was temporary gives itself back, and a refused change changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.network import Network
+from qexplore.numerics import Range
+from tests.network.nets import built
+from tests.network.reference import calibrated
+
+
+@pytest.fixture
+def network() -> Network:
+    return calibrated(*built("add-relu"))
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return built("add-relu")[1]
+
+
+def test_bits_come_back_after_using_and_after_an_exception_inside(network: Network, x: torch.Tensor) -> None:
+    bits, logits = network.bits, network(x)
+    with network.using({"stem.weight": 2, "input": None}) as same:
+        assert same is network
+        assert network.bits == {**{k: v for k, v in bits.items() if k != "input"}, "stem.weight": 2}
+        assert not torch.equal(network(x), logits)
+        with pytest.raises(ZeroDivisionError), network.using(network.uniform(3, 3)):
+            _ = 1 / 0
+        assert network.bits["stem.weight"] == 2
+    assert network.bits == bits
+    assert torch.equal(network(x), logits)
+
+
+@pytest.mark.parametrize("bad", [{"stem.weight": 3, "head.weight": 99}, {"stem.weight": 3, "stem.wait": 4}])
+def test_a_refused_allocation_leaves_every_bit_as_it_was(
+    network: Network, bad: dict[str, int], x: torch.Tensor
+) -> None:
+    bits, logits = network.bits, network(x)
+    with pytest.raises(QexploreError):
+        network.set_bits(bad)
+    with pytest.raises(QexploreError), network.using(bad):
+        pass
+    assert network.bits == bits
+    assert torch.equal(network(x), logits)
+
+
+def test_a_site_that_does_not_exist_is_named_with_its_nearest(network: Network) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'stem.weight'"):
+        network.set_bits({"stem.wieght": 4})
+    with pytest.raises(UnknownName, match=r"stem\.out"):
+        network.site("stem.outt")
+
+
+def test_bits_handed_out_are_a_copy(network: Network) -> None:
+    network.bits["stem.weight"] = 1
+    assert network.bits["stem.weight"] == 8
+
+
+def test_a_range_set_by_hand_holds_inside_fixing_alone(network: Network, x: torch.Tensor) -> None:
+    logits = network(x)
+    narrow = Range(torch.tensor([0.0]), torch.tensor([0.1]))
+    with pytest.raises(ZeroDivisionError), network.fixing({"add.out": narrow, "stem.weight": narrow}):
+        assert float(network.fitted(network.site("add.out"), 8).range.hi) == pytest.approx(0.1)
+        assert not torch.equal(network(x), logits)
+        _ = 1 / 0
+    assert torch.equal(network(x), logits)
+    with pytest.raises(UnknownName), network.fixing({"add.out": narrow, "ad.out": narrow}):
+        pass
+    assert torch.equal(network(x), logits)
+
+
+def test_a_range_with_the_wrong_number_of_slices_is_refused_in_words(network: Network) -> None:
+    wrong = Range(torch.zeros(3), torch.ones(3))
+    with network.fixing({"stem.weight": wrong}), pytest.raises(QexploreError, match=r"stem\.weight.*8 slices.*3"):
+        network.fitted(network.site("stem.weight"), 8)
+
+
+def test_an_activation_without_a_range_says_how_it_gets_one() -> None:
+    model, x = built("add-relu")
+    network = Network.of(model, x[:1])
+    network.set_bits({"input": 8})
+    with pytest.raises(QexploreError, match=r"'input'.*calibrate first"):
+        network(x)
+
+
+def test_weights_are_quantized_once_for_a_number_of_bits(network: Network) -> None:
+    site = network.site("stem.weight")
+    first = network.quantized_weight(site, 4)
+    with network.using({"stem.weight": 4}):
+        network.plan()
+    assert network.quantized_weight(site, 4) is first
+    network.set_layer("stem", network.layers["stem"].weight * 2, network.layers["stem"].bias)
+    assert torch.allclose(network.quantized_weight(site, 4), 2 * first, atol=1e-6)
+
+
+def test_a_plan_that_is_kept_is_dropped_by_every_change(network: Network, x: torch.Tensor) -> None:
+    layer = network.layers["stem"]
+    changes = [
+        lambda: network.set_bits({"stem.out": 3}),
+        lambda: network.set_estimator("weight", "min-max", {}),
+        lambda: network.set_estimator("activation", "min-max", {}),
+        lambda: network.set_samples({"stem.out": 0.2 * network.samples["stem.out"]}),
+        lambda: network.set_layer("stem", 0.5 * layer.weight, layer.bias),
+        lambda: network.set_graph(network.graph),
+        lambda: network.forget_weights(ranges=True),
+    ]
+    for change in changes:
+        plan = network.plan()
+        assert network.plan() is plan
+        change()
+        assert network.plan() is not plan
+        assert torch.isfinite(network(x)).all()
+
+
+def test_the_layers_of_a_network_share_no_memory_with_the_model() -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    network = Network.of(model, torch.randn(1, 4))
+    assert network.layers["0"].weight.data_ptr() != model[0].weight.data_ptr()
+    before = network(torch.ones(1, 4))
+    nn.init.zeros_(model[0].weight)
+    assert torch.equal(network(torch.ones(1, 4)), before)

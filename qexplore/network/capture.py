@@ -85,7 +85,7 @@ def capture(model: nn.Module, example: Tensor) -> Captured:
     example = example[:1].float() if example.is_floating_point() else example[:1]
     # A batch of two is where a baked-in batch size would show.
     expected = tuple((x, _run_model(model, x)) for x in (example, torch.cat([example, example.flip(-1)])))
-    check_weights(model)
+    check_weights(model.requires_grad_(False))  # lazy layers have their weights by now
     traced, opaque = _trace(model)
     return Captured(lower(model, traced, example, opaque), expected)
 
@@ -108,7 +108,7 @@ def _copy(model: nn.Module) -> nn.Module:
         twin = copy.deepcopy(model, {id(result): result.detach().clone() for result in results})
     except Exception as error:
         raise CaptureError(f"The model {type(model).__name__} cannot be copied: {_short(error)}.") from error
-    twin = twin.eval().float().requires_grad_(False)
+    twin = twin.eval().float()
     return nn.Sequential(twin) if fx.Tracer().is_leaf_module(twin, "") else twin
 
 

@@ -52,6 +52,11 @@ class Op:
     reason: str = ""
     shape: tuple[int, ...] = ()
 
+    @property
+    def on_grid(self) -> bool:
+        """Whether its result is a tensor of real numbers, which can lie on the grid of a site."""
+        return self.kind not in ("value", "no-grid") and not (self.kind == "input" and self.reason)
+
 
 @dataclass
 class Layer:

@@ -18,9 +18,8 @@ def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str,
 
     `model` is capture's own copy: its modules stop working in place.
     """
-    ops: list[Op] = []
+    done: dict[str, Op] = {}
     values: dict[str, Any] = {}
-    kinds: dict[str, Kind] = {}
     alias: dict[str, str] = {}  # torch.fx's name → operation name
     constants: dict[str, Any] = {}  # torch.fx's name → a value that no image changes
     taken: set[str] = set()
@@ -38,14 +37,13 @@ def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str,
         if node.op != "placeholder" and all(n.name in constants for n in node.all_input_nodes):
             constants[node.name] = value = values[op.name]
             op = Op(op.name, "value", call=lambda value=value: value)
-        op = _settle(op, values, kinds)
-        kinds[op.name] = op.kind
-        ops.append(op)
+        op = _settle(op, values, done)
+        done[op.name] = op
         alias[node.name] = op.name
     for module in model.modules():
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010
-    return _merged_clamps(_without_dead(Graph(ops, output)))
+    return _merged_clamps(_without_dead(Graph(list(done.values()), output)))
 
 
 def _operation(
@@ -124,18 +122,20 @@ def _on_copies(op: Op) -> Callable[..., Any]:
     return lambda *values: call(*map(_copy, values))
 
 
-def _settle(op: Op, values: dict[str, Any], kinds: dict[str, Kind]) -> Op:
+def _settle(op: Op, values: dict[str, Any], done: dict[str, Op]) -> Op:
     """The operation with its shape, and with the kind that its result and its inputs show."""
     value = values[op.name]
     if op.kind == "value":
         return op
-    real = [name for name in op.inputs if kinds[name] not in ("value", "no-grid")]
+    real = [name for name in op.inputs if done[name].on_grid]
     if not isinstance(value, Tensor) or not value.is_floating_point():
+        if op.kind == "input":
+            return replace(op, shape=tuple(value.shape), reason="whole numbers")
         return replace(op, kind=_kind_without_site(op, value, bool(real)), shape=tuple(getattr(value, "shape", ())))
     op = replace(op, shape=tuple(value.shape))
     source = values[op.inputs[0]] if op.inputs else None
     same_shape = isinstance(source, Tensor) and source.shape == value.shape
-    if op.kind == "clamp" and same_shape and real[0] == op.inputs[0]:
+    if op.kind == "clamp" and same_shape and op.inputs[0] in real:
         return replace(op, inputs=op.inputs[:1], call=None)  # its constants are the bounds; what remains is what flows
     if op.kind == "clamp" or (op.kind in ("add", "concat") and len(real) < max(2, len(op.inputs))):
         return replace(op, kind="function", lower=None, upper=None)
@@ -148,8 +148,6 @@ def _settle(op: Op, values: dict[str, Any], kinds: dict[str, Kind]) -> Op:
 
 def _kind_without_site(op: Op, value: Any, real: bool) -> Kind:
     """The kind of an operation whose result is not one tensor of real numbers."""
-    if op.kind == "input":
-        return "input"
     if op.kind == "reshape" and real and isinstance(value, tuple | list):
         return "reshape"  # pieces of a tensor on its grid
     return "value" if _is_shape(value) else "no-grid"

@@ -62,7 +62,7 @@ def place(graph: Graph, layers: dict[str, Layer]) -> Placement:
             if op.name in ends:
                 grid[op.name] = ends[op.name][0]
             continue
-        if op.kind in ("value", "no-grid"):
+        if not op.on_grid:
             grid[op.name] = ""
         elif op.kind in ("max-pool", "avg-pool", "reshape", "clamp"):
             grid[op.name] = next((grid[i] for i in op.inputs if grid[i]), "")

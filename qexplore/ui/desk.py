@@ -12,6 +12,8 @@ from typing import Any
 
 import streamlit as st
 
+from qexplore.runs import Superseded
+
 _KEPT = 2000
 
 
@@ -32,7 +34,7 @@ class Desk:
         """
         with self._lock:
             known = self._asked.get(question)
-            if known is None or known.cancelled():
+            if known is None or self._replaced(known):
                 self._drop(self._newest.get(asker))
                 known = self._asked[question] = self._pool.submit(work)
             self._newest[asker] = question
@@ -43,10 +45,20 @@ class Desk:
             wait([known], timeout=patience)
         return known
 
+    def known(self, question: Hashable) -> Future[Any] | None:
+        """What has been asked before, ended or not; starts nothing."""
+        with self._lock:
+            return self._asked.get(question)
+
     def forget(self, question: Hashable) -> None:
         """The next one who asks this question has it worked on anew."""
         with self._lock, contextlib.suppress(KeyError):
             del self._asked[question]
+
+    @staticmethod
+    def _replaced(future: Future[Any]) -> bool:
+        """Whether a newer question has taken this one's place."""
+        return future.cancelled() or (future.done() and isinstance(future.exception(), Superseded))
 
     def _drop(self, question: Hashable | None) -> None:
         future = self._asked.get(question) if question is not None else None

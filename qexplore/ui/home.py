@@ -8,7 +8,7 @@ from qexplore import figures
 from qexplore.allocate import Budget
 from qexplore.figures.words import interval, percent
 from qexplore.runs import profiles
-from qexplore.ui.budgets.answers import Found, find, warm
+from qexplore.ui.budgets.answers import Found, Question, find, warm
 from qexplore.ui.budgets.watch import watch
 from qexplore.ui.draw import figure
 from qexplore.ui.stored import profile_of, scores, store
@@ -55,13 +55,14 @@ def live() -> None:
         left, right = st.columns([1, 1.9], gap="large", vertical_alignment="center")
         with left:
             bits = st.slider("average bits of weights and of activations", 2.0, 8.0, 3.0, 0.1, "%.1f", key="home-bits")
-            found = find(profile, scores(profile, "fit"), Budget(weight_bits=bits, activation_bits=bits), {})
+            question = Question(profile, scores(profile, "fit"), Budget(weight_bits=bits, activation_bits=bits), {})
+            found = find(question)
             strip(_cards(profile, found))
         with right:
             bars = figures.allocation(profile.sites, found.answer.bits, height=230)
             figure(bars, key="home-allocation", words=False)
             st.caption(f"Bits of each site of {TASK}: weights upwards, activations downwards.")
-    watch(found)
+    watch(question, found)
 
 
 def _cards(profile: profiles.Profile, found: Found) -> list[Card]:

@@ -24,7 +24,7 @@ def app() -> None:
     st.session_state["app-began"] = True
     st.set_page_config(page_title="qexplore", page_icon=_MARK, layout="wide")
     pages = [
-        st.Page(_FOLDER / f"{file}.py", title=title, icon=icon, url_path=file.replace("_", "-"), default=file == "home")
+        st.Page(_FOLDER / f"{file}.py", title=title, icon=icon, default=file == "home")
         for file, (title, icon) in _PAGES.items()
     ]
     page = st.navigation(pages, position="top")

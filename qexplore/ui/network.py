@@ -5,12 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore import figures
-from qexplore.figures.words import interval, percent
+from qexplore.figures.words import interval, percent, seconds
 from qexplore.runs.profiles import Profile
 from qexplore.ui.draw import figure
 from qexplore.ui.snippets import OWN_MODEL
 from qexplore.ui.stored import row_of
 from qexplore.ui.strip import Card, strip
+from qexplore.ui.work.watch import active, ask, watch
 
 
 def totals(profile: Profile) -> None:
@@ -100,6 +101,23 @@ def channels(profile: Profile, site: str) -> None:
         return
     st.markdown(f"**Channels of** `{shown}`")
     figure(figures.channels(profile.channels, shown), key="channels")
+
+
+def provenance(profile: Profile) -> None:
+    """Where the numbers of the pages come from, and a button to measure them anew on this machine."""
+    header = profile.header
+    spec = {"kind": "profile", "task": profile.task, "recipe": profile.recipe["name"], "seed": profile.seed}
+    left, right = st.columns([4, 1.2], vertical_alignment="center")
+    left.caption(
+        f"Everything that the pages show of this task was measured on {header['created'][:10]} in "
+        f"{seconds(float(header['seconds']))} with qexplore {header['qexplore']} and torch {header['torch']}: "
+        f"`{header['command']}`."
+    )
+    with right:
+        st.button(
+            "Profile it anew", icon=":material/refresh:", on_click=ask, args=(spec,), disabled=bool(active([spec]))
+        )
+    watch([spec], key="profile")
 
 
 def bring_your_own() -> None:

@@ -22,14 +22,23 @@ def profile_of(task: str) -> Profile:
 
 
 def scores(profile: Profile, metric: str) -> pd.DataFrame:
-    """The sensitivity table of one metric."""
-    table = profile.sensitivity
+    """The sensitivity table of one metric; shared, so nobody may write into it."""
+    return _scores(profile, str(profile.folder), str(profile.header["created"]), metric)
+
+
+@st.cache_resource(max_entries=36, show_spinner=False)
+def _scores(_profile: Profile, folder: str, created: str, metric: str) -> pd.DataFrame:
+    table = _profile.sensitivity
     return table[table["metric"] == metric].drop(columns="metric")
 
 
-@st.cache_resource(max_entries=12, show_spinner=False)
-def measured_before(_profile: Profile, task: str) -> dict[Allocated, dict[str, Any]]:
+def measured_before(profile: Profile) -> dict[Allocated, dict[str, Any]]:
     """The profile's measured points by their allocation, its sites sorted by name."""
+    return _measured(profile, str(profile.folder), str(profile.header["created"]))
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _measured(_profile: Profile, folder: str, created: str) -> dict[Allocated, dict[str, Any]]:
     rows = [{str(k): v for k, v in row.items()} for row in _profile.points.to_dict("records")]
     return {tuple(sorted(json.loads(row["bits"]).items())): row for row in rows}
 

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-PAGES = ("", "network", "quantizer", "post-training", "sensitivity", "budgets", "runs")
+PAGES = ("", "network", "quantizer", "post_training", "sensitivity", "budgets", "runs")
 HEADINGS = ("qexplore", "Network", "Quantizer", "Post-training", "Sensitivity", "Budgets", "Runs")
 
 

@@ -35,16 +35,25 @@ def _streamlit_asks_below_its_pages(errors: list[str], open_page: object) -> obj
 
 
 def test_the_first_visit_shows_an_answer_within_three_seconds(page: Page, app_url: str) -> None:
-    go(page, app_url)  # the server has answered somebody before; the visitor comes with an empty cache
-    page.context.clear_cookies()
-    visitor = page.context.browser.new_context().new_page()
+    go(page, app_url, "budgets?w=4.4&a=4.4")  # the server is up; the visitor comes with an empty cache
+    expect(card(page, "measured accuracy")).to_contain_text("%", timeout=60_000)
+    page.goto("about:blank")
+    times = sorted(_first_visit(page, app_url) for _ in range(3))
+    print(f"first visit: {', '.join(f'{seconds:.2f}' for seconds in times)} s")
+    assert times[1] < 3.0
+
+
+def _first_visit(page: Page, app_url: str) -> float:
+    """Seconds until a fresh browser context shows numbers and bars."""
+    context = page.context.browser.new_context(viewport={"width": 1400, "height": 900})
+    visitor = context.new_page()
     began = time.perf_counter()
     visitor.goto(f"{app_url}/budgets")
     expect(card(visitor, "predicted accuracy")).to_contain_text("%", timeout=30_000)
     expect(chart(visitor, BARS)).to_be_visible(timeout=30_000)
     took = time.perf_counter() - began
-    visitor.context.close()
-    assert took < 3.0
+    context.close()
+    return took
 
 
 def test_the_example_is_measured_on_this_machine(page: Page, app_url: str) -> None:
@@ -60,7 +69,7 @@ def test_a_moved_slider_shows_its_allocation_within_300_ms(page: Page, app_url: 
     svg = chart(page, BARS)
     times = []
     for move in range(MOVES):
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(1200)
         svg.evaluate(OBSERVE)
         page.keyboard.press("ArrowRight" if move < MOVES // 2 else "ArrowLeft")
         page.wait_for_function("window.answered !== null", timeout=10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qexplore.runs import profiles
-from qexplore.ui.budgets.answers import Measured
+from qexplore.ui.budgets.answers import Measured, find
 from qexplore.ui.budgets.editor import edited
 from qexplore.ui.budgets.numbers import verdict
 from qexplore.ui.locks import BadLock, read_locks, write_locks
@@ -17,6 +18,12 @@ from tests.pages.conftest import Bench
 from tests.pages.words import words
 
 Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page asks at once for what a browser asks for when the slider rests."""
+    monkeypatch.setattr("qexplore.ui.budgets.page.find", functools.partial(find, ask=True))
 
 
 def bars(at: AppTest) -> dict[str, int]:
@@ -69,6 +76,7 @@ def test_undo_brings_the_budget_back(opened: Open) -> None:
     assert at.slider(key="w").value == 5.0
 
 
+@pytest.mark.usefixtures("rested")
 def test_the_bench_that_refuses_is_a_message_not_a_dead_page(opened: Open, bench: Bench) -> None:
     bench.refusal = "The warm bench was killed by signal 9; ask again, and a new one starts."
     at = opened("budgets", w="3.7", a="5.3")
@@ -85,6 +93,7 @@ def test_the_bench_that_refuses_is_a_message_not_a_dead_page(opened: Open, bench
     assert "90.0 %" in words(at)
 
 
+@pytest.mark.usefixtures("rested")
 def test_a_measured_number_comes_with_interval_and_images(opened: Open, bench: Bench) -> None:
     at = opened("budgets", w="3.6", a="5.1")
     for _ in range(20):

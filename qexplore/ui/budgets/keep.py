@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from qexplore.allocate import Budget
 from qexplore.runs.profiles import Profile
-from qexplore.ui.budgets.answers import Found
+from qexplore.ui.budgets.answers import Found, Question
 from qexplore.ui.snippets import allocate_cell, allocate_command
 from qexplore.ui.stored import store
 
 
-def keep(profile: Profile, metric: str, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
+def keep(question: Question, metric: str, found: Found) -> None:
     """Draws the buttons."""
     share = st.popover("Share", icon=":material/share:", key="share", on_change="rerun")
     if share.open:
         with share:
-            _share(profile, metric, asked, locked, found)
+            _share(question, metric, found)
     st.button(
         "Measure as a run",
         icon=":material/playlist_add:",
         on_click=_queue,
-        args=(profile, dict(found.answer.bits)),
+        args=(question.profile, dict(found.answer.bits)),
         help="Measures this allocation on all evaluation images in the background and files it on the Runs page.",
     )
 
 
-def _share(profile: Profile, metric: str, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
-    limits = asked.limits()
+def _share(question: Question, metric: str, found: Found) -> None:
+    profile, limits, locked = question.profile, question.budget.limits(), question.locked
     st.caption("The address of this page is the state: who opens it sees this allocation.")
     st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
     st.caption("The same in a notebook")
     st.code(allocate_cell(profile.task, metric, limits, locked))
     st.caption("The same on the command line" + (", which knows no locks" if locked else ""))
     st.code(allocate_command(profile.task, limits), language="bash", wrap_lines=True)
-    _files(profile, asked, locked, found)
+    _files(question, found)
 
 
-def document(profile: Profile, asked: Budget, locked: Mapping[str, int], found: Found) -> dict[str, object]:
+def document(question: Question, found: Found) -> dict[str, object]:
     """The allocation with its budget and what is known of it, as JSON."""
     answer = found.answer
     return {
-        "task": profile.task,
-        "budget": asked.limits(),
-        "locked": dict(locked),
+        "task": question.profile.task,
+        "budget": question.budget.limits(),
+        "locked": dict(question.locked),
         "bits": answer.bits,
         "cost": answer.cost,
         "loss": answer.loss,
@@ -57,8 +55,9 @@ def document(profile: Profile, asked: Budget, locked: Mapping[str, int], found: 
     }
 
 
-def _files(profile: Profile, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
-    text = json.dumps(document(profile, asked, locked, found), indent=1)
+def _files(question: Question, found: Found) -> None:
+    profile = question.profile
+    text = json.dumps(document(question, found), indent=1)
     rows = profile.sites.assign(bits=profile.sites["site"].map(found.answer.bits)).to_csv(index=False)
     name = f"{profile.task}-allocation"
     with st.container(horizontal=True):

@@ -8,14 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from qexplore import figures
-from qexplore.allocate import Budget
 from qexplore.errors import QexploreError
 from qexplore.figures.frontier import AXES
 from qexplore.figures.words import percent, points, seconds
 from qexplore.runs import profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui import history
-from qexplore.ui.budgets.answers import Found, find, warm
+from qexplore.ui.budgets.answers import Found, Question, find, warm
 from qexplore.ui.budgets.editor import editor
 from qexplore.ui.budgets.keep import keep
 from qexplore.ui.budgets.limits import KEYS, budget
@@ -40,17 +39,17 @@ def bench(profile: Profile) -> None:
     asked, text = budget()
     history.remember("budgets", KEYS)
     try:
-        locked = read_locks(text, profile.sites)
-        found = find(profile, table, asked, locked)
+        question = Question(profile, table, asked, read_locks(text, profile.sites))
+        found = find(question)
     except QexploreError as error:
         _impossible(profile, error)
         return
-    _draw(profile, table, asked, locked, found)
-    watch(found)
+    _draw(question, found)
+    watch(question, found)
 
 
-def _draw(profile: Profile, table: pd.DataFrame, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
-    bits = found.answer.bits
+def _draw(question: Question, found: Found) -> None:
+    profile, table, locked, bits = question.profile, question.table, question.locked, found.answer.bits
     predicted = float(profiles.predict_accuracy(profile, found.answer.loss))
     numbers(found, predicted, profile.points)
     with st.container():  # always there: an element that comes and goes would make its neighbours anew
@@ -66,7 +65,7 @@ def _draw(profile: Profile, table: pd.DataFrame, asked: Budget, locked: Mapping[
         _frontier(profile, found, predicted)
     with beside_them:
         why(profile, table, site, bits, locked)
-    _foot(profile, asked, locked, found)
+    _foot(question, found)
     edit = st.expander("Edit bits by hand", icon=":material/edit:", key="edit", on_change="rerun")
     if edit.open:
         with edit:
@@ -107,11 +106,11 @@ def _axis() -> None:
     st.selectbox("accuracy over", list(AXES), format_func=AXES.__getitem__, key="over", label_visibility="collapsed")
 
 
-def _foot(profile: Profile, asked: Budget, locked: Mapping[str, int], found: Found) -> None:
+def _foot(question: Question, found: Found) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_solved(found), width="stretch")
         history.undo_redo("budgets")
-        keep(profile, METRIC, asked, locked, found)
+        keep(question, METRIC, found)
 
 
 def _solved(found: Found) -> str:

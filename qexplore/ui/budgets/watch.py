@@ -1,20 +1,25 @@
-"""Waits for an answer that is being worked out, and redraws when it is there."""
+"""Works on when the slider rests: the exact optimum, then the measured accuracy, and redraws when there is news."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from qexplore.ui.budgets.answers import Found
+from qexplore.ui.budgets.answers import Found, Question, find
 
-_EVERY = 0.25  # seconds
+_EVERY = 0.25  # seconds; a slider that has not moved for so long rests
 
 
-def watch(found: Found) -> None:
-    """Looks for the pending answer a few times a second; a page without one asks nothing."""
+def watch(question: Question, drawn: Found) -> None:
+    """Asks for what `drawn` lacks, a few times a second until all is known; a page that lacks nothing asks nothing."""
+    looks = []
 
-    @st.fragment(run_every=_EVERY if found.pending else None)
+    @st.fragment(run_every=_EVERY if drawn.pending else None)
     def look() -> None:
-        if found.waiting is not None and found.waiting.done():
+        looks.append(1)
+        if not drawn.pending or len(looks) == 1:  # the first look comes with the drawing itself
+            return
+        now = find(question, ask=True)
+        if not now.pending or now.answer.bits != drawn.answer.bits:
             st.rerun()
 
     look()

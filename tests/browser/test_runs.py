@@ -1,0 +1,38 @@
+"""A run asked for on a page goes on behind it, shows itself, and ends when told to."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.look import forgive_probes, go
+
+
+@pytest.fixture(autouse=True)
+def _streamlit_asks_below_its_pages(errors: list[str], open_page: object) -> object:
+    yield
+    forgive_probes(errors)
+
+
+def test_a_recipe_runs_to_its_end_and_is_listed(page: Page, app_url: str) -> None:
+    go(page, app_url, "post_training?task=resnet-digits")
+    page.get_by_role("button", name="Run w8a8 here").click()
+    expect(page.get_by_text("w8a8 was run on this machine").first).to_be_visible(timeout=60_000)
+    go(page, app_url, "runs")
+    page.get_by_text("Ended").first.wait_for()
+    go(page, app_url)
+    expect(page.get_by_text("recipe w8a8 on resnet-digits").first).to_be_visible()
+
+
+def test_the_cancel_button_ends_a_run(page: Page, app_url: str) -> None:
+    go(page, app_url, "network?task=mobilenet-digits")
+    page.get_by_role("button", name="Profile it anew").click()
+    go(page, app_url, "runs")
+    cancel = page.get_by_role("button", name="Cancel")
+    cancel.first.click(timeout=30_000)
+    expect(page.get_by_text("Nothing waits or works")).to_be_visible(timeout=10_000)
+    go(page, app_url)
+    expect(page.get_by_text(re.compile("profile on mobilenet-digits")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("cancel", re.I)).first).to_be_visible()

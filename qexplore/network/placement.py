@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from qexplore.network.graph import LAYERS, Graph, Layer, Op
+import torch
+from torch import nn
+
+from qexplore.network.graph import Graph, Layer, Op
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class Site:
     """One weight tensor or one activation tensor that is quantized.
 
     at: the operation whose result is quantized (an activation: the last of a fused chain), or the layer of the weight.
-    numel: elements of the weight, or elements of the activation an image.
+    numel: elements of the weight, or elements of the activation an image. Of a weight that several layers share each
+        has its share, and the sum is right.
     macs: multiply-accumulates an image of the layer, or of the layers that read the activation.
     tied: name of the group of sites that must have equal bits.
     source: of a weight, the activation site that feeds its layer ("" where none does).
@@ -85,58 +89,67 @@ def _sites(
     for name in layers:
         source = grid[graph.by_name[name].inputs[0]]
         read[source] = read.get(source, 0) + macs[name]
-    groups = _tied(graph, grid)
+    groups, shared = _tied(graph, grid), _shared(layers)
     sites: list[Site] = []
     for op in graph.ops:
         if op.name in layers:
-            layer = layers[op.name]
+            layer, owners = layers[op.name], shared[op.name]
             kind = "depthwise" if layer.depthwise else op.kind
-            name, source = f"{op.name}.weight", grid[op.inputs[0]]
-            shape = tuple(layer.weight.shape)
-            sites.append(
-                Site(
-                    name,
-                    len(sites),
-                    "weight",
-                    op.name,
-                    kind,
-                    op.name,
-                    shape,
-                    math.prod(shape),
-                    macs[op.name],
-                    name,
-                    source,
-                )
-            )
+            name, shape, source = f"{op.name}.weight", tuple(layer.weight.shape), grid[op.inputs[0]]
+            numel, tied = _share(math.prod(shape), owners, op.name), f"{owners[0]}.weight"
+            at, cost = op.name, macs[op.name]
+            sites.append(Site(name, len(sites), "weight", at, kind, at, shape, numel, cost, tied, source))
         if op.name in ends:
             name, start = ends[op.name]
-            shape = op.shape[1:]
+            # The example is one image: what stands before its channels, windows say, belongs to it.
+            shape = op.shape[1:] if op.shape[:1] == (1,) else op.shape
             what = "depthwise" if start.name in layers and layers[start.name].depthwise else start.kind
+            cost, tied = read.get(name, 0), groups.get(name, name)
             sites.append(
-                Site(name, len(sites), "activation", start.name, what, op.name, shape, math.prod(shape), read.get(name,
-                0),
-                     groups.get(name, name))
-            )  # fmt: skip
+                Site(name, len(sites), "activation", start.name, what, op.name, shape, math.prod(shape), cost, tied)
+            )
     return tuple(sites)
 
 
 def _positions(op: Op, layer: Layer) -> int:
     """Places an image at which the whole weight is applied."""
-    if op.kind == "conv":
-        return math.prod(op.shape[2:])
-    return math.prod(op.shape[1:-1]) if layer.kind in LAYERS else 0
+    return math.prod(op.shape) // max(1, layer.weight.shape[0])
+
+
+def _shared(layers: dict[str, Layer]) -> dict[str, list[str]]:
+    """Layer → all layers that have the same weight tensor, itself among them: a module called at several places, or
+    modules with one parameter, until a step gives them different weights.
+    """
+    found: dict[int, list[list[str]]] = {}
+    shared: dict[str, list[str]] = {}
+    for name, layer in layers.items():
+        origin = layer.module.weight if isinstance(layer.module.weight, nn.Parameter) else layer.module
+        groups = found.setdefault(id(origin), [])
+        mine = next((g for g in groups if torch.equal(layers[g[0]].weight, layer.weight)), None)
+        if mine is None:
+            groups.append(mine := [])
+        mine.append(name)
+        shared[name] = mine
+    return shared
+
+
+def _share(elements: int, owners: list[str], name: str) -> int:
+    """How many of the elements of a weight count as those of one of the layers that share it."""
+    each, rest = divmod(elements, len(owners))
+    return max(1, each + (owners.index(name) < rest))
 
 
 def _tied(graph: Graph, grid: dict[str, str]) -> dict[str, str]:
     """Site → group: the operands of additions and concatenations, joined transitively; a group bears its first site's
     name.
     """
+    order = {name: place for place, name in enumerate(dict.fromkeys(grid.values()))}
     group: dict[str, str] = {}
     for op in graph.ops:
         operands = [grid[i] for i in op.inputs if grid[i]]
         if op.kind in ("add", "concat") and len(operands) > 1:
             joined = {group.get(name, name) for name in operands}
-            leader = group.get(operands[0], operands[0])
+            leader = min(joined, key=order.__getitem__)
             group.update(dict.fromkeys(operands, leader))
             group.update({name: leader for name, old in group.items() if old in joined})
     return group

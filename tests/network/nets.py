@@ -119,7 +119,7 @@ class Bounded(Net):
 
 NETS["bound-a-channel"] = (Bounded, IMAGE)
 
-block("conv-relu6", lambda s, x: F.relu6(4 * x + 1))
+block("conv-relu6", lambda s, x: F.relu6(s.second(9 * x)), second=conv(8, 8))
 block("relu6-module", lambda s, x: s.act(x), act=lambda: nn.ReLU6(inplace=True))
 block("relu-read-twice", lambda s, x: (r := F.relu(x)) * s.second(r), second=conv(8, 8))
 block("conv-read-twice", lambda s, x: s.second(F.relu(x)) + s.third(x), second=conv(8, 8), third=conv(8, 8))

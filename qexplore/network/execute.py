@@ -8,6 +8,7 @@ choice).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qexplore.network.fused import Forward, clamped_convolution
 from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last, flat
 from qexplore.network.placement import Placement
 from qexplore.numerics import Grid
@@ -104,6 +106,17 @@ def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Te
     return x.clamp_(lower, upper) if inplace else x.clamp(lower, upper)
 
 
+def code_bounds(grid: Grid, lower: Bound, upper: Bound) -> tuple[float, Bound]:
+    """Least and greatest code less the zero point, within the bounds of a non-linearity (real values)."""
+    scale, zero = float(grid.scale), float(grid.zero)
+    low, high = grid.qmin - zero, grid.qmax - zero
+    if lower is not None:
+        low = max(low, round(float(lower) / scale))
+    if isinstance(upper, Tensor):
+        return low, (upper / scale).round().clamp(max=high)
+    return low, high if upper is None else min(high, round(float(upper) / scale))
+
+
 def _blocks(x: Tensor) -> Sequence[Tensor]:
     """`x` in pieces that stay in a CPU's cache from one in-place operation to the next."""
     if x.numel() <= 2 * BLOCK or x.device.type != "cpu":
@@ -134,6 +147,7 @@ class _Compiler:
         self.sites = {at: site.name for at, site in placement.at.items()}
         self.grids = grids
         self.units: dict[str, float] = {}
+        self.clamped: set[str] = set()  # operations whose clamp the layer before them does
 
     def plan(self) -> Plan:
         entry = next(op for op in self.graph.ops if op.kind == "input")
@@ -184,15 +198,9 @@ class _Compiler:
         """In place: times `factor`, which leads to units of `grid`, rounded, and clamped to the grid and the
         non-linearity's bounds.
         """
-        scale, zero = float(grid.scale), float(grid.zero)
-        low, high = grid.qmin - zero, grid.qmax - zero
-        if lower is not None:
-            low = max(low, round(float(lower) / scale))
-        if isinstance(upper, Tensor):
-            tops = (upper / scale).round().clamp(max=high)
-            return lambda x: clamp((x if factor == 1.0 else x.mul_(factor)).round_(), low, tops, inplace=True)
-        if upper is not None:
-            high = min(high, round(float(upper) / scale))
+        low, high = code_bounds(grid, lower, upper)
+        if isinstance(high, Tensor):
+            return lambda x: clamp((x if factor == 1.0 else x.mul_(factor)).round_(), low, high, inplace=True)
 
         def finish(x: Tensor) -> Tensor:
             for block in _blocks(x):
@@ -211,7 +219,9 @@ class _Compiler:
         weight = weight if factor == 1.0 else weight * factor
         bias = layer.bias if layer.bias is None or unit == 1.0 else layer.bias / unit
         grid = self._grid_at(op.name)
-        forward, finish = layer.forward, None if grid is None else self._finish(grid, None, None)
+        fused = self._fused(op, layer)
+        forward = layer.forward if fused is None else fused
+        finish = torch.round_ if fused is not None else None if grid is None else self._finish(grid, None, None)
         name = op.name
 
         if finish is None:
@@ -226,6 +236,22 @@ class _Compiler:
 
         return act
 
+    def _fused(self, op: Op, layer: Layer) -> Forward | None:
+        """The layer's forward with the clamp of its site inside, where that pays; its result is still to be rounded.
+
+        Clamping between codes and rounding give the same in either order.
+        """
+        chain = self.graph.chain(op.name)
+        grid = self._grid_at(chain[-1].name)
+        if grid is None or any(link.kind == "batchnorm" for link in chain):
+            return None
+        end = chain[-1]
+        low, high = code_bounds(grid, end.lower, end.upper)
+        fused = None if isinstance(high, Tensor) else clamped_convolution(layer, math.prod(op.shape[1:]), low, high)
+        if fused is not None:
+            self.clamped.add(end.name)
+        return fused
+
     def _clamp(self, op: Op) -> Action:
         (source,), name = op.inputs, op.name
         unit, grid = self.units[source], self._grid_at(op.name)
@@ -239,8 +265,10 @@ class _Compiler:
                 values[name] = clamp(values[source], lower, upper, inplace=inplace)
 
             return act
-        finish = self._finish(grid, op.lower, op.upper, unit / float(grid.scale))
         self.units[name] = float(grid.scale)
+        if name in self.clamped:
+            return lambda values: values.__setitem__(name, values[source])
+        finish = self._finish(grid, op.lower, op.upper, unit / float(grid.scale))
 
         def round_and_clamp(values: Values) -> None:
             values[name] = finish(values[source] if inplace else values[source].clone())

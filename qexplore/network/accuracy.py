@@ -26,12 +26,11 @@ class Accuracy:
     @staticmethod
     def of(correct: int, images: int) -> Accuracy:
         """Wilson's score interval; QexploreError without images."""
-        if images < 1:
-            raise QexploreError("There are no images to evaluate on: give the evaluation part at least one.")
+        _require(images)
         share, z2 = correct / images, NORMAL_95**2
         centre = (share + z2 / (2 * images)) / (1 + z2 / images)
         half = NORMAL_95 / (1 + z2 / images) * math.sqrt(share * (1 - share) / images + z2 / (4 * images**2))
-        return Accuracy(share, max(0.0, centre - half), min(1.0, centre + half), images)
+        return Accuracy(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), images)
 
     def to_document(self) -> dict[str, float | int]:
         return asdict(self)
@@ -41,20 +40,27 @@ class Accuracy:
 
 
 def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
-    """Top-1 accuracy of `network` on `batches` of (images, labels)."""
-    correct = images = 0
+    """Top-1 accuracy of `network` on `batches` of (images, labels); QexploreError without images."""
+    correct: Tensor | int = 0  # a tensor until the end, so that a GPU is asked but once
+    images = 0
     with torch.inference_mode():
         for x, y in batches:
-            correct += int((network(x).argmax(dim=1) == y).sum())
+            correct = correct + (network(x).argmax(dim=1) == y.reshape(-1)).sum()
             images += len(y)
-    return Accuracy.of(correct, images)
+    return Accuracy.of(int(correct), images)
 
 
 def cross_entropy(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Mean cross-entropy in nats of `network` on `batches` of (images, labels)."""
+    """Mean cross-entropy in nats of `network` on `batches` of (images, labels); QexploreError without images."""
     total, images = 0.0, 0
     with torch.inference_mode():
         for x, y in batches:
-            total += float(torch.nn.functional.cross_entropy(network(x), y, reduction="sum"))
+            total += float(torch.nn.functional.cross_entropy(network(x), y.reshape(-1), reduction="sum"))
             images += len(y)
-    return total / max(images, 1)
+    _require(images)
+    return total / images
+
+
+def _require(images: int) -> None:
+    if images < 1:
+        raise QexploreError("There are no images to evaluate on: give the evaluation part at least one.")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
 from qexplore.network import Network, Site
-from qexplore.network.execute import Plan, Values
-from qexplore.numerics import quantize
+from qexplore.network.execute import Values
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
@@ -20,8 +18,8 @@ from qexplore.report import Report
 def loss(network: Network, calibration: Calibration, bits: Sequence[int], report: Report) -> Losses:
     """Rise of the mean cross-entropy on the calibration images, in nats, with one site quantized at a time.
 
-    May be negative or rise with bits: it is a measurement. What comes before the site is computed once a batch; what
-    does not depend on it is not computed again.
+    May be negative or rise with bits: it is a measurement, averages that round to the site's grid included. What comes
+    before the site is computed once a batch; what does not depend on it is not computed again.
     """
     changes = [(site, b, _Change(network, site, b)) for site in network.sites for b in bits]
     real = network.real_plan()
@@ -32,9 +30,10 @@ def loss(network: Network, calibration: Calibration, bits: Sequence[int], report
             known: Values = {}
             before = float(_cross_entropy(real.watch(x, known.__setitem__), y))
             known[real.input] = known.get(real.input, x)
-            for site, b, change in changes:
-                sums[site.name, b] += float(_cross_entropy(change.logits(real, known), y)) - before
-                report.progress(images * len(changes), calibration.images * len(changes), "one site at a time")
+            for number, (site, b, change) in enumerate(changes, 1):
+                sums[site.name, b] += float(_cross_entropy(change.logits(known), y)) - before
+                done = images * len(changes) + number * len(y)
+                report.progress(done, calibration.images * len(changes), "one site at a time")
             images += len(y)
     return {key: total / images for key, total in sums.items()}
 
@@ -48,19 +47,20 @@ class _Change:
 
     def __init__(self, network: Network, site: Site, bits: int) -> None:
         self.site = site
-        later = _descendants(network, site.at)
-        if site.kind == "weight":
-            plan = network.real_plan({site.layer: network.quantized_weight(site, bits)})
-            self.steps = [step for step in plan.steps if step.name == site.at or step.name in later]
-            return
-        self.spec, self.range, *_ = network.fitted(site, bits)
-        self.steps = [step for step in network.real_plan().steps if step.name in later]
+        self.grid = network.fitted(site, bits).grid
+        with network.using({**network.uniform(None, None), site.name: bits}):
+            self.plan = network.plan()
+        anew = _descendants(network, site.at) | ({site.at} if site.kind == "weight" else set())
+        self.steps = [step for step in self.plan.steps if step.name in anew]
 
-    def logits(self, real: Plan, known: Values) -> Tensor:
+    def logits(self, known: Values) -> Tensor:
+        """Logits from what each operation gives on real numbers."""
         if self.site.kind == "weight":
-            return real.resume(known, self.steps)
-        changed: dict[str, Any] = {**known, self.site.at: quantize(known[self.site.at], self.spec, self.range)}
-        return real.resume(changed, self.steps)
+            return self.plan.resume(known, self.steps)
+        grid, value = self.grid, known[self.site.at]
+        zero = float(grid.zero)
+        codes = (value / float(grid.scale)).round_().clamp_(grid.qmin - zero, grid.qmax - zero)
+        return self.plan.resume({**known, self.site.at: codes}, self.steps)
 
 
 def _descendants(network: Network, name: str) -> frozenset[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
 from qexplore.network.table import identity
-from qexplore.numerics import MAX_BITS
+from qexplore.numerics import MAX_BITS, checked_bits
 from qexplore.ptq import Calibration
 from qexplore.registry import Registry
 from qexplore.report import Report
@@ -37,9 +38,15 @@ def sensitivity_table(
 
     network: calibrated, so that every site has a range. Raises UnknownName for a metric that does not exist.
     """
-    menu = sorted(set(bits))
-    if not menu or not all(isinstance(b, int) and 1 <= b <= MAX_BITS for b in menu):
-        raise QexploreError(f"The bits to try are whole numbers from 1 to {MAX_BITS}, at least one; not {list(bits)}.")
+    menu = _menu(bits)
     losses = METRICS.get(metric)(network, calibration, menu, report or Report())
     rows = [{**identity(site), "bits": b, "loss": losses[site.name, b]} for site in network.sites for b in menu]
     return pd.DataFrame(rows).assign(metric=METRICS.canonical(metric))
+
+
+def _menu(bits: object) -> list[int]:
+    """Numbers of bits in ascending order, each once."""
+    wanted = list(bits) if isinstance(bits, Iterable) and not isinstance(bits, str) else []
+    if not wanted:
+        raise QexploreError(f"The bits to try are whole numbers from 1 to {MAX_BITS}, at least one; not {bits!r}.")
+    return sorted({checked_bits(int(b) if isinstance(b, np.integer) else b) for b in wanted})

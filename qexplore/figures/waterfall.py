@@ -36,10 +36,11 @@ def waterfall(steps: pd.DataFrame, *, fp32: float) -> Still:
         xanchor="left",
         font={"color": GREY},
     )
+    low = max(0.0, float(steps["low"].min()) - 0.04)
     plot.update_layout(
         height=380,
         margin={"l": 8, "r": 8, "t": 16, "b": 8},
-        yaxis={"title": "accuracy", "tickformat": ".0%", "range": [max(0.0, float(steps["low"].min()) - 0.04), 1.004]},
+        yaxis={"title": "accuracy", "tickformat": ".0%", "range": [low, 1 + 0.04 * (1 - low)]},
         xaxis={"type": "category", "title": None, "categoryorder": "array", "categoryarray": _order(steps)},
         legend={"orientation": "h", "y": -0.22, "x": 0},
         hovermode="closest",

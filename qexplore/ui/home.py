@@ -9,6 +9,8 @@ from qexplore.allocate import Budget
 from qexplore.figures.words import interval, percent
 from qexplore.runs import profiles
 from qexplore.ui.budgets.answers import Found, Question, find, warm
+from qexplore.ui.budgets.limits import START, slider
+from qexplore.ui.budgets.picture import frontier_of
 from qexplore.ui.budgets.watch import watch
 from qexplore.ui.draw import figure
 from qexplore.ui.stored import profile_of, scores, store
@@ -54,26 +56,28 @@ def live() -> None:
     with st.container(border=True):
         left, right = st.columns([1, 1.9], gap="large", vertical_alignment="center")
         with left:
-            bits = st.slider("average bits of weights and of activations", 2.0, 8.0, 3.0, 0.1, "%.1f", key="home-bits")
-            question = Question(profile, scores(profile, "fit"), Budget(weight_bits=bits, activation_bits=bits), {})
+            bits = slider("average weight bits", "w", f"Activations have {START['a']:g} bits on average.")
+            limits = Budget(weight_bits=bits, activation_bits=START["a"])
+            question = Question(profile, scores(profile, "fit"), limits, {})
             found = find(question)
-            strip(_cards(profile, found))
+            predicted = float(profiles.predict_accuracy(profile, found.answer.loss))
+            strip(_cards(profile, found, predicted))
         with right:
-            bars = figures.allocation(profile.sites, found.answer.bits, height=230)
+            bars = figures.allocation(profile.sites, found.answer.bits, height=190)
             figure(bars, key="home-allocation", words=False)
-            st.caption(f"Bits of each site of {TASK}: weights upwards, activations downwards.")
+            figure(frontier_of(profile, found, predicted, height=215), key="home-frontier", words=False)
+            st.caption(f"The bits of each site of {TASK}, weights upwards, and what such budgets cost in accuracy.")
     watch(question, found)
 
 
-def _cards(profile: profiles.Profile, found: Found) -> list[Card]:
-    guess = float(profiles.predict_accuracy(profile, found.answer.loss))
+def _cards(profile: profiles.Profile, found: Found, predicted: float) -> list[Card]:
     full = profile.parameters * 4 / 1000
     m = found.measured
     value = percent(m.value) if m is not None else "measuring …" if found.pending else "not measured"
     note = f"{interval(m.low, m.high)}, {m.images:,} images" if m is not None else "on the evaluation images"
     return [
         Card("weights", f"{found.answer.cost['kb']:.1f} KB", f"{full:.0f} KB in 32-bit floats"),
-        Card("predicted accuracy", percent(guess), f"FP32 {percent(profile.fp32['value'])}", "predicted"),
+        Card("predicted accuracy", percent(predicted), f"FP32 {percent(profile.fp32['value'])}", "predicted"),
         Card("measured accuracy", value, note, "measured", waiting=m is None),
     ]
 

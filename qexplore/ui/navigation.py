@@ -6,6 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from qexplore.errors import QexploreError
+from qexplore.ui.stored import store
+
 _PAGES = {
     "home": ("Home", ":material/home:"),
     "network": ("Network", ":material/account_tree:"),
@@ -29,7 +32,11 @@ def app() -> None:
     ]
     page = st.navigation(pages, position="top")
     st.html(Path(__file__).with_name("style.css"))
-    page.run()
+    try:
+        store()  # a home that cannot be used stops every page, with one sentence
+        page.run()
+    except QexploreError as error:
+        st.error(str(error), icon=":material/block:")
 
 
 def through_app() -> None:

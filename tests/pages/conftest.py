@@ -45,7 +45,10 @@ def opened(bench: Bench) -> Callable[..., AppTest]:
     """opened("budgets", w="4"): the page in a fresh session, with query parameters."""
 
     def open_page(page: str, **query: str) -> AppTest:
-        at = AppTest.from_file(str(APP), default_timeout=30).run()
+        at = AppTest.from_file(str(APP), default_timeout=30)
+        for key, value in query.items():
+            at.query_params[key] = value
+        at.run()
         for key, value in query.items():
             at.query_params[key] = value
         at.switch_page(f"pages/{page}.py").run()

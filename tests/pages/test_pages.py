@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qexplore import zoo
+from tests.pages.conftest import APP
 from tests.pages.words import words
 
 PAGES = sorted(path.stem for path in (Path(__file__).parents[2] / "pages").glob("*.py"))
@@ -42,6 +43,17 @@ def test_a_site_that_is_picked_stays_picked_on_the_next_page(opened: Callable[..
     assert at.selectbox(key="site").value == "classifier.weight"
     at.switch_page("pages/sensitivity.py").run()
     assert at.selectbox(key="site").value == "classifier.weight"
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_home_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("QEXPLORE_HOME", str(file))
+    at = AppTest.from_file(str(APP), default_timeout=30).run()
+    assert not at.exception
+    assert "cannot be used" in at.error[0].value
+    assert "QEXPLORE_HOME" in at.error[0].value
 
 
 def test_a_task_made_on_purpose_says_so(opened: Callable[..., AppTest]) -> None:

@@ -14,9 +14,9 @@ def budget() -> tuple[Budget, str]:
     """Sliders for average bits, limits on KB and GBOPs, and the text of the locks; all live in the address."""
     weights, activations, more = st.columns([5, 5, 2], vertical_alignment="bottom")
     with weights:
-        w = _slider("average weight bits", "w", "Over all weights, counted by element. 8 is no limit.")
+        w = slider("average weight bits", "w", "Over all weights, counted by element. 8 is no limit.")
     with activations:
-        a = _slider("average activation bits", "a", "Over all activations of one image. 8 is no limit.")
+        a = slider("average activation bits", "a", "Over all activations of one image. 8 is no limit.")
     with more, st.popover("more limits", icon=":material/add:", width="stretch"):
         kb = _limit("KB of weights", "kb", "1 KB = 1000 bytes; weights at their bits, without biases and scales.")
         gbops = _limit("GBOPs per image", "gbops", "Sum over layers of MACs × weight bits × activation bits, in 10⁹.")
@@ -26,7 +26,8 @@ def budget() -> tuple[Budget, str]:
     return Budget(weight_bits=w, activation_bits=a, kb=kb, gbops=gbops), locks
 
 
-def _slider(label: str, key: str, about: str) -> float:
+def slider(label: str, key: str, about: str) -> float:
+    """A budget of average bits; 8 is no limit. Its key is its name in the address."""
     value = st.slider(label, 2.0, 8.0, START[key], 0.1, format="%.1f", key=key, bind="query-params", help=about)
     return round(float(value), 2)
 

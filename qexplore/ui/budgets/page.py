@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import pandas as pd
 import streamlit as st
 
 from qexplore import figures
@@ -19,6 +16,7 @@ from qexplore.ui.budgets.editor import editor
 from qexplore.ui.budgets.keep import keep
 from qexplore.ui.budgets.limits import KEYS, budget
 from qexplore.ui.budgets.numbers import numbers
+from qexplore.ui.budgets.picture import frontier_of
 from qexplore.ui.budgets.tried import remember_tried, tried
 from qexplore.ui.budgets.watch import watch
 from qexplore.ui.budgets.why import why
@@ -75,31 +73,10 @@ def _draw(question: Question, found: Found) -> None:
 def _frontier(profile: Profile, found: Found, predicted: float) -> None:
     axis = str(st.session_state.get("over", "weight_bits"))
     axis = axis if axis in found.answer.cost else "weight_bits"
-    moved = "activation_bits" if axis == "activation_bits" else "weight_bits"
-    corners = found.answer.frontier
-    path = corners[corners["limit"] == moved][[axis, "loss"]].iloc[::2]
-    path = path.assign(accuracy=profiles.predict_accuracy(profile, path["loss"].to_numpy()))
-    here = {axis: found.answer.cost[axis], "predicted": predicted}
     if found.measured is not None:
-        m = found.measured
-        here |= {"accuracy": m.value, "low": m.low, "high": m.high, "images": m.images}
         remember_tried(profile.task, found)
-    near = beside(profile.points, found.answer.cost, axis)
-    before = tried(profile.task)
-    drawn = figures.frontier(near, path, here, fp32=profile.fp32["value"], axis=axis, tried=before)
+    drawn = frontier_of(profile, found, predicted, axis=axis, tried=tried(profile.task))
     figure(drawn, key="frontier", beside=_axis)
-
-
-def beside(measured: pd.DataFrame, cost: Mapping[str, float], axis: str) -> pd.DataFrame:
-    """Measured points to compare with: uniform ones, and mixed ones whose other side has about the same bits."""
-    if axis == "gbops":
-        return measured
-    other = "weight_bits" if axis == "activation_bits" else "activation_bits"
-    mixed = measured[~measured["label"].str.startswith("uniform")]
-    away = (mixed[other] - cost[other]).abs()
-    same = mixed[away <= away.min() + 0.01] if len(mixed) else mixed
-    rows: pd.DataFrame = pd.concat([measured[measured["label"].str.startswith("uniform")], same])
-    return rows
 
 
 def _axis() -> None:

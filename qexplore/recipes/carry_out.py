@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
 
-from qexplore.errors import QexploreError, UnknownName
+from qexplore.errors import QexploreError
 from qexplore.network import Network
-from qexplore.numerics import RANGES, Spec
+from qexplore.numerics import Spec
 from qexplore.ptq import STEPS, Calibration
-from qexplore.recipes.schema import Recipe, StepSetting
+from qexplore.recipes.schema import Recipe
+from qexplore.recipes.settings import check_step
 from qexplore.report import Report
 from qexplore.zoo import Task
 
@@ -42,7 +41,7 @@ def prepare(
 def check(recipe: Recipe) -> None:
     """Raises UnknownName or QexploreError for a step, a setting or a quantizer that does not exist."""
     for step in recipe.steps:
-        _check_settings(step)
+        check_step(step)
     for settings in (recipe.weights, recipe.activations):
         Spec(**settings)
     if recipe.activations.get("granularity", "tensor") != "tensor":
@@ -54,17 +53,3 @@ def check(recipe: Recipe) -> None:
 
 def _activations(recipe: Recipe) -> Spec:
     return Spec(**{"symmetric": False, **recipe.activations})
-
-
-def _check_settings(step: StepSetting) -> None:
-    parameters = inspect.signature(STEPS.get(step.name)).parameters
-    known = _keywords(STEPS.get(step.name))
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):  # options for the range estimator of this name
-        known += _keywords(RANGES.get(str(step.settings.get("method", parameters["method"].default))))
-    for key in step.settings:
-        if key not in known:
-            raise UnknownName(f"setting of the step {step.name!r}", key, known)
-
-
-def _keywords(function: Callable[..., Any]) -> list[str]:
-    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]

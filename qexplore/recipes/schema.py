@@ -93,7 +93,7 @@ class Recipe:
         """
         recipe = self
         for key, value in settings.items():
-            recipe = recipe._with(key, yaml.safe_load(value) if isinstance(value, str) else value)
+            recipe = recipe._with(key, _yaml(value, f"the value of {key!r}") if isinstance(value, str) else value)
         return recipe
 
     def _with(self, key: str, value: Any) -> Recipe:
@@ -104,9 +104,10 @@ class Recipe:
         if where not in places:
             raise UnknownName(f"step in the recipe {self.name!r}", where, places)
         if where in ("weights", "activations"):
-            changed = _quantizer({**getattr(self, where), setting: value}, where)
+            changed = _quantizer({**getattr(self, where), setting: _plain(value, setting)}, where)
             return replace(self, weights=changed) if where == "weights" else replace(self, activations=changed)
-        steps = tuple(StepSetting(s.name, {**s.settings, setting: value}) if s.name == where else s for s in self.steps)
+        changed = {setting: _plain(value, setting)}
+        steps = tuple(StepSetting(s.name, {**s.settings, **changed}) if s.name == where else s for s in self.steps)
         return replace(self, steps=steps)
 
 
@@ -121,23 +122,53 @@ def _presets_folder() -> Any:
 
 def _read(path: Path) -> Recipe:
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise BadRecipe(f"The recipe file {str(path)!r} is larger than {MAX_BYTES // 1000} KB: that is no recipe.")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = content.decode("utf-8")
+    except BadRecipe:
+        raise
+    except (OSError, ValueError) as error:  # a ValueError: no UTF-8, or a path that no file can have
         raise BadRecipe(f"The recipe file {str(path)!r} cannot be read ({error}): check the path.") from error
     return Recipe.from_document(_parse(text, str(path)))
 
 
 def _parse(text: str, source: str) -> Mapping[str, Any]:
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = " ".join(str(error).split())
-        raise BadRecipe(f"The recipe {source!r} is not YAML: {where}.") from error
+    document = _yaml(text, f"the recipe {source!r}")
     if not isinstance(document, Mapping):
         raise BadRecipe(f"The recipe {source!r} holds no keys: it needs {', '.join(KEYS)}.")
     return document
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values only, and no aliases: a few of them unfold without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("a value is written out, not repeated by an alias (*name)")
+        return super().compose_node(parent, index)
+
+
+def _yaml(text: str, what: str) -> Any:
+    """The value that `text` writes; BadRecipe where it is no YAML, or uses aliases."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # impossible dates and numbers are a ValueError
+        raise BadRecipe(f"What stands in {what} is not YAML: {' '.join(str(error).split())}.") from error
+
+
+def _plain(value: Any, where: str) -> Any:
+    """`value` where JSON can hold it: numbers, words, true, false, null, and lists of them."""
+    if isinstance(value, list | tuple):
+        return [_plain(each, where) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise BadRecipe(f"The setting {where!r} is a number, a word, true, false or a list of them; not {value!r}.")
+
+
+def _settings(settings: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): _plain(value, str(key)) for key, value in settings.items()}
 
 
 def _known_keys(document: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -152,7 +183,7 @@ def _quantizer(settings: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(settings, Mapping):
         raise BadRecipe(f"The key {where!r} of the recipe holds settings such as bits: 8; not {settings!r}.")
     _known_keys(settings, QUANTIZER_KEYS, f"{where!r} in the recipe")
-    return dict(settings)
+    return _settings(settings)
 
 
 def _step(entry: Any) -> StepSetting:
@@ -161,5 +192,5 @@ def _step(entry: Any) -> StepSetting:
     if isinstance(entry, Mapping) and len(entry) == 1:
         name, settings = next(iter(entry.items()))
         if settings is None or isinstance(settings, Mapping):
-            return StepSetting(str(name), dict(settings or {}))
+            return StepSetting(str(name), _settings(settings or {}))
     raise BadRecipe(f"A step is a name, or one name with its settings ('equalize: {{sweeps: 20}}'); not {entry!r}.")

@@ -1,0 +1,44 @@
+"""Whether steps take the settings that a recipe gives them, told before the first one starts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from qexplore.errors import UnknownName
+from qexplore.numerics import RANGES
+from qexplore.ptq import STEPS
+from qexplore.recipes.schema import BadRecipe, StepSetting
+
+WORDS: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a word"),
+}
+
+
+def check_step(step: StepSetting) -> None:
+    """Raises UnknownName for a step, a setting or a range estimator that does not exist, BadRecipe for a setting that
+    is not of the kind of its default.
+    """
+    function = STEPS.get(step.name)
+    defaults = _defaults(function)
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
+        # A step that sets ranges hands what it does not know itself to the estimator of this name.
+        defaults |= _defaults(RANGES.get(str(step.settings.get("method", defaults["method"]))))
+    for name, value in step.settings.items():
+        if name not in defaults:
+            raise UnknownName(f"setting of the step {step.name!r}", name, defaults)
+        default = defaults[name]
+        kinds, words = WORDS.get(type(default), ((object,), "anything"))
+        if not isinstance(value, kinds) or isinstance(value, bool) is not isinstance(default, bool):
+            raise BadRecipe(
+                f"The setting {name!r} of the step {step.name!r} is {words}, such as {default!r}; not {value!r}."
+            )
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}

@@ -106,7 +106,7 @@ def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Te
     return x.clamp_(lower, upper) if inplace else x.clamp(lower, upper)
 
 
-def code_bounds(grid: Grid, lower: Bound, upper: Bound) -> tuple[float, Bound]:
+def code_bounds(grid: Grid, lower: Bound, upper: Bound) -> tuple[float, float | Tensor]:
     """Least and greatest code less the zero point, within the bounds of a non-linearity (real values)."""
     scale, zero = float(grid.scale), float(grid.zero)
     low, high = grid.qmin - zero, grid.qmax - zero
@@ -247,7 +247,9 @@ class _Compiler:
             return None
         end = chain[-1]
         low, high = code_bounds(grid, end.lower, end.upper)
-        fused = None if isinstance(high, Tensor) else clamped_convolution(layer, math.prod(op.shape[1:]), low, high)
+        if isinstance(high, Tensor):
+            return None
+        fused = clamped_convolution(layer, math.prod(op.shape[1:]), low, high)
         if fused is not None:
             self.clamped.add(end.name)
         return fused

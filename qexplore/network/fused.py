@@ -22,8 +22,9 @@ def clamped_convolution(layer: Layer, outputs: int, low: float, high: float) -> 
     or where it is too small to gain. Carries no gradient.
     """
     module = layer.module
-    plain = isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-    if outputs <= LARGE or not plain or layer.weight.device.type != "cpu" or not _available():
+    if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros" or isinstance(module.padding, str):
+        return None
+    if outputs <= LARGE or layer.weight.device.type != "cpu" or not _available():
         return None
     places = [list(module.padding), list(module.stride), list(module.dilation), module.groups]
     convolve, bounds = torch.ops.mkldnn._convolution_pointwise, [low, high]

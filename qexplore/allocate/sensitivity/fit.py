@@ -87,10 +87,16 @@ class _Scores:
             total = float((self.squares[site.layer] * error.square_()).sum(dtype=torch.float64))
             return 0.5 * total / self.calibration.images
         grid = self.network.fitted(site, bits).grid
-        values = torch.cat([value for value, _ in self.pairs[site.name]])[None]
-        weights = torch.cat([weight for _, weight in self.pairs[site.name]])
-        error = grid.values(grid.codes(values)).sub_(values).square_().squeeze(0)
-        return 0.5 * float((error * weights).sum(dtype=torch.float64)) / self.calibration.images
+        values, weights = self._sample(site.name)
+        error = grid.values(grid.codes(values)).sub_(values).square_()
+        return 0.5 * float(error.mul_(weights).sum(dtype=torch.float64)) / self.calibration.images
+
+    def _sample(self, site: str) -> tuple[Tensor, Tensor]:
+        """Values [1, elements] of an activation and what their squared errors weigh."""
+        if len(self.pairs[site]) > 1:
+            self.pairs[site] = [tuple(map(torch.cat, zip(*self.pairs[site], strict=True)))]  # type: ignore[list-item]
+        values, weights = self.pairs[site][0]
+        return values[None], weights
 
 
 def _telling(values: Tensor, slopes: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

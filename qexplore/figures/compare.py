@@ -32,7 +32,7 @@ def compare(runs: pd.DataFrame) -> Still:
         height=90 + 46 * len(runs),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         xaxis={"title": "accuracy", "tickformat": ".0%"},
-        yaxis={"type": "category", "autorange": "reversed", "automargin": True},
+        yaxis={"type": "category", "range": [len(runs) - 0.4, -0.75], "automargin": True},
     )
     said = "; ".join(
         f"{r['name']} {measured(r['accuracy'], r['low'], r['high'], r['images'])}" for _, r in runs.iterrows()

@@ -70,13 +70,15 @@ def _one(run: Run) -> None:
     st.query_params["run"] = run.id
     with st.container(border=True):
         took = f" · {seconds(run.seconds)}" if run.seconds is not None else ""
-        st.markdown(f"{ICONS[run.state]} **{name(run)}** · {outcome(run)} · {ago(run.created)}{took} · `{run.id}`")
+        end = run.state if run.error else outcome(run)
+        st.markdown(f"{ICONS[run.state]} **{name(run)}** · {end} · {ago(run.created)}{took} · `{run.id}`")
         if run.error:
             st.error(run.error, icon=ICONS[run.state])
         if run.parent:
             st.caption(f"Carries run {run.parent} on.")
         with st.container(horizontal=True):
-            st.button("Run again", icon=":material/replay:", key="again", on_click=_resume, args=(run.id,))
+            label = "Run again" if run.state == "done" else "Resume"
+            st.button(label, icon=":material/replay:", key="again", on_click=_resume, args=(run.id,))
             st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
             _file("JSON", json.dumps(asdict(run), indent=1), f"{run.id}.json", "application/json")
         _repeat(run)

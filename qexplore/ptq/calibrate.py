@@ -42,7 +42,8 @@ def collect_samples(network: Network, calibration: Calibration, report: Report) 
             network.plan().watch(x, watch)
             done += len(x)
             report.progress(done, calibration.images, "calibrating")
-    return {site.name: torch.cat([*kept[name], *_ends(extremes[name])]).clone() for name, site in at.items()}
+    ends = {name: _ends(extremes[name]) if share[name] < 1 else [] for name in at}
+    return {site.name: torch.cat([*kept[name], *ends[name]]).clone() for name, site in at.items()}
 
 
 def _some(values: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -22,6 +22,7 @@ from qexplore.allocate import Answer, Budget, allocate, uniform
 from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
+from qexplore.numerics import Rows
 from qexplore.ptq import Calibration
 from qexplore.recipes import Recipe, presets, run
 from qexplore.recipes.carry_out import prepare
@@ -120,9 +121,8 @@ def _channels(network: Network) -> pd.DataFrame:
     frames = []
     for site in network.sites:
         if site.kind == "weight":
-            rows = network.layers[site.layer].weight.flatten(1)
-            values = torch.quantile(rows, torch.tensor(list(QUANTILES.values())), dim=1)
-            frame = pd.DataFrame(dict(zip(QUANTILES, values.numpy(), strict=True)))
+            rows = Rows.of(network.layers[site.layer].weight.flatten(1), f"The site {site.name!r}")
+            frame = pd.DataFrame({name: rows.quantile(q).numpy() for name, q in QUANTILES.items()})
             frames.append(frame.assign(site=site.name, channel=range(len(frame))))
     return pd.concat(frames, ignore_index=True)
 

@@ -38,12 +38,14 @@ class Profile:
 
     @staticmethod
     def read(folder: Path) -> Profile:
-        """The profile in `folder`; QexploreError where it is of another format."""
-        header = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
-        if header.get("format") != FORMAT:
-            raise QexploreError(
-                f"The profile {folder.name!r} has the format {header.get('format')!r}, not {FORMAT}: make it anew."
-            )
+        """The profile in `folder`; QexploreError where it cannot be read or is of another format."""
+        try:
+            header = json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+            known = header["format"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise QexploreError(f"The profile {folder.name!r} cannot be read ({error}): make it anew.") from error
+        if known != FORMAT:
+            raise QexploreError(f"The profile {folder.name!r} has the format {known!r}, not {FORMAT}: make it anew.")
         return Profile(folder, header)
 
     @cached_property

@@ -1,0 +1,100 @@
+"""The warm bench's handler: an allocation in, a measured accuracy out, and one sentence for a bad question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import qexplore as qx
+from qexplore.errors import QexploreError
+from qexplore.network import evaluate
+from qexplore.recipes.carry_out import prepare
+from qexplore.runs import prepared
+
+TASK = "resnet-digits"
+
+
+@pytest.fixture(scope="module")
+def sites() -> dict[str, int]:
+    return dict.fromkeys(prepare(qx.Task(TASK), qx.Recipe.load("w8a8")).bits, 8)
+
+
+def test_without_bits_it_measures_the_recipe() -> None:
+    found, run = prepared.answer({"task": TASK}), qx.run(TASK, "w8a8")
+    assert found["accuracy"] == run.accuracy.to_document()
+    assert found["fp32"] == run.fp32_accuracy.to_document()
+    assert found["seconds"] > 0
+
+
+def test_bits_are_measured_on_top_of_the_recipe_and_forgotten(sites: dict[str, int]) -> None:
+    first = prepared.answer({"task": TASK})
+    low = prepared.answer({"task": TASK, "bits": dict.fromkeys(sites, 2)})
+    assert low["accuracy"]["value"] < first["accuracy"]["value"] - 0.05
+    assert prepared.answer({"task": TASK, "bits": sites})["accuracy"] == first["accuracy"]
+    assert prepared.answer({"task": TASK})["accuracy"] == first["accuracy"]
+
+
+def test_one_site_alone_is_what_the_network_gives(sites: dict[str, int]) -> None:
+    task, site = qx.Task(TASK), list(sites)[3]
+    network = prepare(task, qx.Recipe.load("w8a8"))
+    with network.using({site: 2}):
+        want = evaluate(network, task.data.batches("evaluation", limit=200))
+    found = prepared.answer({"task": TASK, "bits": {site: 2}, "images": 200})
+    assert found["accuracy"] == want.to_document()
+    assert found["fp32"]["images"] == 200
+
+
+def test_none_makes_a_site_real(sites: dict[str, int]) -> None:
+    found = prepared.answer({"task": TASK, "bits": dict.fromkeys(sites), "images": 300})
+    assert found["accuracy"] == found["fp32"]
+
+
+def test_a_range_by_hand_counts_for_one_question(sites: dict[str, int]) -> None:
+    first = prepared.answer({"task": TASK})
+    narrow = prepared.answer({"task": TASK, "ranges": {"stem.conv.out": [0, 0.01]}})
+    assert narrow["accuracy"]["value"] < first["accuracy"]["value"] - 0.1
+    assert prepared.answer({"task": TASK})["accuracy"] == first["accuracy"]
+
+
+def test_more_images_than_there_are_is_all_of_them() -> None:
+    assert prepared.answer({"task": TASK, "images": 10**9})["accuracy"]["images"] == 500
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({}, "names no task"),
+    ({"task": "resnet-digit"}, "did you mean 'resnet-digits'"),
+    ({"task": None}, "'None'"),
+    ({"recipe": "w8a9"}, "did you mean 'w8a8'"),
+    ({"recipe": None}, "There is no preset 'None'"),
+    ({"recipe": {"steps": ["fold"]}}, "There is no step 'fold'"),
+    ({"seed": "one"}, "seed is a whole number"),
+    ({"seed": 1.5}, "seed is a whole number"),
+    ({"images": 0}, "number of images"),
+    ({"images": -5}, "number of images"),
+    ({"images": "all"}, "number of images"),
+    ({"images": True}, "number of images"),
+    ({"bits": {"stem": 4}}, "There is no site 'stem'"),
+    ({"bits": {"stem.conv.weight": 0}}, "1 to 16 bits"),
+    ({"bits": {"stem.conv.weight": "eight"}}, "1 to 16 bits"),
+    ({"bits": {"stem.conv.weight": 4.0}}, "1 to 16 bits"),
+    ({"bits": [4, 4]}, "bits of a question are given by site"),
+    ({"bits": 4}, "bits of a question are given by site"),
+    ({"ranges": [0, 1]}, "ranges of a question are given by site"),
+    ({"ranges": {"stem": [0, 1]}}, "There is no site 'stem'"),
+    ({"ranges": {"stem.conv.out": 3}}, "two numbers"),
+    ({"ranges": {"stem.conv.out": [0]}}, "two numbers"),
+    ({"ranges": {"stem.conv.out": ["a", "b"]}}, "two numbers"),
+    ({"ranges": {"stem.conv.out": [1, 1]}}, "lo below hi"),
+    ({"ranges": {"stem.conv.out": [float("nan"), 1]}}, "lo below hi"),
+    ({"ranges": {"stem.conv.out": [0, float("inf")]}}, "finite"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), BAD)
+def test_a_bad_question_is_answered_in_a_sentence_and_does_no_harm(change: dict[str, Any], says: str) -> None:
+    request = {"task": TASK, **change} if change else {}
+    with pytest.raises(QexploreError, match=says) as error:
+        prepared.answer(request)
+    assert "\n" not in str(error.value)
+    assert prepared.answer({"task": TASK, "images": 50})["accuracy"]["value"] > 0.9

@@ -1,0 +1,161 @@
+"""A profile goes from a run to the pages, and what is forecast from it is monotone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import qexplore as qx
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.runs import Store, profile_job, worker
+from qexplore.runs.jobs import MODULES
+from qexplore.runs.profiles import NoProfile, Profile, load, predict_accuracy
+from qexplore.runs.records import Records
+from qexplore.zoo import names
+
+
+class Idle:
+    """An executor that leaves everything in the queue."""
+
+    def submit(self, run_id: str) -> None: ...
+
+    def cancel(self, run_id: str) -> None: ...
+
+    def reconcile(self) -> None: ...
+
+    def capacity(self) -> int:
+        return 0
+
+
+@pytest.fixture
+def store(home: Path) -> Store:
+    return Store(home, executor=Idle())
+
+
+@pytest.fixture
+def made(store: Store, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    """A small profile, made by the job as a worker carries it out, in this process."""
+    monkeypatch.setattr(profile_job, "UNIFORM", (2, 4, 8))
+    monkeypatch.setattr(profile_job, "FRONTIER", [(3.0, 3.0), (5.0, 4.0)])
+    monkeypatch.setattr(profile_job, "presets", lambda: ("w8a8",))
+    run = store.submit({"kind": "profile", "task": "resnet-digits", "recipe": "w8a8", "seed": 2})
+    worker.work(Records(store.root), run, list(MODULES))
+    assert store.run(run).error is None
+    return load("resnet-digits", store)
+
+
+def test_a_profile_made_in_this_home_is_what_the_pages_read(made: Profile, store: Store) -> None:
+    assert store.root in made.folder.parents
+    assert (made.task, made.seed, made.recipe) == ("resnet-digits", 2, qx.Recipe.load("w8a8").to_document())
+    sites = set(made.sites["site"])
+    assert set(made.sensitivity["site"]) == sites
+    assert set(made.sensitivity["metric"]) == set(made.metrics) == {"fit", "sqnr", "loss"}
+    assert list(made.points["label"]) == ["uniform 2", "uniform 4", "uniform 8", "frontier 3 / 3", "frontier 5 / 4"]
+    assert all(set(json.loads(bits)) == sites for bits in made.points["bits"])
+    assert set(made.steps["recipe"]) == {"w8a8"}
+    assert made.fp32["images"] == 500
+    for row in made.sites.itertuples():
+        values = made.tensor(row.site)
+        assert values.dtype == np.float32
+        assert len(values) == min(row.numel * (1 if row.kind == "weight" else 256), 4096)
+
+
+def test_what_is_sampled_keeps_the_extremes_of_each_site(made: Profile) -> None:
+    channels = made.channels
+    assert (channels[["lo", "q25", "q50", "q75", "hi"]].diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
+    for row in made.sites.itertuples():
+        if row.kind == "weight":
+            mine, values = channels[channels["site"] == row.site], made.tensor(row.site)
+            assert mine["lo"].min() == values.min()
+            assert mine["hi"].max() == values.max()
+    weight = qx.Task("resnet-digits").model.classifier.weight.detach().numpy()
+    own = channels[channels["site"] == "classifier.weight"]
+    assert np.allclose(own["q50"], np.quantile(weight, 0.5, axis=1), atol=1e-6)
+
+
+def test_measured_points_are_what_a_measurement_says(made: Profile) -> None:
+    from qexplore.network import evaluate
+    from qexplore.recipes.carry_out import prepare
+
+    task = qx.Task("resnet-digits")
+    network = prepare(task, qx.Recipe.load("w8a8"), 2)
+    row = made.points.iloc[3]
+    with network.using(json.loads(row["bits"])):
+        assert evaluate(network, task.data.batches("evaluation")).value == row["accuracy"]
+        assert evaluate(network, task.data.batches("calibration")).value == row["calibration_accuracy"]
+
+
+def test_the_newest_profile_of_a_home_is_taken_before_the_shipped_one(made: Profile) -> None:
+    assert load("mobilenet-digits").folder.parent.name == "profiles"
+    assert load("resnet-digits").folder == made.folder
+
+
+@pytest.mark.parametrize("task", names())
+def test_forecasts_fall_with_the_loss_and_never_leave_what_was_seen(task: str, store: Store) -> None:
+    profile = load(task, store)
+    losses = np.concatenate([[0.0], np.logspace(-14, 4, 400)])
+    forecast = predict_accuracy(profile, losses)
+    assert (np.diff(forecast) <= 1e-12).all()
+    assert forecast.max() <= profile.fp32["value"]
+    assert forecast.min() >= 0
+    assert np.ptp(forecast) > 0.2
+    assert predict_accuracy(profile, float(losses[200])) == forecast[200]
+    assert isinstance(predict_accuracy(profile, 0.01), float)
+
+
+@pytest.mark.parametrize("task", names())
+def test_shipped_profiles_are_whole(task: str, store: Store) -> None:
+    profile = load(task, store)
+    network_sites = set(profile.sites["site"])
+    assert set(profile.sensitivity["site"]) == network_sites
+    assert not profile.sensitivity[["loss", "bits"]].isna().any(axis=None)
+    assert profile.points["accuracy"].between(0, 1).all()
+    assert {f"uniform {bits}" for bits in (2, 3, 4, 6, 8)} <= set(profile.points["label"])
+    nodes = {node["name"] for node in profile.graph["nodes"]}
+    assert {end for edge in profile.graph["edges"] for end in edge} <= nodes
+    assert {node["site"] for node in profile.graph["nodes"] if node["site"]} <= network_sites
+    assert profile.header["command"].startswith("python -m")
+
+
+def test_a_task_that_nobody_knows_or_has_profiled_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownName, match="did you mean 'resnet-digits'"):
+        load("resnet-digit", store)
+    monkeypatch.setattr("qexplore.runs.profiles.names", lambda: ("mine",))
+    with pytest.raises(NoProfile, match="'mine' has no profile yet"):
+        load("mine", store)
+
+
+def test_a_profile_of_another_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text('{"format": 99}')
+    with pytest.raises(QexploreError, match="format 99"):
+        Profile.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\x00"])
+def test_a_torn_profile_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text(content)
+    with pytest.raises(QexploreError, match="make it anew"):
+        Profile.read(tmp_path)
+
+
+def test_an_unknown_site_has_no_values(store: Store) -> None:
+    with pytest.raises(UnknownName, match="did you mean"):
+        load("resnet-digits", store).tensor("stem.conv.weights")
+
+
+def test_forecasts_need_no_order_and_stand_ties(tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text(
+        json.dumps({"format": 1, "fp32": {"value": 0.9}, "fp32_calibration": {"value": 1.0}})
+    )
+    points = pd.DataFrame(
+        {"predicted_loss": [1.0, 0.01, 0.01, 0.0, 10.0], "calibration_accuracy": [0.5, 1.0, 0.8, 1.0, 0.7]}
+    )
+    points.to_parquet(tmp_path / "points.parquet")
+    forecast = predict_accuracy(Profile.read(tmp_path), np.logspace(-13, 3, 200))
+    assert (np.diff(forecast) <= 0).all()
+    assert forecast[0] == pytest.approx(0.9)
+    assert forecast[-1] == pytest.approx(0.5)  # pooled: the last two are one step down of 0.4

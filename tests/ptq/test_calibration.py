@@ -108,9 +108,7 @@ def test_ranges_of_activations_need_a_calibration_first() -> None:
         net.fitted(site, 8)
 
 
-@pytest.mark.parametrize(
-    ("method", "options"), [("min-max", {}), ("percentile", {"percent": 99.0}), ("mse", {})]
-)
+@pytest.mark.parametrize(("method", "options"), [("min-max", {}), ("percentile", {"percent": 99.0}), ("mse", {})])
 def test_each_estimator_sets_both_kinds_of_ranges(method: str, options: dict[str, float]) -> None:
     task = qx.Task("resnet-digits")
     net = STEPS.get("fold-bn")(Network.of(task.model, task.example), Calibration(task.data), Report())

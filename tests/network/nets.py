@@ -171,7 +171,7 @@ block("grouped", lambda s, x: s.second(x), second=conv(8, 16, groups=4))
 block("depthwise", lambda s, x: F.relu6(s.second(x)), second=conv(8, 16, groups=8))
 block("dilated", lambda s, x: s.second(x), second=conv(8, 8, padding=2, dilation=2))
 block("strided", lambda s, x: s.second(x), second=conv(8, 8, stride=2, bias=False))
-block("padding-same", lambda s, x: s.second(x), second=conv(8, 8, kernel=2, padding="same"))
+block("padding-same", lambda s, x: s.second(x), second=conv(8, 8, kernel=3, dilation=3, padding="same"))
 block("padding-reflect", lambda s, x: s.second(x), second=conv(8, 8, padding_mode="reflect"))
 block(
     "dropout",

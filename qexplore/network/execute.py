@@ -110,11 +110,10 @@ def code_bounds(grid: Grid, lower: Bound, upper: Bound) -> tuple[float, float | 
     """Least and greatest code less the zero point, within the bounds of a non-linearity (real values)."""
     scale, zero = float(grid.scale), float(grid.zero)
     low, high = grid.qmin - zero, grid.qmax - zero
-    if lower is not None:
-        low = max(low, round(float(lower) / scale))
+    bottom = low if lower is None else min(max(low, round(float(lower) / scale)), high)
     if isinstance(upper, Tensor):
-        return low, (upper / scale).round().clamp(max=high)
-    return low, high if upper is None else min(high, round(float(upper) / scale))
+        return bottom, (upper / scale).round().clamp(low, high)
+    return bottom, high if upper is None else max(low, min(high, round(float(upper) / scale)))
 
 
 def _blocks(x: Tensor) -> Sequence[Tensor]:

@@ -19,7 +19,7 @@ def clamped_convolution(layer: Layer, outputs: int, low: float, high: float) -> 
     """The layer's forward (input, weight, bias) with its result clamped to [low, high], as one oneDNN primitive.
 
     outputs: elements of its result an image. None where torch has none, where the layer is of another form,
-    or where it is too small to gain. Carries no gradient.
+    or where it is too small to gain.
     """
     module = layer.module
     if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros" or isinstance(module.padding, str):
@@ -30,6 +30,8 @@ def clamped_convolution(layer: Layer, outputs: int, low: float, high: float) -> 
     convolve, bounds = torch.ops.mkldnn._convolution_pointwise, [low, high]
 
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if x.requires_grad:  # which the primitive would lose
+            return layer.forward(x, weight, bias).clamp(low, high)
         result: Tensor = convolve(x, weight, bias, *places, "hardtanh", bounds, "")
         return result
 
@@ -40,7 +42,7 @@ def clamped_convolution(layer: Layer, outputs: int, low: float, high: float) -> 
 def _available() -> bool:
     """Whether torch's own compiler primitive is there and does what its name says."""
     try:
-        x, weight = torch.randn(1, 2, 5, 5), torch.randn(3, 2, 3, 3)
+        x, weight = torch.linspace(-1, 1, 50).sin().view(1, 2, 5, 5), torch.linspace(-9, 7, 54).cos().view(3, 2, 3, 3)
         got = torch.ops.mkldnn._convolution_pointwise(
             x, weight, None, [1, 1], [1, 1], [1, 1], 1, "hardtanh", [-0.5, 0.5], ""
         )

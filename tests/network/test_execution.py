@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import qexplore as qx
-from qexplore.network import Network
+from qexplore.network import Network, fused
 from qexplore.numerics import Range, Spec, quantize
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
@@ -174,16 +174,6 @@ def test_no_image_gives_no_logits_and_any_memory_order_the_same_ones() -> None:
     assert torch.equal(network(x.flip(0)).flip(0), expected)
 
 
-def test_gradients_flow_through_a_plan_that_was_made_for_evaluation() -> None:
-    model, x = built("conv-relu6")
-    network = calibrated(model, x, None, 4)
-    network(x)
-    images = x.clone().requires_grad_()
-    network.plan()(images).sum().backward()
-    assert images.grad is not None
-    assert bool((images.grad != 0).any())
-
-
 def test_large_activations_are_finished_block_by_block_with_the_same_codes() -> None:
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU6(), nn.Flatten(2)), torch.randn(5, 3, 96, 96)
@@ -200,3 +190,54 @@ def test_resuming_from_known_results_leaves_them_as_they_are() -> None:
         for start in range(len(plan.steps)):
             assert torch.equal(plan.resume(known, plan.steps[start:]), logits)
     assert all(torch.equal(value, before[name]) for name, value in known.items())
+
+
+# --- the convolution that clamps inside, made to act on small networks too -------------------------------------------
+
+
+@pytest.fixture
+def fused_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "LARGE", 0)
+
+
+@pytest.mark.usefixtures("fused_everywhere")
+@pytest.mark.parametrize("name", NETS)
+def test_convolutions_that_clamp_inside_have_the_codes_of_the_formulas(name: str) -> None:
+    model, x = built(name)
+    assert_equals_fake_quantization(calibrated(model, x, 5, 5), x)
+
+
+@pytest.mark.usefixtures("fused_everywhere")
+def test_convolutions_that_clamp_inside_take_no_image_and_any_memory_order() -> None:
+    task = qx.Task("mobilenet-digits")
+    network = prepare(task, Recipe.load("w8a8"))
+    x, _ = task.data.tensors("evaluation", limit=8)
+    assert network(x[:0]).shape == (0, 10)
+    assert torch.allclose(network(torch.cat([x, x])[8:]), network(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+def test_gradients_flow_through_a_plan_that_was_made_for_evaluation(
+    everywhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "LARGE", 0 if everywhere else 1 << 40)
+    model, x = built("conv-relu6")
+    network = calibrated(model, x, None, 4)
+    with network.using({"second.out": 8}):
+        network(x)
+        images = x.clone().requires_grad_()
+        network.plan()(images).sum().backward()
+    assert images.grad is not None
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize(("bounds", "span"), [((3.0, 6.0), (0.0, 2.0)), ((-6.0, -3.0), (-1.0, 5.0)), ((-1, 1), (0, 0))])
+def test_bounds_outside_the_grid_clamp_to_its_nearer_end(
+    everywhere: bool, bounds: tuple[float, float], span: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "LARGE", 0 if everywhere else 1 << 40)
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Hardtanh(*bounds), nn.Flatten()), 5 * torch.randn(4, 3, 6, 6)
+    network = calibrated(model, x)
+    with network.fixing({"0.out": Range(torch.tensor([span[0]]), torch.tensor([span[1]]))}):
+        assert_equals_fake_quantization(network, x)

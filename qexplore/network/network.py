@@ -48,6 +48,7 @@ class Network:
         self.layers = layers
         self.placement: Placement = place(graph, layers)
         self.samples: dict[str, Tensor] = {}
+        self._ends: dict[str, tuple[Tensor, Tensor]] = {}
         self.specs: dict[str, Spec] = {"weight": weights, "activation": activations}
         self.estimators: dict[str, Estimator] = {"weight": ("mse", {}), "activation": ("mse", {})}
         self._bits: dict[str, int] = {}
@@ -152,7 +153,7 @@ class Network:
     def _spec(self, site: Site, bits: int) -> Spec:
         """The recipe's quantizer at `bits`; a symmetric activation that is never negative takes the unsigned grid."""
         spec = replace(self.specs[site.kind], bits=bits)
-        if site.kind == "activation" and spec.symmetric and float(self.rows(site).values[0, 0]) >= 0:
+        if site.kind == "activation" and spec.symmetric and float(self.rows(site).least[0]) >= 0:
             return replace(spec, signed=False)
         return spec
 
@@ -161,7 +162,7 @@ class Network:
         if site.name not in self._rows:
             values = self.values(site)
             slices = self.specs["weight"].slices(values) if site.kind == "weight" else values.reshape(1, -1)
-            self._rows[site.name] = Rows.of(slices, f"The site {site.name!r}")
+            self._rows[site.name] = Rows.of(slices, f"The site {site.name!r}", self._ends.get(site.name))
         return self._rows[site.name]
 
     def values(self, site: Site) -> Tensor:
@@ -197,9 +198,13 @@ class Network:
             if site.kind == kind:
                 self._forget_fit(site.name)
 
-    def set_samples(self, samples: Mapping[str, Tensor]) -> None:
-        """What calibration has seen of each activation site: values in one dimension."""
-        self.samples = dict(samples)
+    def set_samples(
+        self, samples: Mapping[str, Tensor], ends: Mapping[str, tuple[Tensor, Tensor]] | None = None
+    ) -> None:
+        """What calibration has seen of each activation site: values in one dimension, and where they are a sample the
+        least and the greatest of all values, one element each.
+        """
+        self.samples, self._ends = dict(samples), dict(ends or {})
         for name in samples:
             self._forget(name)
 

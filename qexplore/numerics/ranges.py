@@ -21,7 +21,7 @@ RANGES: Registry[Estimator] = Registry("range estimator")
 @RANGES.register("min-max")
 def min_max(rows: Rows, spec: Spec) -> Range:
     """From the least to the greatest element: nothing is clipped (white paper §3.1)."""
-    return Range(rows.values[:, 0], rows.values[:, -1]).around_zero()
+    return Range(rows.least, rows.greatest).around_zero()
 
 
 @RANGES.register("percentile")

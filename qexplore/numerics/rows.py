@@ -25,20 +25,35 @@ class NotFinite(QexploreError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Slices [rows, elements] of a tensor in ascending order (float32)."""
+    """Slices [rows, elements] of a tensor in ascending order (float32).
+
+    ends: least and greatest element of each row where the rows are a sample that need not hold them.
+    """
 
     values: Tensor
+    ends: tuple[Tensor, Tensor] | None = None
 
     @staticmethod
-    def of(slices: Tensor, what: str = "The tensor") -> Rows:
+    def of(slices: Tensor, what: str = "The tensor", ends: tuple[Tensor, Tensor] | None = None) -> Rows:
         """Sorts `slices` [rows, elements]; QexploreError where there is nothing to sort or NaN or infinity in it."""
         if slices.numel() == 0:
             raise NotFinite(f"{what} is empty: a range needs at least one number.")
         # numpy sorts floats with vector instructions: 20 to 30 times faster than torch on a CPU.
         values = torch.from_numpy(np.sort(slices.detach().float().numpy(force=True), axis=1))
-        if not bool(torch.isfinite(values[:, [0, -1]]).all()):
+        rows = Rows(values, ends)
+        if not bool(torch.isfinite(torch.stack([rows.least, rows.greatest, values[:, 0], values[:, -1]])).all()):
             raise NotFinite(f"{what} holds NaN or infinity: repair the weights or the images it comes from.")
-        return Rows(values)
+        return rows
+
+    @property
+    def least(self) -> Tensor:
+        """Least element of each row [rows]."""
+        return self.values[:, 0] if self.ends is None else self.ends[0]
+
+    @property
+    def greatest(self) -> Tensor:
+        """Greatest element of each row [rows]."""
+        return self.values[:, -1] if self.ends is None else self.ends[1]
 
     @cached_property
     def sums(self) -> Tensor:

@@ -25,7 +25,7 @@ def least_squares_range(rows: Rows, spec: Spec) -> Range:
     Symmetric grids and one-sided rows have one clip point; otherwise both are searched together, since the zero point
     couples them. Powers of two are tried one by one.
     """
-    full = Range(rows.values[:, 0], rows.values[:, -1]).around_zero()
+    full = Range(rows.least, rows.greatest).around_zero()
     if spec.power_of_two:
         return _best(rows, spec, full, torch.exp2(-torch.arange(10.0)).expand(len(full.lo), -1))[0]
     one_sided = bool(((full.lo == 0) | (full.hi == 0)).all())

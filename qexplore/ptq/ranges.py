@@ -25,7 +25,7 @@ def activation_ranges(
     """Quantize the activations: ranges by `method` from calibration images, with the weights as they are by now
     (white paper §3.1).
     """
-    network.set_samples(collect_samples(network, calibration, report))
+    network.set_samples(*collect_samples(network, calibration, report))
     return _quantize(network, "activation", method, options, report)
 
 

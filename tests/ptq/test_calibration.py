@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import qexplore as qx
 from qexplore.errors import QexploreError
 from qexplore.network import Network
+from qexplore.numerics import Spec, quantization_error
 from qexplore.ptq import STEPS, Calibration, calibrate
 from qexplore.ptq.calibrate import collect_samples
 from qexplore.report import Report
@@ -26,20 +27,20 @@ def network(x: Tensor, *layers: nn.Module) -> tuple[Network, qx.Data]:
 def test_of_a_small_site_every_value_is_kept() -> None:
     x = torch.randn(50, 3, 4, 4)
     net, data = network(x, nn.Conv2d(3, 4, 3), nn.ReLU())
-    found = collect_samples(net, Calibration(data, batch=16), Report())
+    found, _ = collect_samples(net, Calibration(data, batch=16), Report())
     assert set(found) == {site.name for site in net.sites if site.kind == "activation"}
     assert torch.equal(found["input"].sort().values, x.flatten().sort().values)
 
 
-def test_of_a_large_site_the_sample_is_even_and_holds_both_extremes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_large_site_the_sample_is_even_and_both_extremes_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "SAMPLE", 4000)
     images = torch.arange(400.0).view(-1, 1, 1, 1).expand(-1, 1, 10, 10) + torch.rand(400, 1, 10, 10)
     images[17, 0, 3, 3], images[399, 0, 0, 0] = -1e6, 2e6
     net, data = network(images, nn.Conv2d(1, 2, 3))
-    found = collect_samples(net, Calibration(data, batch=96), Report())["input"]
+    samples, ends = collect_samples(net, Calibration(data, batch=96), Report())
+    found = samples["input"]
     assert 4000 <= len(found) <= 4400
-    assert float(found.min()) == -1e6
-    assert float(found.max()) == 2e6
+    assert [float(end) for end in ends["input"]] == [-1e6, 2e6]
     inside = found[(found > -1) & (found < 401)]
     # Uniform on [0, 401): each hundred images give a quarter, within four standard deviations.
     shares = torch.histc(inside, 4, 0, 400) / len(inside)
@@ -51,17 +52,17 @@ def test_of_a_large_site_the_sample_is_even_and_holds_both_extremes(monkeypatch:
 def test_extremes_do_not_hang_on_the_size_of_batches(batch: int) -> None:
     x = torch.randn(64, 3, 6, 6, generator=torch.Generator().manual_seed(2))
     net, data = network(x, nn.Conv2d(3, 8, 3), nn.ReLU6())
-    found = collect_samples(net, Calibration(data, batch=batch), Report())
+    _, ends = collect_samples(net, Calibration(data, batch=batch), Report())
     with torch.no_grad():
         want = nn.functional.relu6(nn.functional.conv2d(x, net.layers["0"].weight, net.layers["0"].bias))
-    assert float(found["0.out"].max()) == pytest.approx(float(want.max()), rel=1e-5)
-    assert float(found["0.out"].min()) == 0
+    assert float(ends["0.out"][1]) == pytest.approx(float(want.max()), rel=1e-5)
+    assert float(ends["0.out"][0]) == 0
 
 
 def test_the_seed_decides_the_sample() -> None:
     task = qx.Task("resnet-digits")
     net = Network.of(task.model, task.example)
-    one, same, other = (collect_samples(net, Calibration(task.data, seed), Report()) for seed in (0, 0, 1))
+    one, same, other = (collect_samples(net, Calibration(task.data, seed), Report())[0] for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
 
@@ -69,7 +70,7 @@ def test_the_seed_decides_the_sample() -> None:
 def test_a_limit_keeps_further_images_out() -> None:
     x = torch.cat([torch.zeros(10, 1, 4, 4), torch.full((10, 1, 4, 4), 9.0)])
     net, data = network(x, nn.Conv2d(1, 2, 3))
-    assert not collect_samples(net, Calibration(data, limit=10), Report())["input"].any()
+    assert not collect_samples(net, Calibration(data, limit=10), Report())[0]["input"].any()
 
 
 def test_samples_are_those_of_real_activations_behind_quantized_weights() -> None:
@@ -78,7 +79,7 @@ def test_samples_are_those_of_real_activations_behind_quantized_weights() -> Non
     calibration = Calibration(task.data)
     for step in ("fold-bn", "weight-ranges", "activation-ranges"):
         net = STEPS.get(step)(net, calibration, Report())
-    again = collect_samples(net, calibration, Report())
+    again, _ = collect_samples(net, calibration, Report())
     assert all(torch.equal(again[name], net.samples[name]) for name in again)
     assert len(net.bits) == len(net.sites)
 
@@ -117,7 +118,23 @@ def test_each_estimator_sets_both_kinds_of_ranges(method: str, options: dict[str
     assert net.estimators == {"weight": (method, options), "activation": (method, options)}
     for site in net.sites:
         _, interval, _, noise = net.fitted(site, 8)
-        values = net.values(site)
-        assert float(interval.lo.min()) >= float(values.min()) - 1e-6
-        assert float(interval.hi.max()) <= max(float(values.max()), 0) + 1e-6
+        rows = net.rows(site)
+        assert float(interval.lo.min()) >= float(rows.least.min()) - 1e-6
+        assert float(interval.hi.max()) <= max(float(rows.greatest.max()), 0) + 1e-6
         assert noise >= 0
+
+
+def test_an_extreme_outside_the_sample_weighs_what_one_value_weighs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sampled site once counted each extreme as many values: its range was too wide, 1.3 dB lost at 8 bits."""
+    x = torch.randn(400, 1, 20, 20, generator=torch.Generator().manual_seed(0))
+    net, data = network(x, nn.Conv2d(1, 2, 3))
+    quantizer = net.specs["activation"]
+    whole = error_of(x, quantizer, STEPS.get("activation-ranges")(net, Calibration(data), Report()))
+    monkeypatch.setattr(calibrate, "SAMPLE", 16_000)
+    sampled = error_of(x, quantizer, STEPS.get("activation-ranges")(net, Calibration(data), Report()))
+    assert sampled < 1.1 * whole
+
+
+def error_of(x: Tensor, quantizer: Spec, net: Network) -> float:
+    site = next(site for site in net.sites if site.name == "input")
+    return quantization_error(x, quantizer, net.fitted(site, quantizer.bits).range).mse

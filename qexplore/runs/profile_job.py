@@ -87,7 +87,7 @@ def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -
     tries: list[tuple[str, Answer]] = [(f"uniform {bits}", uniform(table, bits)) for bits in UNIFORM]
     for w, a in FRONTIER:
         budget = Budget(weight_bits=w, activation_bits=a)
-        tries.append((f"frontier {w:g} / {a:g}", allocate(table, budget, exact=False)))
+        tries.append((f"frontier {w:g} / {a:g}", allocate(table, budget)))
     rows = []
     for label, answer in report.track(tries, "measuring allocations"):
         with network.using(answer.bits):

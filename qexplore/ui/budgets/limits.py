@@ -7,7 +7,7 @@ import streamlit as st
 from qexplore.allocate import Budget
 
 KEYS = ("w", "a", "kb", "gbops", "lock")
-START = {"w": 3.0, "a": 6.0}
+START = {"w": 3.0, "a": 3.0}
 
 
 def budget() -> tuple[Budget, str]:

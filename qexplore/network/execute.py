@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from qexplore.network.fused import Forward, clamped_convolution
+from qexplore.network.fused import Forward, clamped_convolution, clamps_inside
 from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last, flat
 from qexplore.network.placement import Placement
 from qexplore.numerics import Grid
@@ -240,18 +240,17 @@ class _Compiler:
 
         Clamping between codes and rounding give the same in either order.
         """
+        if not clamps_inside(layer, math.prod(op.shape[1:])):
+            return None
         chain = self.graph.chain(op.name)
         grid = self._grid_at(chain[-1].name)
         if grid is None or any(link.kind == "batchnorm" for link in chain):
             return None
-        end = chain[-1]
-        low, high = code_bounds(grid, end.lower, end.upper)
+        low, high = code_bounds(grid, chain[-1].lower, chain[-1].upper)
         if isinstance(high, Tensor):
             return None
-        fused = clamped_convolution(layer, math.prod(op.shape[1:]), low, high)
-        if fused is not None:
-            self.clamped.add(end.name)
-        return fused
+        self.clamped.add(chain[-1].name)
+        return clamped_convolution(layer, low, high)
 
     def _clamp(self, op: Op) -> Action:
         (source,), name = op.inputs, op.name

@@ -15,17 +15,17 @@ LARGE = 1 << 12
 Forward = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
-def clamped_convolution(layer: Layer, outputs: int, low: float, high: float) -> Forward | None:
-    """The layer's forward (input, weight, bias) with its result clamped to [low, high], as one oneDNN primitive.
-
-    outputs: elements of its result an image. None where torch has none, where the layer is of another form,
-    or where it is too small to gain.
-    """
+def clamps_inside(layer: Layer, outputs: int) -> bool:
+    """Whether `clamped_convolution` takes the layer and gains by it; outputs: elements of its result an image."""
     module = layer.module
-    if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros" or isinstance(module.padding, str):
-        return None
-    if outputs <= LARGE or layer.weight.device.type != "cpu" or not _available():
-        return None
+    plain = isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    return outputs > LARGE and plain and layer.weight.device.type == "cpu" and _available()
+
+
+def clamped_convolution(layer: Layer, low: float, high: float) -> Forward:
+    """The layer's forward (input, weight, bias) with its result clamped to [low, high], as one oneDNN primitive."""
+    module = layer.module
+    assert isinstance(module, nn.Conv2d)
     places = [list(module.padding), list(module.stride), list(module.dilation), module.groups]
     convolve, bounds = torch.ops.mkldnn._convolution_pointwise, [low, high]
 

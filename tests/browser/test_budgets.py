@@ -34,6 +34,7 @@ def _streamlit_asks_below_its_pages(errors: list[str], open_page: object) -> obj
     forgive_probes(errors)
 
 
+@pytest.mark.slow  # a time: taken on purpose, on a quiet machine
 def test_the_first_visit_shows_an_answer_within_three_seconds(page: Page, app_url: str) -> None:
     go(page, app_url, "budgets?w=4.4&a=4.4")  # the server is up; the visitor comes with an empty cache
     expect(card(page, "measured accuracy")).to_contain_text("%", timeout=60_000)
@@ -63,6 +64,7 @@ def test_the_example_is_measured_on_this_machine(page: Page, app_url: str) -> No
     expect(card(page, "uniform")).to_contain_text("%")
 
 
+@pytest.mark.slow  # a time: taken on purpose, on a quiet machine
 def test_a_moved_slider_shows_its_allocation_within_300_ms(page: Page, app_url: str) -> None:
     go(page, app_url, "budgets")
     expect(card(page, "measured accuracy")).to_contain_text("%", timeout=30_000)

@@ -102,8 +102,28 @@ def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Te
     if lower == 0 and upper is None:
         return x.relu_() if inplace else x.relu()
     if lower is not None and upper is not None:
+        if inplace and x.requires_grad and torch.is_grad_enabled():
+            clamped: Tensor = _ClampInPlace.apply(x, lower, upper)
+            return clamped
         return nn.functional.hardtanh(x, lower, upper, inplace=inplace)
     return x.clamp_(lower, upper) if inplace else x.clamp(lower, upper)
+
+
+class _ClampInPlace(torch.autograd.Function):
+    """hardtanh_ whose gradient looks at the result, which is kept anyway; torch's own keeps a copy of the input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, lower: float, upper: float) -> Tensor:
+        ctx.mark_dirty(x)
+        nn.functional.hardtanh_(x, lower, upper)
+        ctx.save_for_backward(x)
+        ctx.bounds = lower, upper
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (result,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(gradient, result, *ctx.bounds), None, None
 
 
 def code_bounds(grid: Grid, lower: Bound, upper: Bound) -> tuple[float, float | Tensor]:

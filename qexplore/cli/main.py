@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Any, Never
 
 import qexplore
-from qexplore.cli.plain import plain
 from qexplore.cli.progress import Progress
 from qexplore.cli.verbs import VERBS
 from qexplore.errors import QexploreError
+from qexplore.plain import plain
 
 for _verb in ("zoo", "run", "sensitivity", "allocate", "runs", "train", "bench", "app"):
     importlib.import_module(f"qexplore.cli.{_verb}")  # registers itself

@@ -19,11 +19,6 @@ SERIES = (BLUE, VERMILLION, GREEN, PURPLE, OCHRE, GREY)
 BITS = {2: "#7B5BA6", 3: "#4377C4", 4: "#24869B", 5: "#2E8C76", 6: "#3F9150", 7: "#7A8500", 8: "#A67C00"}
 
 
-def bits_colour(bits: int) -> str:
-    """Colour of a bit width; widths outside 2–8 share grey."""
-    return BITS.get(bits, GREY)
-
-
 def _luminance(colour: str) -> float:
     """Relative luminance of '#rrggbb' (WCAG 2.1)."""
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

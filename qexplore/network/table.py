@@ -10,8 +10,6 @@ from qexplore.network.network import Network
 from qexplore.network.placement import Site
 from qexplore.numerics import sqnr_db
 
-IDENTITY = ("site", "index", "kind", "layer", "op", "numel", "macs", "tied", "input")
-
 
 def identity(site: Site) -> dict[str, Any]:
     """The columns that say which site a row is about."""

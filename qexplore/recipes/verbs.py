@@ -13,6 +13,7 @@ import pandas as pd
 from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
+from qexplore.plain import plain
 from qexplore.ptq import Calibration
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import Recipe
@@ -47,8 +48,8 @@ class Result:
             "seed": self.seed,
             "fp32": self.fp32_accuracy.to_document(),
             "accuracy": self.accuracy.to_document(),
-            "steps": records(self.steps),
-            "sites": records(self.sites),
+            "steps": plain(self.steps),
+            "sites": plain(self.sites),
         }
 
 
@@ -99,17 +100,6 @@ def sensitivity(
     task, report = _task(task), Report(on_event)
     network = prepare(task, Recipe.load(recipe), seed, report)
     return sensitivity_table(network, Calibration(task.data, seed), metric, bits, report)
-
-
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as plain JSON values; what is missing or infinite is None."""
-    clean = table.astype(object).where(table.notna(), None)
-    return [{str(k): _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
-    return None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
 
 
 def _columns(found: Accuracy) -> dict[str, Any]:

@@ -4,33 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from pathlib import PurePath
 from typing import Any
 
 from qexplore.errors import QexploreError
+from qexplore.plain import plain
 
 EXACT = 2.0**53  # above it a float no longer names one integer
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON types: arrays and tensors become lists, what is not finite becomes None.
-
-    Raises TypeError for anything that JSON cannot say.
-    """
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {_key(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, PurePath):
-        return str(value)
-    if hasattr(value, "tolist"):  # numpy and torch, neither of which is imported here
-        return plain(value.tolist())
-    raise TypeError(f"A {type(value).__name__} cannot be written as JSON")
 
 
 def dumps(value: Any) -> str:
@@ -62,12 +41,6 @@ def fingerprint(spec: dict[str, Any]) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, default=plain)
-
-
-def _key(key: Any) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"The key {key!r} is no text")
-    return key
 
 
 def _whole(value: Any) -> Any:

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from qexplore.errors import QexploreError
+from qexplore.plain import plain
 from qexplore.runs import workers
-from qexplore.runs.documents import plain
 from qexplore.runs.pipe import Pipe, PipeClosed
 
 PATIENCE_SECONDS = 120.0  # for one question, after which the process counts as stuck

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from qexplore.errors import QexploreError
+from qexplore.plain import plain
 from qexplore.report import Report
 from qexplore.runs import jobs
 from qexplore.runs.deaths import UNWRITTEN
-from qexplore.runs.documents import plain
 from qexplore.runs.errors import Cancelled
 from qexplore.runs.files import replacing
 from qexplore.runs.process import identity

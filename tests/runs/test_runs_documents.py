@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qexplore.runs.documents import canonical, dumps, fingerprint, plain
+from qexplore.plain import plain
+from qexplore.runs.documents import canonical, dumps, fingerprint
 from qexplore.runs.files import replacing
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

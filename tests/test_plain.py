@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qexplore.cli.plain import plain
+from qexplore.plain import plain
 
 
 def test_tables_arrays_and_numbers_become_plain():

@@ -12,7 +12,8 @@ from typing import Any
 def plain(value: Any) -> Any:
     """`value` as dictionaries, lists, strings, finite numbers, booleans and None.
 
-    A table becomes its rows; a number that JSON cannot hold (nan, inf) and a missing cell become None.
+    A table becomes its rows, an array or a tensor lists; a number that JSON cannot hold (nan, inf) and a missing cell
+    become None.
     Raises TypeError for what has no plain form.
     """
     if value is None or isinstance(value, str | bool | int):
@@ -21,7 +22,7 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [plain(one) for one in value]
     if isinstance(value, PurePath):
         return str(value)
@@ -29,10 +30,10 @@ def plain(value: Any) -> Any:
         return plain(asdict(value))
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
         return plain(value.to_dict("records"))
-    if type(value).__name__ in ("NaTType", "NAType"):  # pandas, which not every verb loads
+    if type(value).__name__ in ("NaTType", "NAType"):  # pandas, which is not imported here
         return None
     if hasattr(value, "isoformat"):
         return value.isoformat()
     if hasattr(value, "tolist"):
         return plain(value.tolist())
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"A {type(value).__name__} cannot be written as JSON")

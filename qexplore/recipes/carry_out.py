@@ -8,11 +8,12 @@ from qexplore.errors import QexploreError
 from qexplore.network import Network
 from qexplore.numerics import Spec
 from qexplore.ptq import STEPS, Calibration
-from qexplore.recipes.schema import Recipe
+from qexplore.recipes.schema import BadRecipe, Recipe
 from qexplore.recipes.settings import check_step
 from qexplore.report import Report
 from qexplore.zoo import Task
 
+RESCALE = ("replace-relu6", "equalize", "absorb-high-bias")
 AfterStep = Callable[[str, Network], None]
 
 
@@ -40,6 +41,7 @@ def prepare(
 
 def check(recipe: Recipe) -> None:
     """Raises UnknownName or QexploreError for a step, a setting or a quantizer that does not exist."""
+    _check_order([step.name for step in recipe.steps])
     for step in recipe.steps:
         check_step(step)
     for settings in (recipe.weights, recipe.activations):
@@ -49,6 +51,15 @@ def check(recipe: Recipe) -> None:
             "Activations have one range a tensor (granularity: tensor): a scale for each channel cannot leave the sum "
             "over input channels."
         )
+
+
+def _check_order(steps: list[str]) -> None:
+    """Activations have to be calibrated after the last step that changes their size."""
+    names = [STEPS.canonical(name) for name in steps]
+    calibrated = names.index("activation-ranges") if "activation-ranges" in names else len(names)
+    for name in names[calibrated:]:
+        if name in RESCALE:
+            raise BadRecipe(f"The step {name!r} changes the size of activations: put it before 'activation-ranges'.")
 
 
 def _activations(recipe: Recipe) -> Spec:

@@ -165,3 +165,10 @@ def test_a_task_without_calibration_images_says_so() -> None:
     mine = qx.Task(model=task.model, data=qx.Data(evaluation=(x, y)))
     with pytest.raises(QexploreError, match="calibration"):
         qx.run(mine, "w8a8")
+
+
+@pytest.mark.parametrize("step", ["replace-relu6", "equalize", "absorb-high-bias"])
+def test_a_step_that_resizes_activations_after_their_calibration_is_refused(step: str) -> None:
+    document = qx.Recipe.load("w8a8").to_document()
+    with pytest.raises(qx.QexploreError, match="before 'activation-ranges'"):
+        qx.run("resnet-digits", {**document, "steps": [*document["steps"], step]})

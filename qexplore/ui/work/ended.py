@@ -34,7 +34,7 @@ def ended() -> None:
         rows[["state", "what", "outcome", "seconds", "when", "id"]],
         hide_index=True,
         height=min(36 * (len(rows) + 1) + 4, 330),
-        key="ended",
+        key=f"ended {hash(tuple(run.id for run in runs))}",  # ticks are row numbers: of another list they mean others
         on_select="rerun",
         selection_mode="multi-row",
         column_config={"seconds": st.column_config.NumberColumn("seconds", format="%.1f")},

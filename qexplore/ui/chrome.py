@@ -13,6 +13,7 @@ from qexplore.ui.navigation import through_app
 from qexplore.ui.stored import profile_of, tasks
 
 _DEFAULT = "mobilenet-digits"
+_LONGEST = 60  # letters of an unknown name that are repeated
 
 
 def title(name: str, question: str) -> None:
@@ -28,9 +29,16 @@ def header(name: str, question: str) -> Profile:
     left, right = st.columns([3.4, 1], vertical_alignment="center")
     with right:
         names = tasks()
-        start = next((i for i, name in enumerate(names) if name == (unknown.nearest[0] if unknown else _DEFAULT)), 0)
+        near = unknown.nearest[0] if unknown and unknown.nearest else _DEFAULT
+        start = next((i for i, name in enumerate(names) if name == near), 0)
         task = st.selectbox(
-            "task", list(names), index=start, key="task", bind="query-params", label_visibility="collapsed"
+            "task",
+            list(names),
+            index=start,
+            key="task",
+            bind="query-params",
+            label_visibility="collapsed",
+            on_change=_forget_locks,
         )
     profile = profile_of(task)
     with left:
@@ -44,13 +52,18 @@ def header(name: str, question: str) -> Profile:
     return profile
 
 
+def _forget_locks() -> None:
+    """Locks name sites by index: on another task they would mean other sites."""
+    if st.session_state.get("lock"):
+        st.session_state["lock"] = ""
+
+
 def _unknown_task() -> UnknownName | None:
-    """The error for a task in the address that does not exist, with the nearest that does."""
+    """The error for a task in the address that does not exist, with the nearest that do."""
     wanted = st.query_params.get("task")
     if wanted is None or wanted in tasks():
         return None
-    near = UnknownName("task", wanted, tasks())
-    return near if near.nearest else UnknownName("task", _DEFAULT, tasks())
+    return UnknownName("task", wanted[:_LONGEST], tasks())
 
 
 def facts(profile: Profile) -> str:

@@ -13,14 +13,19 @@ class BadLock(QexploreError):
     """A text that names no site and bits."""
 
 
+def _small(text: str) -> bool:
+    """Whether a text is a whole number that Python reads: thousands of digits it refuses."""
+    return text.isdecimal() and len(text) < 10
+
+
 def read_locks(text: str, sites: pd.DataFrame) -> dict[str, int]:
     """Site → bits; sites by index. BadLock names the part that cannot be read."""
     names = dict(zip(sites["index"].astype(int), sites["site"], strict=True))
     locked = {}
     for part in text.replace(",", " ").split():
         index, _, bits = part.partition(":")
-        if not (index.isdecimal() and bits.isdecimal() and 1 <= int(bits) <= 16):
-            raise BadLock(f"{part!r} is not a lock; write index:bits, such as '3:8 17:2'.")
+        if not (_small(index) and _small(bits) and 1 <= int(bits) <= 16):
+            raise BadLock(f"{part[:60]!r} is not a lock; write index:bits, such as '3:8 17:2'.")
         if int(index) not in names:
             raise BadLock(f"There is no site {index}; indices go from {min(names)} to {max(names)}.")
         locked[names[int(index)]] = int(bits)

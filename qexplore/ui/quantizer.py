@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 _FILES = Path(__file__).with_name("components")
 KINDS = ("asymmetric", "symmetric", "unsigned")
+_WIDTHS = tuple(str(bits) for bits in range(1, 9))
 
 
 def _text(*names: str) -> str:
@@ -59,7 +60,7 @@ def read_state(text: str | None, start: Mapping[str, Any]) -> dict[str, Any]:
         ends = float(low), float(high)
     except ValueError:
         return state
-    if grid not in KINDS or not bits.isdecimal() or not 1 <= int(bits) <= 8 or not np.isfinite(ends).all():
+    if grid not in KINDS or bits not in _WIDTHS or not np.isfinite(ends).all():
         return state
     return {
         "kind": grid,

@@ -69,10 +69,10 @@ def test_undo_brings_the_budget_back(opened: Open) -> None:
     before = bars(at)
     at.slider(key="w").set_value(5.0).run()
     assert bars(at) != before
-    at.button(key="budgets-undo").click().run()
+    at.button(key="budgets mobilenet-digits-undo").click().run()
     assert at.slider(key="w").value == 3.0
     assert bars(at) == before
-    at.button(key="budgets-redo").click().run()
+    at.button(key="budgets mobilenet-digits-redo").click().run()
     assert at.slider(key="w").value == 5.0
 
 
@@ -131,7 +131,7 @@ def test_locks_survive_text() -> None:
     assert read_locks(write_locks(locked, sites), sites) == locked
 
 
-@pytest.mark.parametrize("text", ["x", "3", "3:", "3:99", "3:0", "-1:4"])
+@pytest.mark.parametrize("text", ["x", "3", "3:", "3:99", "3:0", "-1:4", "9" * 5000 + ":4", "3:" + "9" * 5000])
 def test_a_text_that_is_no_lock_is_refused(text: str) -> None:
     with pytest.raises(BadLock, match="write index:bits"):
         read_locks(text, profiles.load("resnet-digits").sites)
@@ -142,3 +142,12 @@ def test_typed_bits_lock_and_a_cleared_tick_frees() -> None:
     first, second, third = rows["site"]
     locked = edited({0: {"bits": 3}, 1: {"locked": True}, 2: {"locked": False}}, rows, {third: 5})
     assert locked == {first: 3, second: 8}
+
+
+def test_locks_do_not_follow_to_another_task(opened: Open) -> None:
+    at = opened("budgets", lock="3:8")
+    at.selectbox(key="task").set_value("resnet-digits").run()
+    assert not at.error
+    assert at.text_input(key="lock").value == ""
+    at.selectbox(key="task").set_value("mobilenet-digits").run()
+    assert at.text_input(key="lock").value == ""

@@ -74,3 +74,10 @@ def test_no_recipe_chosen_is_an_invitation(opened: Callable[..., AppTest]) -> No
     at = opened("post_training")
     at.get("button_group")[0].set_value([]).run()
     assert "at least one recipe" in at.info[0].value
+
+
+@pytest.mark.parametrize("name", ["nope", "", "<b>"])
+def test_a_task_like_no_other_is_told_by_its_own_name(opened: Callable[..., AppTest], name: str) -> None:
+    at = opened("network", task=name)
+    assert at.selectbox(key="task").value == "mobilenet-digits"
+    assert f"There is no task {name!r}; known: mobilenet-digits" in at.warning[0].value

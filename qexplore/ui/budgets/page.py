@@ -35,7 +35,7 @@ def bench(profile: Profile) -> None:
     warm()
     table = scores(profile, METRIC)
     asked, text = budget()
-    history.remember("budgets", KEYS)
+    history.remember(_history(profile), KEYS)
     try:
         question = Question(profile, table, asked, read_locks(text, profile.sites))
         found = find(question)
@@ -70,6 +70,11 @@ def _draw(question: Question, found: Found) -> None:
             editor(profile.sites, table, bits, locked)
 
 
+def _history(profile: Profile) -> str:
+    """A history a task: its locks mean nothing to another."""
+    return f"budgets {profile.task}"
+
+
 def _frontier(profile: Profile, found: Found, predicted: float) -> None:
     axis = str(st.session_state.get("over", "weight_bits"))
     axis = axis if axis in found.answer.cost else "weight_bits"
@@ -86,7 +91,7 @@ def _axis() -> None:
 def _foot(question: Question, found: Found) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_solved(found), width="stretch")
-        history.undo_redo("budgets")
+        history.undo_redo(_history(question.profile))
         keep(question, METRIC, found)
 
 
@@ -103,7 +108,8 @@ def _solved(found: Found) -> str:
 
 def _impossible(profile: Profile, error: QexploreError) -> None:
     st.error(str(error), icon=":material/block:")
-    history.undo_redo("budgets")
+    with st.container(horizontal=True):
+        history.undo_redo(_history(profile))
     best = profile.points.sort_values("weight_bits").iloc[0]
     st.caption(
         f"The smallest allocation measured so far: {best['label']}, {best['kb']:.1f} KB, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,10 +40,12 @@ def allocate_cell(task: str, metric: str, limits: Mapping[str, float], locked: M
     )
 
 
-def allocate_command(task: str, limits: Mapping[str, float]) -> str:
-    """A command line with the same budget."""
-    words = " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in limits.items())
-    return f"python -m qexplore allocate --task {task} {words} --json"
+def allocate_command(task: str, metric: str, limits: Mapping[str, float], locked: Mapping[str, int]) -> str:
+    """A command line that makes the allocation of the page."""
+    words = [f"--metric {metric}"]
+    words += [f"--{name.replace('_', '-')} {value:g}" for name, value in limits.items()]
+    words += [f"--lock {shlex.quote(site)}={bits}" for site, bits in locked.items()]
+    return f"python -m qexplore allocate --task {task} {' '.join(words)} --json"
 
 
 def run_cell(task: str, recipe: Any, seed: int) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import threading
 import time
+from argparse import ArgumentParser
 
 import pytest
 
+from qexplore.cli import allocate
 from qexplore.ui import quantizer, snippets
 from qexplore.ui.desk import Desk
 
@@ -20,7 +23,17 @@ def test_a_state_of_the_quantizer_survives_its_address(state: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "a,b", "asymmetric,99,0,1", "cubic,4,0,1", "asymmetric,4,nan,1", "asymmetric,4,x,1"]
+    "text",
+    [
+        None,
+        "",
+        "a,b",
+        "asymmetric,99,0,1",
+        "cubic,4,0,1",
+        "asymmetric,4,nan,1",
+        "asymmetric,4,x,1",
+        "symmetric," + "9" * 5000 + ",0,1",
+    ],
 )
 def test_an_address_that_cannot_be_read_changes_nothing(text: str | None) -> None:
     assert quantizer.read_state(text, START) == START
@@ -38,6 +51,15 @@ def test_an_address_that_cannot_be_read_changes_nothing(text: str | None) -> Non
 )
 def test_a_snippet_is_python(cell: str) -> None:
     ast.parse(cell)
+
+
+def test_the_command_line_of_an_allocation_keeps_metric_and_locks() -> None:
+    line = snippets.allocate_command("resnet-digits", "fit", {"weight_bits": 3.0}, {"stem.conv.weight": 8})
+    parser = ArgumentParser()
+    allocate.arguments(parser)
+    words, rest = parser.parse_known_args(shlex.split(line)[4:])
+    assert (words.metric, words.weight_bits, words.lock) == ("fit", 3.0, ["stem.conv.weight=8"])
+    assert rest == ["--json"]
 
 
 def test_the_allocation_of_a_notebook_cell_is_that_of_the_page() -> None:

@@ -34,8 +34,8 @@ def _share(question: Question, metric: str, found: Found) -> None:
     st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
     st.caption("The same in a notebook")
     st.code(allocate_cell(profile.task, metric, limits, locked))
-    st.caption("The same on the command line" + (", which knows no locks" if locked else ""))
-    st.code(allocate_command(profile.task, limits), language="bash", wrap_lines=True)
+    st.caption("The same on the command line")
+    st.code(allocate_command(profile.task, metric, limits, locked), language="bash", wrap_lines=True)
     _files(question, found)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from qexplore.cli.lines import accuracy, table
 from qexplore.cli.pairs import pairs
+from qexplore.cli.seed import add_seed
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.recipes import Recipe
 
@@ -16,7 +17,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a preset, or path of a YAML file")
     parser.add_argument("--task", required=True, metavar="NAME", help="a task of the zoo")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as weights.bits=4")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    add_seed(parser)
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from qexplore.cli.seed import add_seed
 from qexplore.cli.verbs import Watcher
 from qexplore.errors import QexploreError
 
@@ -16,7 +17,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--metric", default="fit", help="how the loss of a site is foreseen (default fit)")
     parser.add_argument("--recipe", default="w8a8", help="preset or YAML file that prepares the network (default w8a8)")
     parser.add_argument("--bits", type=_widths, metavar="LIST", help="bit widths to score, 2,3,4,6,8")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    add_seed(parser)
 
 
 def compute(words: Namespace, watcher: Watcher) -> pd.DataFrame:

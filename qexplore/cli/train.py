@@ -5,13 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from qexplore.cli.seed import add_seed
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.report import Report
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="NAME", help="a task of the zoo")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    add_seed(parser)
     parser.add_argument("--out", type=Path, metavar="PATH", help="folder or .safetensors file to write (default: here)")
 
 

@@ -102,7 +102,7 @@ class Recipe:
         if not dot or not setting:
             raise BadRecipe(f"The setting {key!r} is not of the form step.key: write weights.bits, for example.")
         if where not in places:
-            raise UnknownName(f"step in the recipe {self.name!r}", where, places)
+            raise UnknownName(f"step of the recipe {self.name!r} called", where, places)
         if where in ("weights", "activations"):
             changed = _quantizer({**getattr(self, where), setting: _plain(value, setting)}, where)
             return replace(self, weights=changed) if where == "weights" else replace(self, activations=changed)
@@ -174,7 +174,7 @@ def _settings(settings: Mapping[Any, Any]) -> dict[str, Any]:
 def _known_keys(document: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for key in document:
         if key not in known:
-            raise UnknownName(f"key of {where}", key, known)
+            raise UnknownName(f"key of {where} called", key, known)
 
 
 def _quantizer(settings: Any, where: str) -> Mapping[str, Any]:

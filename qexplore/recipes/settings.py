@@ -30,7 +30,7 @@ def check_step(step: StepSetting) -> None:
         defaults |= _defaults(RANGES.get(str(step.settings.get("method", defaults["method"]))))
     for name, value in step.settings.items():
         if name not in defaults:
-            raise UnknownName(f"setting of the step {step.name!r}", name, defaults)
+            raise UnknownName(f"setting of the step {step.name!r} called", name, defaults)
         default = defaults[name]
         kinds, words = WORDS.get(type(default), ((object,), "anything"))
         if not isinstance(value, kinds) or isinstance(value, bool) is not isinstance(default, bool):

@@ -14,7 +14,7 @@ from qexplore.cli.verbs import VERBS, Verb
         (["zooo"], "did you mean 'zoo'"),
         (["train"], "required: NAME"),
         (["train", "resnet-digitz"], "did you mean 'resnet-digits'"),
-        (["train", "resnet-digits", "--seed", "one"], "invalid int value: 'one'"),
+        (["train", "resnet-digits", "--seed", "one"], "a seed is a whole number"),
         (["zoo", "--jsn"], "Unrecognized arguments: --jsn"),
         (["app", "--port", "70000"], "1 to 65535"),
     ],
@@ -90,3 +90,14 @@ def test_main_without_words_takes_those_of_the_process(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["qexplore", "zoo"])
     assert main() == 0
     assert "mobilenet-digits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", [["run", "w8a8"], ["sensitivity"], ["allocate", "--weight-bits", "4"]])
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999999", "one", "", "1.5"])
+def test_a_seed_that_no_generator_takes_is_refused_before_the_work(
+    verb: list[str], seed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb, "--task", "mobilenet-digits", f"--seed={seed}"]) == 2
+    told = capsys.readouterr()
+    assert "seed is a whole number" in told.err
+    assert not told.out

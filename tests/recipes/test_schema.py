@@ -52,7 +52,7 @@ def test_presets_are_sound_and_survive_being_written_out(name: str, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"step": []}, "There is no key of the recipe 'step'.*'steps'"),
+        ({"step": []}, "There is no key of the recipe called 'step'.*'steps'"),
         ({"weights": {"bit": 8}}, r"'bit'.*did you mean 'bits'"),
         ({"weights": 8}, "holds settings such as bits: 8; not 8"),
         ({"weights": [8]}, "holds settings"),
@@ -219,7 +219,7 @@ def test_settings_change_a_recipe_and_leave_the_first_as_it_was() -> None:
         ("weights.", 4, "of the form step.key"),
         ("weight.bits", 4, "did you mean 'weights'"),
         ("weights.bitz", 4, "'bits'"),
-        ("equalize.sweeps", 4, "no step in the recipe"),
+        ("equalize.sweeps", 4, "no step of the recipe"),
         ("weights.bits", "[", "not YAML"),
         ("weights.bits", "2020-99-99", "not YAML"),
         ("weights.bits", "{a: 1}", "a number, a word"),

@@ -35,7 +35,7 @@ def slider(label: str, key: str, about: str) -> float:
 def _limit(label: str, key: str, about: str) -> float | None:
     value = st.number_input(
         label,
-        min_value=0.0,
+        min_value=0.001 if key == "kb" else 0.00001,
         value=None,
         format="%.4g" if key == "kb" else "%.5f",
         step=1.0 if key == "kb" else 0.001,
@@ -44,4 +44,4 @@ def _limit(label: str, key: str, about: str) -> float | None:
         placeholder="no limit",
         help=about,
     )
-    return float(value) if value else None
+    return None if value is None else float(value)

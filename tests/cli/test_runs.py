@@ -6,21 +6,9 @@ import pytest
 
 from qexplore.runs import Store
 from qexplore.runs import store as stores
+from tests.executors import Idle
 
 SPEC = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "w8a8", "seed": 0}
-
-
-class Idle:
-    """An executor that carries nothing out."""
-
-    def submit(self, run_id: str) -> None: ...
-
-    def cancel(self, run_id: str) -> None: ...
-
-    def reconcile(self) -> None: ...
-
-    def capacity(self) -> int:
-        return 0
 
 
 @pytest.fixture

@@ -16,19 +16,7 @@ from qexplore.runs.jobs import MODULES
 from qexplore.runs.profiles import NoProfile, Profile, load, predict_accuracy
 from qexplore.runs.records import Records
 from qexplore.zoo import names
-
-
-class Idle:
-    """An executor that leaves everything in the queue."""
-
-    def submit(self, run_id: str) -> None: ...
-
-    def cancel(self, run_id: str) -> None: ...
-
-    def reconcile(self) -> None: ...
-
-    def capacity(self) -> int:
-        return 0
+from tests.executors import Idle
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from qexplore.runs import LocalExecutor, Run, Store
 from qexplore.runs import executor as executors
+from tests.executors import Idle
 
 HELPERS = Path(__file__).parent / "helpers"
 PATIENCE = 30.0  # seconds; only where the issue names no limit
@@ -57,19 +58,6 @@ def store(home: Path, local: Callable[[Path], LocalExecutor]) -> Iterator[Store]
             with suppress(ProcessLookupError):
                 os.killpg(run.pid, signal.SIGKILL)
     eventually(lambda: not supervisors(store))
-
-
-class Idle:
-    """An executor that leaves everything in the queue."""
-
-    def submit(self, run_id: str) -> None: ...
-
-    def cancel(self, run_id: str) -> None: ...
-
-    def reconcile(self) -> None: ...
-
-    def capacity(self) -> int:
-        return 0
 
 
 @pytest.fixture

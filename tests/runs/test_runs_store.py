@@ -19,7 +19,7 @@ import pytest
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.runs import ACTIVE, HomeUnusable, RunActive, Store, StoreTooNew, UnknownRun, schema
 from qexplore.runs.records import Progress, Records
-from tests.runs.conftest import Idle
+from tests.executors import Idle
 
 SPEC = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "w8a8", "seed": 0}
 

@@ -11,7 +11,8 @@ from qexplore.errors import UnknownName
 T = TypeVar("T")
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """What two ways of writing one name have in common."""
     return "".join(c for c in name.lower() if c not in "-_ ")
 
 
@@ -26,9 +27,9 @@ class Registry(Generic[T]):
         """Decorator that files an entry under `name`; a name that is taken raises ValueError."""
 
         def file(entry: T) -> T:
-            if _key(name) in self._entries:
+            if key_of(name) in self._entries:
                 raise ValueError(f"The {self.what} {name!r} is registered already.")
-            self._entries[_key(name)] = (name, entry)
+            self._entries[key_of(name)] = (name, entry)
             return entry
 
         return file
@@ -49,7 +50,7 @@ class Registry(Generic[T]):
         return tuple(name for name, _ in self._entries.values())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _key(name) in self._entries
+        return isinstance(name, str) and key_of(name) in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -60,4 +61,4 @@ class Registry(Generic[T]):
     def _find(self, name: str) -> tuple[str, T]:
         if name not in self:
             raise UnknownName(self.what, name, self.names())
-        return self._entries[_key(name)]
+        return self._entries[key_of(name)]

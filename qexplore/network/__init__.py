@@ -1,8 +1,8 @@
 """Networks with sites: capture, placement, costs, execution on the integer grid, evaluation."""
 
-from qexplore.network.accuracy import Accuracy, cross_entropy, evaluate
+from qexplore.network.accuracy import Accuracy, Judged, Paired, compare, cross_entropy, evaluate, judge
 from qexplore.network.capture import CaptureError
-from qexplore.network.network import Network
+from qexplore.network.network import Network, Own
 from qexplore.network.placement import Site
 
-__all__ = ["Accuracy", "CaptureError", "Network", "Site", "cross_entropy", "evaluate"]
+__all__ = ["Accuracy", "CaptureError", "Network", "Own", "Site", "cross_entropy", "evaluate"]

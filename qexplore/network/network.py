@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -35,6 +35,15 @@ class Fitted(NamedTuple):
     noise: float
 
 
+@dataclass(frozen=True)
+class Own:
+    """What holds at one site alone; None: what holds for all sites of its kind."""
+
+    bits: int | None = None
+    range: Range | None = None
+    estimator: Estimator | None = None
+
+
 class Network:
     """A network on which sites can be quantized one by one.
 
@@ -51,6 +60,7 @@ class Network:
         self._ends: dict[str, tuple[Tensor, Tensor]] = {}
         self.specs: dict[str, Spec] = {"weight": weights, "activation": activations}
         self.estimators: dict[str, Estimator] = {"weight": ("mse", {}), "activation": ("mse", {})}
+        self.own: dict[str, Own] = {}
         self._bits: dict[str, int] = {}
         self._fixed: dict[str, Range] = {}
         self._rows: dict[str, Rows] = {}
@@ -87,6 +97,12 @@ class Network:
         if found is None:
             raise UnknownName("site", name, [site.name for site in self.sites])
         return found
+
+    @property
+    def logits(self) -> Site | None:
+        """The site on whose grid the output lies; None where no site reaches it."""
+        name = self.placement.grid[self.graph.output]
+        return self.site(name) if name else None
 
     @property
     def bits(self) -> dict[str, int]:
@@ -131,8 +147,9 @@ class Network:
         key = (site.name, bits)
         if key not in self._fitted:
             spec = self._spec(site, bits)
-            method, options = self.estimators[site.kind]
-            fixed = self._fixed.get(site.name)
+            own = self.own.get(site.name, Own())
+            method, options = own.estimator or self.estimators[site.kind]
+            fixed = self._fixed.get(site.name, own.range)
             interval = apply_estimator(self.rows(site), spec, method, options) if fixed is None else fixed
             interval = self._for_each_slice(site, interval)
             grid = grid_of(spec, interval)
@@ -197,6 +214,11 @@ class Network:
         for site in self.sites:
             if site.kind == kind:
                 self._forget_fit(site.name)
+
+    def set_own(self, name: str, own: Own) -> None:
+        """What holds at the site `name` alone from now on; its bits take effect when its kind is quantized."""
+        self.own[self.site(name).name] = own
+        self._forget_fit(name)
 
     def set_samples(
         self, samples: Mapping[str, Tensor], ends: Mapping[str, tuple[Tensor, Tensor]] | None = None

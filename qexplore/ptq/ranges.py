@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qexplore.network import Network
+from qexplore.network import Network, Own
 from qexplore.ptq.calibrate import collect_samples
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
@@ -31,9 +31,9 @@ def activation_ranges(
 
 def _quantize(network: Network, kind: str, method: str, options: dict[str, Any], report: Report) -> Network:
     network.set_estimator(kind, method, options)
-    bits = network.specs[kind].bits
     sites = [site for site in network.sites if site.kind == kind]
+    bits = {site.name: network.own.get(site.name, Own()).bits or network.specs[kind].bits for site in sites}
     for site in report.track(sites, f"ranges of the {kind}s"):
-        network.fitted(site, bits)
-    network.set_bits({site.name: bits for site in sites})
+        network.fitted(site, bits[site.name])
+    network.set_bits(bits)
     return network

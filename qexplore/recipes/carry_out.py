@@ -10,6 +10,7 @@ from qexplore.numerics import Spec
 from qexplore.ptq import STEPS, Calibration
 from qexplore.recipes.schema import BadRecipe, Recipe
 from qexplore.recipes.settings import check_step
+from qexplore.recipes.sites import apply_sites, check_site
 from qexplore.report import Report
 from qexplore.zoo import Task
 
@@ -30,6 +31,7 @@ def prepare(
     network = Network.of(
         task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
     )
+    apply_sites(network, recipe.sites)
     calibration = Calibration(task.data, seed)
     for number, step in enumerate(recipe.steps):
         report.event("step-started", name=step.name, number=number, of=len(recipe.steps))
@@ -44,6 +46,8 @@ def check(recipe: Recipe) -> None:
     _check_order([step.name for step in recipe.steps])
     for step in recipe.steps:
         check_step(step)
+    for name, own in recipe.sites.items():
+        check_site(name, own)
     for settings in (recipe.weights, recipe.activations):
         Spec(**settings)
     if recipe.activations.get("granularity", "tensor") != "tensor":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -11,9 +12,13 @@ from typing import Any
 import yaml
 
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.registry import key_of
 
 QUANTIZER_KEYS = ("bits", "symmetric", "signed", "granularity", "power_of_two")
-KEYS = ("name", "title", "weights", "activations", "steps")
+KEYS = ("name", "title", "weights", "activations", "steps", "sites")
+LOGITS = "logits"  # the site on whose grid the network's output lies, whatever its name
+NEEDED = ("fold-bn", "weight-ranges", "activation-ranges")
+NEEDS_WEIGHTS = ("adaround", "correct-bias")
 MAX_BYTES = 64_000
 
 
@@ -34,13 +39,18 @@ class StepSetting:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps in order, and the quantizers of weights and activations as keyword arguments of `Spec`."""
+    """Steps in order, and the quantizers of weights and activations as keyword arguments of `Spec`.
+
+    sites: what is different at single sites, by name or "logits": bits, range [lo, hi], or method (a range estimator)
+    with its options.
+    """
 
     name: str
     weights: Mapping[str, Any]
     activations: Mapping[str, Any]
     steps: tuple[StepSetting, ...]
     title: str = ""
+    sites: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @staticmethod
     def load(source: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
@@ -75,17 +85,42 @@ class Recipe:
             _quantizer(document.get("activations"), "activations"),
             tuple(_step(entry) for entry in steps),
             str(document.get("title") or ""),
+            _sites(document.get("sites")),
         )
 
     def to_document(self) -> dict[str, Any]:
         """The recipe as JSON and YAML hold it."""
-        return {
+        document = {
             "name": self.name,
             "title": self.title,
             "weights": dict(self.weights),
             "activations": dict(self.activations),
             "steps": [step.to_document() for step in self.steps],
         }
+        return document | ({"sites": {name: dict(own) for name, own in self.sites.items()}} if self.sites else {})
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Names of the steps without which everything is quantized still."""
+        needed = {key_of(name) for name in NEEDED}
+        return tuple(step.name for step in self.steps if key_of(step.name) not in needed)
+
+    def without(self, names: Iterable[str]) -> Recipe:
+        """The recipe less the steps of these names, and less those that cannot stand without them.
+
+        Raises UnknownName for a step that the recipe does not have, BadRecipe where none is left.
+        """
+        own = {key_of(step.name): step.name for step in self.steps}
+        for name in names:
+            if key_of(name) not in own:
+                raise UnknownName(f"step of the recipe {self.name!r} called", name, list(own.values()))
+        left_out = {key_of(name) for name in names}
+        if key_of("weight-ranges") in left_out:
+            left_out |= {key_of(name) for name in NEEDS_WEIGHTS}
+        steps = tuple(step for step in self.steps if key_of(step.name) not in left_out)
+        if not steps:
+            raise BadRecipe(f"The recipe {self.name!r} has no steps but these: keep at least one.")
+        return replace(self, steps=steps)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
         """The recipe with `settings` changed: {"weights.bits": 4, "activation-ranges.method": "percentile"}; strings
@@ -98,6 +133,11 @@ class Recipe:
 
     def _with(self, key: str, value: Any) -> Recipe:
         where, dot, setting = key.partition(".")
+        if where == "sites":
+            where, dot, setting = setting.rpartition(".")  # names of sites have dots in them
+            if where and setting:
+                own = {**self.sites.get(where, {}), setting: value}
+                return replace(self, sites=_sites({**self.sites, where: own}))
         places = ("weights", "activations", *(step.name for step in self.steps))
         if not dot or not setting:
             raise BadRecipe(f"The setting {key!r} is not of the form step.key: write weights.bits, for example.")
@@ -184,6 +224,25 @@ def _quantizer(settings: Any, where: str) -> Mapping[str, Any]:
         raise BadRecipe(f"The key {where!r} of the recipe holds settings such as bits: 8; not {settings!r}.")
     _known_keys(settings, QUANTIZER_KEYS, f"{where!r} in the recipe")
     return _settings(settings)
+
+
+def _sites(entries: Any) -> Mapping[str, Mapping[str, Any]]:
+    """What is set for single sites; BadRecipe where it cannot be meant."""
+    if entries is None:
+        return {}
+    if not isinstance(entries, Mapping) or not all(isinstance(own, Mapping) and own for own in entries.values()):
+        raise BadRecipe("The key 'sites' of the recipe holds settings by site, such as 'logits: {bits: 8}'.")
+    sites = {str(name): _settings(own) for name, own in entries.items()}
+    for name, own in sites.items():
+        if "range" in own and ("method" in own or not _interval(own["range"])):
+            raise BadRecipe(f"The site {name!r} takes a range [lo, hi], lo below hi, or a method; not {own!r}.")
+    return sites
+
+
+def _interval(ends: Any) -> bool:
+    if not isinstance(ends, list) or len(ends) != 2:
+        return False
+    return all(type(end) in (int, float) and math.isfinite(end) for end in ends) and ends[0] < ends[1]
 
 
 def _step(entry: Any) -> StepSetting:

@@ -24,10 +24,10 @@ def check_step(step: StepSetting) -> None:
     is not of the kind of its default.
     """
     function = STEPS.get(step.name)
-    defaults = _defaults(function)
+    defaults = defaults_of(function)
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         # A step that sets ranges hands what it does not know itself to the estimator of this name.
-        defaults |= _defaults(RANGES.get(str(step.settings.get("method", defaults["method"]))))
+        defaults |= defaults_of(RANGES.get(str(step.settings.get("method", defaults["method"]))))
     for name, value in step.settings.items():
         if name not in defaults:
             raise UnknownName(f"setting of the step {step.name!r} called", name, defaults)
@@ -39,6 +39,7 @@ def check_step(step: StepSetting) -> None:
             )
 
 
-def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Keyword arguments of a step or an estimator, and their defaults."""
     parameters = inspect.signature(function).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}

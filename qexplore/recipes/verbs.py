@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
-from qexplore.network import Accuracy, Network, evaluate
+from qexplore.network import Accuracy, Judged, Network, compare, judge
 from qexplore.network.table import site_table
 from qexplore.plain import plain
 from qexplore.ptq import Calibration
@@ -27,7 +27,9 @@ BATCH = 128  # images at a time: larger ones leave the caches of a CPU
 class Result:
     """What a recipe has made of a task.
 
-    steps: a row a step (name, accuracy, low, high, images, seconds), "fp32" first; sites: the table of sites.
+    steps: a row a step (name, accuracy, low, high, images, loss, gained, lost, seconds), "fp32" first. loss: mean
+    cross-entropy in nats; gained, lost: images right now and wrong after the row before, and the reverse.
+    sites: the table of sites.
     network: callable as the model was.
     """
 
@@ -66,21 +68,21 @@ def run(
     task, recipe, report = _task(task), Recipe.load(recipe), Report(on_event)
     check(recipe)
     rows: list[dict[str, Any]] = []
+    found: list[Judged] = []
     clock = time.perf_counter()
 
-    def measure(name: str, network: Callable[..., Any]) -> Accuracy:
+    def measure(name: str, network: Callable[..., Any]) -> None:
         nonlocal clock
         seconds = time.perf_counter() - clock
-        found = evaluate(network, task.data.batches("evaluation", size=BATCH))
-        rows.append({"name": name, **_columns(found), "seconds": seconds})
-        report.event("step", name=name, **_columns(found), seconds=seconds)
+        found.append(judge(network, task.data.batches("evaluation", size=BATCH)))
+        rows.append({"name": name, **columns(found[-1], found[-2:][0]), "seconds": seconds})
+        report.event("step", **rows[-1])
         clock = time.perf_counter()
-        return found
 
-    fp32 = measure("fp32", task.model)
-    measured = [fp32]
-    network = prepare(task, recipe, seed, report, lambda name, net: measured.append(measure(name, net)))
-    return Result(task.name, recipe, seed, fp32, measured[-1], pd.DataFrame(rows), site_table(network), network)
+    measure("fp32", task.model)
+    network = prepare(task, recipe, seed, report, measure)
+    fp32, last = found[0].accuracy, found[-1].accuracy
+    return Result(task.name, recipe, seed, fp32, last, pd.DataFrame(rows), site_table(network), network)
 
 
 def sensitivity(
@@ -102,8 +104,18 @@ def sensitivity(
     return sensitivity_table(network, Calibration(task.data, seed), metric, bits, report)
 
 
-def _columns(found: Accuracy) -> dict[str, Any]:
-    return {"accuracy": found.value, "low": found.low, "high": found.high, "images": found.images}
+def columns(found: Judged, before: Judged) -> dict[str, Any]:
+    """The columns that tell how a network did, and on how many images it did other than the one `before`."""
+    accuracy, paired = found.accuracy, compare(before, found)
+    return {
+        "accuracy": accuracy.value,
+        "low": accuracy.low,
+        "high": accuracy.high,
+        "images": accuracy.images,
+        "loss": found.loss,
+        "gained": paired.gained,
+        "lost": paired.lost,
+    }
 
 
 def _task(task: Task | str) -> Task:

@@ -1,0 +1,60 @@
+"""What a recipe sets for single sites, checked and given to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.network import Network, Own
+from qexplore.numerics import RANGES, Range, checked_bits
+from qexplore.recipes.schema import LOGITS, BadRecipe
+from qexplore.recipes.settings import defaults_of
+
+PLAIN = ("bits", "range", "method")
+
+
+def check_site(name: str, own: Mapping[str, Any]) -> None:
+    """Raises UnknownName for a method or an option that does not exist, BadSpec for impossible bits, BadRecipe for
+    options without a method.
+    """
+    if "bits" in own:
+        checked_bits(own["bits"])
+    options = [key for key in own if key not in PLAIN]
+    if "method" not in own:
+        if options:
+            raise UnknownName(f"setting of the site {name!r} called", options[0], PLAIN)
+        return
+    if not isinstance(own["method"], str):
+        raise BadRecipe(f"The method of the site {name!r} is the name of a range estimator; not {own['method']!r}.")
+    known = defaults_of(RANGES.get(own["method"]))
+    for option in options:
+        if option not in known:
+            raise UnknownName(f"setting of the site {name!r} called", option, (*PLAIN, *known))
+
+
+def apply_sites(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> None:
+    """Gives the network what holds at single sites; UnknownName for a site that it does not have."""
+    for name, own in sites.items():
+        network.set_own(_name(network, name), _own(own))
+
+
+def _name(network: Network, name: str) -> str:
+    """The name of the site that is meant; a site that is called 'logits' itself comes first."""
+    if name != LOGITS or any(site.name == LOGITS for site in network.sites):
+        return network.site(name).name
+    if network.logits is None:
+        raise QexploreError("The output of this network lies on no grid: name a site of its own instead of 'logits'.")
+    return network.logits.name
+
+
+def _own(own: Mapping[str, Any]) -> Own:
+    ends, method = own.get("range"), own.get("method")
+    options = {key: value for key, value in own.items() if key not in PLAIN}
+    return Own(
+        own.get("bits"),
+        None if ends is None else Range(*(torch.tensor([float(end)]) for end in ends)),
+        None if method is None else (method, options),
+    )

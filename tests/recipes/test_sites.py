@@ -1,0 +1,98 @@
+"""What a recipe sets for single sites holds there and nowhere else; what cannot be meant is refused in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+import qexplore as qx
+from qexplore.errors import QexploreError
+from qexplore.recipes import Recipe
+from qexplore.recipes.carry_out import prepare
+
+LOGITS = "head.out"
+
+
+@pytest.fixture(scope="module")
+def task() -> qx.Task:
+    return qx.Task("mobilenet-digits")
+
+
+def with_sites(sites: dict[str, Any]) -> Recipe:
+    return Recipe.from_document({**Recipe.load("w8a8").to_document(), "sites": sites})
+
+
+def test_bits_range_and_method_of_a_site_hold_there_alone(task: qx.Task) -> None:
+    plain = qx.run(task, "w8a8").sites.set_index("site")
+    first = plain.index[1]
+    sites = qx.run(
+        task,
+        with_sites(
+            {
+                first: {"bits": 3},
+                "input": {"range": [-1, 2]},
+                "logits": {"method": "percentile", "percent": 90.0},
+            }
+        ),
+    ).sites.set_index("site")
+    assert sites.loc[first, "bits"] == 3
+    assert (sites.drop(first)["bits"] == 8).all()
+    assert tuple(sites.loc["input", ["lo", "hi"]]) == (-1, 2)
+    last = qx.Network.of(task.model, task.example).logits
+    assert last is not None
+    assert sites.loc[last.name, "hi"] < plain.loc[last.name, "hi"]
+    # Activations after a site of 3 bits are others, and so are their ranges; weights stay.
+    same = [name for name in plain.index if plain.loc[name, "kind"] == "weight" and name != first]
+    assert sites.loc[same, "lo"].tolist() == plain.loc[same, "lo"].tolist()
+
+
+def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
+    recipe = with_sites({"stem.conv.out": {"range": [0, 1.5], "bits": 4}})
+    assert Recipe.from_document(yaml.safe_load(yaml.safe_dump(recipe.to_document()))) == recipe
+    words = {"sites.stem.conv.out.range": "[0, 1.5]", "sites.stem.conv.out.bits": "4"}
+    assert Recipe.load("w8a8").with_settings(words) == recipe
+    assert "sites" not in Recipe.load("w8a8").to_document()
+
+
+@pytest.mark.parametrize(
+    ("sites", "says"),
+    [
+        ({"input": {"range": [2, 1]}}, "lo below hi"),
+        ({"input": {"range": [0, float("inf")]}}, "lo below hi"),
+        ({"input": {"range": 3}}, "lo below hi"),
+        ({"input": {"range": [0, 1], "method": "mse"}}, "or a method"),
+        ({"input": {}}, "by site"),
+        ({"input": 4}, "by site"),
+        ([1], "by site"),
+        ({"input": {"bits": 0}}, "1 to 16"),
+        ({"input": {"bits": "four"}}, "1 to 16"),
+        ({"input": {"method": "mes"}}, "did you mean 'mse'"),
+        ({"input": {"method": 7}}, "name of a range estimator"),
+        ({"input": {"method": "mse", "percent": 3}}, "setting of the site 'input' called 'percent'"),
+        ({"input": {"percent": 3}}, "setting of the site 'input' called 'percent'"),
+        ({"inptu": {"bits": 4}}, "no site 'inptu'; did you mean 'input'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_any_work(sites: Any, says: str, task: qx.Task) -> None:
+    steps: list[str] = []
+
+    def carry_out() -> None:
+        prepare(task, with_sites(sites), after_step=lambda name, _: steps.append(name))
+
+    with pytest.raises(QexploreError, match=says) as error:
+        carry_out()
+    assert "\n" not in str(error.value)
+    assert not steps
+
+
+def test_a_recipe_less_a_step_loses_what_needs_it() -> None:
+    recipe = Recipe.load("w4a8-adaround")
+    assert recipe.optional == ("adaround",)
+    assert [s.name for s in recipe.without(["adaround"]).steps] == ["fold-bn", "weight-ranges", "activation-ranges"]
+    assert [s.name for s in recipe.without(["Weight_Ranges"]).steps] == ["fold-bn", "activation-ranges"]
+    with pytest.raises(QexploreError, match="equalize"):
+        recipe.without(["equalize"])
+    with pytest.raises(QexploreError, match="keep at least one"):
+        recipe.without([step.name for step in recipe.steps])

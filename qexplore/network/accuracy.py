@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 import torch
+from scipy.special import bdtr
 from torch import Tensor
 
 from qexplore.errors import QexploreError
@@ -39,6 +40,30 @@ class Accuracy:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%}, {self.images} images)"
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a network said of every image: whether it was right (bool [images]), and the mean cross-entropy in nats."""
+
+    correct: Tensor
+    loss: float
+
+    @property
+    def accuracy(self) -> Accuracy:
+        return Accuracy.of(int(self.correct.sum()), len(self.correct))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two networks on the same images: how many the second alone has right (gained), how many the first alone (lost),
+    the change of accuracy as a fraction, and McNemar's exact p.
+    """
+
+    gained: int
+    lost: int
+    change: float
+    p: float
+
+
 def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
     """Top-1 accuracy of `network` on `batches` of (images, labels); QexploreError without images."""
     correct: Tensor | int = 0  # a tensor until the end, so that a GPU is asked but once
@@ -48,6 +73,39 @@ def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor
             correct = correct + (network(x).argmax(dim=1) == y.reshape(-1)).sum()
             images += len(y)
     return Accuracy.of(int(correct), images)
+
+
+def judge(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Judged:
+    """Whether `network` is right about each image of `batches` of (images, labels), and its loss; QexploreError without
+    images.
+    """
+    correct: list[Tensor] = []
+    total: Tensor | float = 0.0
+    with torch.inference_mode():
+        for x, y in batches:
+            logits, labels = network(x), y.reshape(-1)
+            correct.append(logits.argmax(dim=1) == labels)
+            total = total + torch.nn.functional.cross_entropy(logits, labels, reduction="sum").double()
+    images = sum(map(len, correct))
+    _require(images)
+    return Judged(torch.cat(correct), float(total) / images)
+
+
+def compare(before: Judged, after: Judged) -> Paired:
+    """McNemar's exact test of two networks on the same images, in the same order.
+
+    p: two-sided, of the images on which they differ, under the hypothesis that either is right as often as the other;
+    1 where they never differ. QexploreError for judgements of unequal numbers of images.
+    """
+    if len(before.correct) != len(after.correct):
+        raise QexploreError(
+            f"Two networks are compared image by image: judge both on the same images, not on {len(before.correct)} "
+            f"and {len(after.correct)}."
+        )
+    gained = int((after.correct & ~before.correct).sum())
+    lost = int((before.correct & ~after.correct).sum())
+    p = min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+    return Paired(gained, lost, (gained - lost) / len(after.correct), p)
 
 
 def cross_entropy(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -45,6 +45,14 @@ def test_the_steps_hold_the_accuracy_after_each(w8a8: qx.Result) -> None:
     assert (steps["seconds"] > 0).all()
 
 
+def test_gained_and_lost_images_are_the_change_since_the_row_before() -> None:
+    steps = qx.run("mobilenet-digits", qx.Recipe.load("w4a8").with_settings({"weights.bits": 2})).steps
+    change = steps["accuracy"].diff().fillna(0)
+    assert ((steps["gained"] - steps["lost"]) / steps["images"]).tolist() == pytest.approx(change.tolist())
+    assert steps.set_index("name").loc["weight-ranges", "lost"] > 20
+    assert steps["loss"].iloc[2] > steps["loss"].iloc[0]
+
+
 def test_the_result_can_be_called_and_counts_as_it_says(w8a8: qx.Result) -> None:
     data = qx.Task(w8a8.task).data
     assert evaluate(w8a8.network, data.batches("evaluation")) == w8a8.accuracy

@@ -8,7 +8,8 @@ from qexplore import figures
 from qexplore.allocate import Budget
 from qexplore.figures.words import interval, percent
 from qexplore.runs import profiles
-from qexplore.ui.budgets.answers import Found, Question, find, warm
+from qexplore.ui.bench import warm
+from qexplore.ui.budgets.answers import Found, Question, find
 from qexplore.ui.budgets.limits import START, slider
 from qexplore.ui.budgets.picture import frontier_of
 from qexplore.ui.budgets.watch import watch

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from qexplore.errors import QexploreError
-from qexplore.ui.budgets import answers
+from qexplore.ui import bench as benches
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -34,7 +34,7 @@ class Bench:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
     st.cache_resource.clear()
-    monkeypatch.setattr(answers, "warm", lambda: made)
+    monkeypatch.setattr(benches, "warm", lambda: made)
     for user in ("qexplore.ui.home.warm", "qexplore.ui.budgets.page.warm"):
         monkeypatch.setattr(user, lambda: made)
     return made

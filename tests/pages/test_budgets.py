@@ -10,7 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qexplore.runs import profiles
-from qexplore.ui.budgets.answers import Measured, find
+from qexplore.ui.bench import Measured
+from qexplore.ui.budgets.answers import find
 from qexplore.ui.budgets.editor import edited
 from qexplore.ui.budgets.numbers import verdict
 from qexplore.ui.locks import BadLock, read_locks, write_locks

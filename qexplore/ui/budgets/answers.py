@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-import streamlit as st
 
 from qexplore.allocate import Answer, Budget, allocate
-from qexplore.errors import QexploreError
-from qexplore.runs import Superseded, Warm
 from qexplore.runs.profiles import Profile
+from qexplore.ui import bench
+from qexplore.ui.bench import DESK, Measured
 from qexplore.ui.desk import desk, session
 from qexplore.ui.stored import measured_before
 
-_HEAD_START = 4.0  # seconds: its imports would take the processor from the first page
 _PATIENCE = 0.03  # seconds that a look waits for the exact optimum, which often is there by then
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An accuracy with its 95 % interval; seconds: None where it comes from the stored profile."""
-
-    value: float
-    low: float
-    high: float
-    images: int
-    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,16 +35,6 @@ class Found:
     pending: bool = False
     trouble: str = ""
     questions: tuple[Hashable, ...] = ()
-
-
-@st.cache_resource
-def warm() -> Warm:
-    """The warm process of this server; it starts with the first question, or once the first page has been drawn."""
-    bench = Warm()
-    soon = threading.Timer(_HEAD_START, bench.start)
-    soon.daemon = True
-    soon.start()
-    return bench
 
 
 @dataclass(frozen=True)
@@ -91,9 +67,9 @@ class Question:
         """The measured accuracy of an allocation, as far as it is; asked for only with `ask`."""
         name = self.measure_name(bits)
         if not ask:
-            return desk("measure", 4).known(name)
+            return desk(*DESK).known(name)
         asker = session()
-        return desk("measure", 4).ask(asker, name, lambda: _measure(self.profile, bits, asker))
+        return desk(*DESK).ask(asker, name, lambda: _measure(self.profile, bits, asker))
 
     def measure_name(self, bits: Mapping[str, int]) -> Hashable:
         return ("measure", self.profile.task, self.profile.seed, tuple(bits.items()))
@@ -109,20 +85,20 @@ def find(question: Question, *, ask: bool = False) -> Found:
     """
     hull = question.quick()
     solved = question.optimum(ask)
-    if not _ended(solved):
+    if not bench.ended(solved):
         return Found(hull, hull, False, stored(question.profile, hull.bits), pending=True)
     assert solved is not None
-    trouble = _trouble(solved)
+    trouble = bench.trouble(solved)
     names: tuple[Hashable, ...] = (("exact", *question.key),)
     answer = hull if trouble else solved.result()
     known = stored(question.profile, answer.bits)
     if known is not None:
         return Found(answer, hull, not trouble, known, False, trouble, names)
     asked = question.measurement(answer.bits, ask)
-    if not _ended(asked):
+    if not bench.ended(asked):
         return Found(answer, hull, not trouble, None, True, trouble, names)
     assert asked is not None
-    failed = _trouble(asked)
+    failed = bench.trouble(asked)
     measured = None if failed else asked.result()
     names = (*names, question.measure_name(answer.bits))
     return Found(answer, hull, not trouble, measured, False, trouble or failed, names)
@@ -136,23 +112,8 @@ def _measure(profile: Profile, bits: Mapping[str, int], asker: str) -> Measured:
         "bits": dict(bits),
         "images": None,
     }
-    reply = warm().ask(request, asker=asker)
+    reply = bench.ask(request, asker)
     return Measured(**reply["accuracy"], seconds=float(reply["seconds"]))
-
-
-def _ended(future: Future[Any] | None) -> bool:
-    """Whether an answer is there, be it a failure; one that a newer question replaced is none."""
-    if future is None or not future.done() or future.cancelled():
-        return False
-    return not isinstance(future.exception(), Superseded)
-
-
-def _trouble(future: Future[Any]) -> str:
-    """One sentence for an answer that failed, else nothing."""
-    error = future.exception()
-    if error is None:
-        return ""
-    return str(error) if isinstance(error, (QexploreError, RuntimeError)) else f"{type(error).__name__}: {error}"
 
 
 def stored(profile: Profile, bits: Mapping[str, int]) -> Measured | None:

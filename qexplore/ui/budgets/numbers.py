@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from qexplore.figures.words import interval, percent, points, seconds, small
-from qexplore.ui.budgets.answers import Found, Measured
+from qexplore.ui.bench import Measured
+from qexplore.ui.budgets.answers import Found
 from qexplore.ui.strip import Card, strip
 
 _SLACK = 1e-6

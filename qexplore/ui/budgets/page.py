@@ -11,7 +11,8 @@ from qexplore.figures.words import percent, points, seconds
 from qexplore.runs import profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui import history
-from qexplore.ui.budgets.answers import Found, Question, find, warm
+from qexplore.ui.bench import DESK, warm
+from qexplore.ui.budgets.answers import Found, Question, find
 from qexplore.ui.budgets.editor import editor
 from qexplore.ui.budgets.keep import keep
 from qexplore.ui.budgets.limits import KEYS, budget
@@ -121,7 +122,7 @@ def _trouble(found: Found) -> None:
     def again() -> None:
         for question in found.questions:
             desk("exact").forget(question)
-            desk("measure", 4).forget(question)
+            desk(*DESK).forget(question)
 
     with st.container(horizontal=True, vertical_alignment="center"):
         st.warning(found.trouble, icon=":material/warning:")

@@ -2,6 +2,7 @@
 
 from qexplore.numerics.error import QuantizationError, quantization_error, sqnr_db
 from qexplore.numerics.grid import Grid, Range, grid_of, integers, quantize
+from qexplore.numerics.normal import Band, Moments
 from qexplore.numerics.ranges import RANGES, apply_estimator, estimate_range
 from qexplore.numerics.rows import NotFinite, Rows
 from qexplore.numerics.spec import MAX_BITS, BadSpec, Spec, checked_bits
@@ -10,7 +11,9 @@ __all__ = [
     "MAX_BITS",
     "RANGES",
     "BadSpec",
+    "Band",
     "Grid",
+    "Moments",
     "NotFinite",
     "QuantizationError",
     "Range",

@@ -34,7 +34,11 @@ class QuantizationError:
 
 
 def sqnr_db(signal: float, noise: float) -> float:
-    """10 log10(signal / noise) of two powers, totals over one and the same set; inf without noise."""
+    """10 log10(signal / noise) of two powers, totals over one and the same set; inf without noise, NaN where either is
+    not known.
+    """
+    if math.isnan(signal) or math.isnan(noise):
+        return math.nan
     if noise <= 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

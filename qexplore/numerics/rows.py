@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from qexplore.errors import QexploreError
+from qexplore.numerics.normal import Band
 
 # Elements of one temporary tensor: 2^22 doubles are 32 MiB.
 CHUNK = 1 << 22
@@ -25,22 +26,36 @@ class NotFinite(QexploreError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Slices [rows, elements] of a tensor in ascending order (float32).
+    """Slices [rows, elements] of a tensor in ascending order (float32), and what else is known of it.
 
+    what: the tensor in words, as a sentence begins with it.
     ends: least and greatest element of each row where the rows are a sample that need not hold them.
+    logits: the tensor as it was [images, classes], where it is the output of a classifier.
+    band: where its values lie by what batch norms tell. Known without values (no element in the one row) it is all
+        that there is: whoever asks for a value then gets a QexploreError.
     """
 
     values: Tensor
     ends: tuple[Tensor, Tensor] | None = None
+    what: str = "The tensor"
+    logits: Tensor | None = None
+    band: Band | None = None
 
     @staticmethod
-    def of(slices: Tensor, what: str = "The tensor", ends: tuple[Tensor, Tensor] | None = None) -> Rows:
+    def of(
+        slices: Tensor,
+        what: str = "The tensor",
+        ends: tuple[Tensor, Tensor] | None = None,
+        *,
+        logits: Tensor | None = None,
+        band: Band | None = None,
+    ) -> Rows:
         """Sorts `slices` [rows, elements]; QexploreError where there is nothing to sort or NaN or infinity in it."""
         if slices.numel() == 0:
             raise NotFinite(f"{what} is empty: a range needs at least one number.")
         # numpy sorts floats with vector instructions: 20 to 30 times faster than torch on a CPU.
         values = torch.from_numpy(np.sort(slices.detach().float().numpy(force=True), axis=1))
-        rows = Rows(values, ends)
+        rows = Rows(values, ends, what, logits, band)
         if not bool(torch.isfinite(torch.stack([rows.least, rows.greatest, values[:, 0], values[:, -1]])).all()):
             raise NotFinite(f"{what} holds NaN or infinity: repair the weights or the images it comes from.")
         return rows
@@ -48,12 +63,21 @@ class Rows:
     @property
     def least(self) -> Tensor:
         """Least element of each row [rows]."""
-        return self.values[:, 0] if self.ends is None else self.ends[0]
+        return self._seen[:, 0] if self.ends is None else self.ends[0]
 
     @property
     def greatest(self) -> Tensor:
         """Greatest element of each row [rows]."""
-        return self.values[:, -1] if self.ends is None else self.ends[1]
+        return self._seen[:, -1] if self.ends is None else self.ends[1]
+
+    @property
+    def _seen(self) -> Tensor:
+        if self.values.shape[1] == 0:
+            raise QexploreError(
+                f"{self.what} has no values to go by: calibrate with images, take the range estimator 'batch-norm', or "
+                "give its range under 'sites' in the recipe."
+            )
+        return self.values
 
     @cached_property
     def sums(self) -> Tensor:
@@ -74,7 +98,7 @@ class Rows:
 
     def quantile(self, q: float) -> Tensor:
         """The q-quantile of each row, interpolated linearly."""
-        at = q * (self.values.shape[1] - 1)
+        at = q * (self._seen.shape[1] - 1)
         low = int(at)
         high = min(low + 1, self.values.shape[1] - 1)
         return torch.lerp(self.values[:, low], self.values[:, high], at - low)

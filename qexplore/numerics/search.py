@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,54 +21,72 @@ FINE_SHORT = (torch.linspace(-0.5, 0.4, 129), torch.linspace(-0.007, 0.007, 7))
 FINE_PAIRS = (torch.linspace(-0.6, 0.6, 7), torch.linspace(-0.15, 0.15, 7), torch.linspace(-0.04, 0.04, 5))
 
 
+# Errors of candidates: (scale, zero point, least code, greatest code), the first two [rows, candidates].
+Errors = Callable[[Tensor, Tensor, int, int], Tensor]
+
+
 def least_squares_range(rows: Rows, spec: Spec) -> Range:
-    """argmin over (lo, hi) of the squared error of each row; never worse than the full range.
+    """argmin over (lo, hi) of the squared error of each row; never worse than the full range."""
+    full = Range(rows.least, rows.greatest).around_zero()
+    found = search(rows.squared_errors, spec, full, short=rows.values.shape[1] <= SHORT)
+    # The search may go by estimates.
+    return found if spec.power_of_two else better(rows, spec, found, full)
+
+
+def search(errors: Errors, spec: Spec, full: Range, *, short: bool = False) -> Range:
+    """The range inside `full` with the least of `errors`, from coarse to fine; short: of few elements.
 
     Symmetric grids and one-sided rows have one clip point; otherwise both are searched together, since the zero point
     couples them. Powers of two are tried one by one.
     """
-    full = Range(rows.least, rows.greatest).around_zero()
     if spec.power_of_two:
-        return _best(rows, spec, full, torch.exp2(-torch.arange(10.0)).expand(len(full.lo), -1))[0]
-    one_sided = bool(((full.lo == 0) | (full.hi == 0)).all())
-    found = (_one_clip_point if spec.symmetric or one_sided else _two_clip_points)(rows, spec, full)
-    return _better(rows, spec, found, full)
+        return _best(errors, spec, full, torch.exp2(-torch.arange(10.0)).expand(len(full.lo), -1))[0]
+    if one_clip_point(spec, full):
+        return _one_clip_point(errors, spec, full, FINE_SHORT if short else FINE)
+    return _two_clip_points(errors, spec, full)
 
 
-def _one_clip_point(rows: Rows, spec: Spec, full: Range) -> Range:
-    best, at = _best(rows, spec, full, COARSE.expand(len(full.lo), -1))
-    for octaves in FINE_SHORT if rows.values.shape[1] <= SHORT else FINE:
-        best, at = _best(rows, spec, full, (at[0][:, None] * torch.exp2(octaves)).clamp(max=1))
+def one_clip_point(spec: Spec, full: Range) -> bool:
+    """Whether one number tells the range: on a symmetric grid, and where no row has both signs."""
+    return spec.symmetric or bool(((full.lo == 0) | (full.hi == 0)).all())
+
+
+def _one_clip_point(errors: Errors, spec: Spec, full: Range, fine: tuple[Tensor, ...]) -> Range:
+    best, at = _best(errors, spec, full, COARSE.expand(len(full.lo), -1))
+    for octaves in fine:
+        best, at = _best(errors, spec, full, (at[0][:, None] * torch.exp2(octaves)).clamp(max=1))
     return best
 
 
-def _two_clip_points(rows: Rows, spec: Spec, full: Range) -> Range:
+def _two_clip_points(errors: Errors, spec: Spec, full: Range) -> Range:
     low, high = torch.cartesian_prod(COARSE_PAIRS, COARSE_PAIRS).T
-    best, at = _best(rows, spec, full, low.expand(len(full.lo), -1), high.expand(len(full.lo), -1))
+    best, at = _best(errors, spec, full, low.expand(len(full.lo), -1), high.expand(len(full.lo), -1))
     for octaves in FINE_PAIRS:
         low, high = torch.exp2(torch.cartesian_prod(octaves, octaves)).T
-        best, at = _best(rows, spec, full, (at[0][:, None] * low).clamp(max=1), (at[1][:, None] * high).clamp(max=1))
+        best, at = _best(errors, spec, full, (at[0][:, None] * low).clamp(max=1), (at[1][:, None] * high).clamp(max=1))
     return best
 
 
-def _better(rows: Rows, spec: Spec, found: Range, full: Range) -> Range:
-    """`found` where its exact error is no larger than that of the full range; the search may go by estimates."""
-    ends = (torch.stack([a, b], dim=1) for a, b in ((found.lo, full.lo), (found.hi, full.hi)))
-    pair = Range(*ends)
-    grid = grid_of(spec, pair)
-    errors = rows.squared_errors(grid.scale.view(-1, 2), grid.zero.view(-1, 2), spec.qmin, spec.qmax)
-    keep = errors[:, 0] <= errors[:, 1]
-    return Range(torch.where(keep, found.lo, full.lo), torch.where(keep, found.hi, full.hi))
+def better(rows: Rows, spec: Spec, found: Range, other: Range) -> Range:
+    """`found` where its exact squared error is no larger than that of the other range, row by row."""
+    keep = error_of(rows, spec, found) <= error_of(rows, spec, other)
+    return Range(torch.where(keep, found.lo, other.lo), torch.where(keep, found.hi, other.hi))
+
+
+def error_of(rows: Rows, spec: Spec, interval: Range) -> Tensor:
+    """Exact squared error of each row over `interval` [rows], float64."""
+    grid = grid_of(spec, interval)
+    return rows.squared_errors(grid.scale[:, None], grid.zero[:, None], spec.qmin, spec.qmax)[:, 0]
 
 
 def _best(
-    rows: Rows, spec: Spec, full: Range, low: Tensor, high: Tensor | None = None
+    errors: Errors, spec: Spec, full: Range, low: Tensor, high: Tensor | None = None
 ) -> tuple[Range, tuple[Tensor, Tensor]]:
     """The best of the ranges that keep the fractions `low` and `high` [rows, candidates] of the full one."""
     high = low if high is None else high
     lo, hi = full.lo[:, None] * low, full.hi[:, None] * high
     grid = grid_of(spec, Range(lo, hi))
-    errors = rows.squared_errors(grid.scale.view(low.shape), grid.zero.view(low.shape), spec.qmin, spec.qmax)
-    pick = errors.argmin(dim=1, keepdim=True)
+    found = errors(grid.scale.view(low.shape), grid.zero.view(low.shape), spec.qmin, spec.qmax)
+    pick = found.argmin(dim=1, keepdim=True)
     taken = [t.gather(1, pick).squeeze(1) for t in (lo, hi, low, high)]
     return Range(taken[0], taken[1]), (taken[2], taken[3])

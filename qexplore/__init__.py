@@ -20,6 +20,7 @@ _WHERE = {
     "Recipe": "qexplore.recipes",
     "Result": "qexplore.recipes",
     "Task": "qexplore.zoo",
+    "ablate": "qexplore.recipes",
     "allocate": "qexplore.allocate",
     "run": "qexplore.recipes",
     "sensitivity": "qexplore.recipes",
@@ -34,6 +35,7 @@ __all__ = [
     "Recipe",
     "Result",
     "Task",
+    "ablate",
     "allocate",
     "run",
     "sensitivity",
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from qexplore.allocate import Answer, Budget, allocate
     from qexplore.errors import QexploreError
     from qexplore.network import Accuracy, Network
-    from qexplore.recipes import Recipe, Result, run, sensitivity
+    from qexplore.recipes import Recipe, Result, ablate, run, sensitivity
     from qexplore.zoo import Data, Task
 
 

@@ -5,4 +5,16 @@ from qexplore.network.capture import CaptureError
 from qexplore.network.network import Network, Own
 from qexplore.network.placement import Site
 
-__all__ = ["Accuracy", "CaptureError", "Network", "Own", "Site", "cross_entropy", "evaluate"]
+__all__ = [
+    "Accuracy",
+    "CaptureError",
+    "Judged",
+    "Network",
+    "Own",
+    "Paired",
+    "Site",
+    "compare",
+    "cross_entropy",
+    "evaluate",
+    "judge",
+]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from qexplore.recipes.schema import BadRecipe, Recipe, StepSetting, presets
 
 if TYPE_CHECKING:
+    from qexplore.recipes.ablation import ablate
     from qexplore.recipes.verbs import Result, run, sensitivity
 
-__all__ = ["BadRecipe", "Recipe", "Result", "StepSetting", "presets", "run", "sensitivity"]
+__all__ = ["BadRecipe", "Recipe", "Result", "StepSetting", "ablate", "presets", "run", "sensitivity"]
+_WHERE = {"Result": "verbs", "ablate": "ablation", "run": "verbs", "sensitivity": "verbs"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Result", "run", "sensitivity"):
-        from qexplore.recipes import verbs
-
-        return getattr(verbs, name)
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"qexplore.recipes.{_WHERE[name]}"), name)
     raise AttributeError(f"module 'qexplore.recipes' has no attribute {name!r}")

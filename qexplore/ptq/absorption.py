@@ -7,8 +7,8 @@ from torch import Tensor
 
 from qexplore.errors import UnknownName
 from qexplore.network import Network
-from qexplore.ptq.bias import mean_error
 from qexplore.ptq.equalization import Pair, scalable_pairs
+from qexplore.ptq.moments import mean_error
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 

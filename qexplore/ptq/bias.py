@@ -8,7 +8,7 @@ from torch import Tensor
 from qexplore.errors import UnknownName
 from qexplore.network import Network
 from qexplore.network.graph import Layer
-from qexplore.ptq.moments import Moments, expected_means
+from qexplore.ptq.moments import mean_error, told_inputs
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.ptq.sweep import channel_means, per_channel, side_by_side
 from qexplore.report import Report
@@ -46,29 +46,13 @@ def correct_bias(
 
 
 def _analytic(network: Network) -> Network:
-    moments = {
-        name: Moments(layer.mean, layer.std)
-        for name, layer in network.layers.items()
-        if layer.mean is not None and layer.std is not None
-    }
-    means = expected_means(network, moments)
-    bits = network.bits
+    told, bits = told_inputs(network), network.bits
     for site in network.sites:
-        source = network.graph.by_name[site.at].inputs[0] if site.kind == "weight" else ""
-        if site.name in bits and source in means:
+        if site.kind == "weight" and site.name in bits and site.layer in told:
             layer = network.layers[site.layer]
             change = network.quantized_weight(site, bits[site.name]) - layer.weight
-            network.set_bias(site.layer, _bias(layer) - mean_error(change, means[source], layer))
+            network.set_bias(site.layer, _bias(layer) - mean_error(change, told[site.layer].moments.mean, layer))
     return network
-
-
-def mean_error(change: Tensor, mean: Tensor, layer: Layer) -> Tensor:
-    """ΔW E[x] of each output channel: kernels summed over their places; zero padding is ignored."""
-    if layer.kind == "linear":
-        return change @ mean.repeat_interleave(change.shape[1] // len(mean))
-    out, inside = change.shape[:2]
-    summed = change.flatten(2).sum(dim=2).view(layer.groups, out // layer.groups, inside)
-    return torch.einsum("goi,gi->go", summed, mean.view(layer.groups, inside)).flatten()
 
 
 def _bias(layer: Layer) -> Tensor:

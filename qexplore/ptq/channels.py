@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qexplore.network import Network
 from qexplore.network.graph import Layer, Op
 
 # Kinds whose result grows with their input by the same positive factor.
@@ -70,3 +71,12 @@ class Channels:
         marked = self.spread(values, known[source].shape)
         result: Tensor = op.call(*(marked if name == source else known[name] for name in op.inputs))
         return result
+
+
+def results_of_nothing(network: Network) -> dict[str, Any]:
+    """What each operation gives for one image without content: the shapes and constants are those of any image."""
+    known: dict[str, Any] = {}
+    entry = next(op for op in network.graph.ops if op.kind == "input")
+    with torch.inference_mode():
+        network.real_plan().watch(torch.zeros(entry.shape), known.__setitem__)
+    return known

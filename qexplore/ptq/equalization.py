@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qexplore.network import Network
 from qexplore.network.graph import LAYERS, Layer, Op
-from qexplore.ptq.channels import Channels
+from qexplore.ptq.channels import Channels, results_of_nothing
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 
@@ -47,7 +47,7 @@ def equalize(network: Network, calibration: Calibration, report: Report, *, swee
 
 def scalable_pairs(network: Network) -> list[Pair]:
     """Every pair of layers between which channels can be rescaled without changing the network's function."""
-    known = _results(network)
+    known = results_of_nothing(network)
     found = []
     for op in network.graph.ops:
         if op.kind in LAYERS:
@@ -55,15 +55,6 @@ def scalable_pairs(network: Network) -> list[Pair]:
             if end is not None and _channels_agree(network, op, end, known[end.inputs[0]].shape):
                 found.append(Pair(op.name, end.name, clamp))
     return found
-
-
-def _results(network: Network) -> dict[str, Any]:
-    """What each operation gives for one image without content: the shapes and constants are those of any image."""
-    known: dict[str, Any] = {}
-    entry = next(op for op in network.graph.ops if op.kind == "input")
-    with torch.inference_mode():
-        network.real_plan().watch(torch.zeros(entry.shape), known.__setitem__)
-    return known
 
 
 def _follow(network: Network, op: Op, known: Mapping[str, Any]) -> tuple[str, Op | None]:

@@ -2,77 +2,117 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from qexplore.network import Network
-from qexplore.network.graph import LAYERS, Op
+from qexplore.network.graph import LAYERS, Bound, Layer, Op
+from qexplore.numerics import Moments
+from qexplore.ptq.batchnorm import moments_of
+from qexplore.ptq.channels import Channels, results_of_nothing
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Mean and standard deviation of each channel, in the unit of the activation."""
+class Told(NamedTuple):
+    """Moments of an operation's result, and where the channels lie that have them."""
 
-    mean: Tensor
-    std: Tensor
+    moments: Moments
+    channels: Channels
 
 
-def clamped_mean(moments: Moments, lower: float | None, upper: Tensor | float | None) -> Tensor:
-    """E[clamp(x)] of a normal x, channel by channel.
+def tell(network: Network) -> dict[str, Told]:
+    """Operation → moments of its result, for those of which the batch norms tell.
 
-    ReLU: γ φ(-β/γ) + β [1 - Φ(-β/γ)] (white paper §3.3, analytic bias correction); with an upper bound u the mass
-    above h = (u - β)/γ counts u each (derived for this project).
+    A batch norm has the mean β and the deviation |γ|, folded or not. From there (derived for this project, all values
+    taken as normal and as independent of each other): a clamp has the moments of the clamped normal, an addition adds
+    means and variances, a layer without a batch norm has the mean W E[x] + b and the variance Σ W² Var[x], averages and
+    reshapes keep. What follows a maximum, another function or the network's input alone is not known.
     """
-    mean, std = moments.mean.double(), moments.std.double().clamp(min=1e-12)
-    low = (torch.full_like(mean, -math.inf if lower is None else lower) - mean) / std
-    high = (torch.as_tensor(math.inf if upper is None else upper, dtype=torch.float64).flatten() - mean) / std
-    inside = std * (_density(low) - _density(high)) + mean * (_below(high) - _below(low))
-    below = 0.0 if lower is None else lower * _below(low)
-    above = 0.0 if upper is None else torch.as_tensor(upper, dtype=torch.float64).flatten() * (1 - _below(high))
-    return (inside + below + above).float()
-
-
-def expected_means(network: Network, moments: dict[str, Moments]) -> dict[str, Tensor]:
-    """Operation → mean of each channel of its result, for those whose mean the batch norms tell.
-
-    moments: of the outputs of layers. Additions add, averages and reshapes keep; what follows a
-    maximum, an addition that is clamped, or the network's input is not known.
-    """
-    means: dict[str, Tensor] = {}
+    told: dict[str, Told] = {}
+    known = results_of_nothing(network)
     for op in network.graph.ops:
-        found = _mean_of(op, network, means, moments)
+        found = _of(op, network, told, known)
         if found is not None:
-            means[op.name] = found
-    return means
+            told[op.name] = found
+    return told
 
 
-def _mean_of(op: Op, network: Network, means: dict[str, Tensor], moments: dict[str, Moments]) -> Tensor | None:
+def told_inputs(network: Network) -> dict[str, Told]:
+    """Layer → moments of what it sums over, for those layers of whose input the batch norms tell."""
+    told = tell(network)
+    sources = {name: network.graph.by_name[network.graph.by_name[name].inputs[0]] for name in network.layers}
+    return {
+        name: told[source.name]
+        for name, source in sources.items()
+        if source.name in told and _sums_over(network.layers[name], told[source.name].channels, source)
+    }
+
+
+def _of(op: Op, network: Network, told: Mapping[str, Told], known: Mapping[str, Any]) -> Told | None:
     if op.kind in LAYERS:
-        return moments[op.name].mean if op.name in moments else None
-    if op.kind == "clamp" and op.inputs[0] in moments:
-        return clamped_mean(moments[op.inputs[0]], op.lower, op.upper)
-    known = [means[name] for name in op.inputs if name in means]
-    if len(known) < len(op.inputs) or not known:
+        return _of_layer(network.layers[op.name], network.graph.by_name[op.inputs[0]], told)
+    if op.kind == "batchnorm" and op.module is not None:
+        moments = Moments(*moments_of(op.module))
+        return Told(moments, Channels(len(moments.mean), last=False))
+    sources = [told[name] for name in op.inputs if name in told]
+    if not sources or op.inputs[0] not in told:
         return None
-    if op.kind == "add":
-        return torch.stack(known).sum(dim=0)
-    if op.kind == "concat" and len(op.shape) == 4:
-        return torch.cat(known)
-    return known[0] if op.kind == "avg-pool" or (op.kind == "reshape" and _same_channels(op, network)) else None
+    first = sources[0]
+    if op.kind == "clamp":
+        return Told(first.moments.clamped(op.lower, op.upper), first.channels) if _fits(op.upper, first) else None
+    if op.kind == "add" and len(sources) == 2:
+        return _sum(*sources)
+    if op.kind == "concat" and len(sources) == len(op.inputs):
+        return _side_by_side(op, sources)
+    kept = op.kind in ("avg-pool", "reshape") and first.channels.kept_by(op, op.inputs[0], known)
+    return first if kept else None
 
 
-def _same_channels(op: Op, network: Network) -> bool:
-    before = network.graph.by_name[op.inputs[0]].shape
-    return op.shape[:2] == before[:2]
+def _fits(bound: Bound, told: Told) -> bool:
+    return not isinstance(bound, Tensor) or bound.numel() in (1, told.channels.number)
 
 
-def _density(x: Tensor) -> Tensor:
-    return torch.exp(-0.5 * x.square()) / math.sqrt(2 * math.pi)
+def _sum(first: Told, second: Told) -> Told | None:
+    if first.channels != second.channels:
+        return None
+    (a, b), channels = (first.moments, second.moments), first.channels
+    return Told(Moments(a.mean + b.mean, torch.hypot(a.std, b.std)), channels)
 
 
-def _below(x: Tensor) -> Tensor:
-    below: Tensor = torch.special.ndtr(x)
-    return below
+def _side_by_side(op: Op, sources: list[Told]) -> Told | None:
+    number = sum(source.channels.number for source in sources)
+    if op.shape[1] != number or any(source.channels.last for source in sources):
+        return None
+    means, stds = zip(*(source.moments for source in sources), strict=True)
+    return Told(Moments(torch.cat(means), torch.cat(stds)), Channels(number, last=False))
+
+
+def _of_layer(layer: Layer, source: Op, told: Mapping[str, Told]) -> Told | None:
+    channels = Channels.of(layer)
+    if layer.mean is not None and layer.std is not None:
+        return Told(Moments(layer.mean, layer.std), channels)
+    before = told.get(source.name)
+    if before is None or not _sums_over(layer, before.channels, source):
+        return None
+    mean = mean_error(layer.weight, before.moments.mean, layer)
+    variance = mean_error(layer.weight.square(), before.moments.std.square(), layer)
+    return Told(Moments(mean if layer.bias is None else mean + layer.bias, variance.sqrt()), channels)
+
+
+def _sums_over(layer: Layer, channels: Channels, source: Op) -> bool:
+    """Whether the layer's inputs are these channels of the result of `source`."""
+    if layer.kind == "linear":
+        inside = layer.weight.shape[1]
+        return (channels.last or len(source.shape) == 2) and inside % channels.number == 0
+    return not channels.last and channels.number == layer.weight.shape[1] * layer.groups
+
+
+def mean_error(change: Tensor, mean: Tensor, layer: Layer) -> Tensor:
+    """ΔW E[x] of each output channel: kernels summed over their places; zero padding is ignored."""
+    if layer.kind == "linear":
+        return change @ mean.repeat_interleave(change.shape[1] // len(mean))
+    out, inside = change.shape[:2]
+    summed = change.flatten(2).sum(dim=2).view(layer.groups, out // layer.groups, inside)
+    return torch.einsum("goi,gi->go", summed, mean.view(layer.groups, inside)).flatten()

@@ -11,7 +11,6 @@ from qexplore.network import Network
 from qexplore.numerics import Spec
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.adaround import Schedule
-from qexplore.ptq.moments import Moments, clamped_mean
 from qexplore.ptq.sweep import channel_means
 from qexplore.report import Report
 
@@ -41,17 +40,6 @@ def quantized(task: qx.Task, bits: int, granularity: str = "channel") -> tuple[N
 @pytest.fixture
 def images() -> Tensor:
     return torch.rand(96, 3, 6, 6, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.mark.parametrize(
-    ("mean", "std", "upper", "expected"),
-    [(0.0, 1.0, None, 0.39894), (1.0, 1.0, None, 1.08332), (2.0, 3.0, None, 2.45336), (2.0, 3.0, 6.0, 2.32617)],
-)
-def test_mean_of_a_clamped_normal_matches_the_closed_form(
-    mean: float, std: float, upper: float | None, expected: float
-) -> None:
-    found = clamped_mean(Moments(torch.tensor([mean]), torch.tensor([std])), 0.0, upper)
-    assert float(found) == pytest.approx(expected, abs=1e-5)
 
 
 def test_empirical_bias_correction_leaves_no_mean_error_on_the_calibration_images(images: Tensor) -> None:

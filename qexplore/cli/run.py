@@ -20,11 +20,15 @@ def arguments(parser: ArgumentParser) -> None:
     add_seed(parser)
 
 
+def recipe(words: Namespace) -> Recipe:
+    """The recipe that the words name, with their settings."""
+    return Recipe.load(words.recipe).with_settings(pairs(words.set, "--set"))
+
+
 def work(words: Namespace, watcher: Watcher) -> Document:
     from qexplore.recipes import run  # here, because it loads torch
 
-    recipe = Recipe.load(words.recipe).with_settings(pairs(words.set, "--set"))
-    return run(words.task, recipe, seed=words.seed, on_event=watcher).to_document()
+    return run(words.task, recipe(words), seed=words.seed, on_event=watcher).to_document()
 
 
 def text(document: Document) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qexplore.recipes import run
+from qexplore.recipes import Recipe, run
+from qexplore.recipes.ablation import ablate, to_document
 from qexplore.report import Report
 from qexplore.runs import prepared
 from qexplore.runs.jobs import JOBS
 from qexplore.runs.profile_job import profile
+from qexplore.zoo import Task
 
 
 @JOBS.register("recipe")
@@ -24,6 +26,18 @@ def recipe(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]
     document = found.to_document()
     del document["sites"]  # a table of its own
     return document
+
+
+@JOBS.register("ablation")
+def ablation(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
+    """Carry a recipe out with and without its steps; file ablation.parquet.
+
+    spec: task, recipe (a preset or a document), seed.
+    """
+    task, made, seed = Task(spec["task"]), Recipe.load(spec["recipe"]), int(spec.get("seed", 0))
+    table = ablate(task, made, seed, report.forward)
+    table.to_parquet(folder / "ablation.parquet")
+    return to_document(task.name, made, seed, table)
 
 
 @JOBS.register("measure")

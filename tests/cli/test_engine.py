@@ -81,6 +81,9 @@ def test_allocate_reads_as_text(say, scores):
         (["run", "w8a8", "--task", TASK, "--set", "weights.bits=99"], "99"),
         (["run", "w8a8", "--task", TASK, "--set", "weights.bits"], "--set takes key=value"),
         (["run", "w8a8"], "--task"),
+        (["ablate", "w8a9", "--task", TASK], "did you mean 'w8a8'"),
+        (["ablate", "w8a8", "--task", "mobilenet-digit"], "did you mean 'mobilenet-digits'"),
+        (["ablate", "w8a8", "--task", TASK, "--set", "equalize.sweeps=3"], "equalize"),
         (["sensitivity", "--task", TASK, "--metric", "fitt"], "did you mean 'fit'"),
         (["sensitivity", "--task", TASK, "--bits", "4,x"], "--bits"),
         (["allocate", "--task", TASK], "--weight-bits"),
@@ -116,3 +119,23 @@ def test_a_table_that_is_none_is_refused(say, tmp_path):
     spoken = say("allocate", "--table", str(tmp_path / "table.json"), "--weight-bits", "4")
     assert spoken.status == 2
     assert "table.json" in spoken.last_words or "column" in spoken.last_words
+
+
+def test_ablate_is_a_table_of_rows_with_and_without_each_step(say):
+    spoken = say("ablate", "w8a8-per-tensor-equalized", "--task", TASK, "--set", "weights.bits=6", "--json")
+    assert spoken.status == 0, spoken.err
+    document = spoken.document
+    assert set(document) == {"task", "recipe", "seed", "fp32", "accuracy", "rows"}
+    assert document["recipe"]["weights"]["bits"] == 6
+    (complete,) = (row for row in document["rows"] if row["complete"])
+    assert complete["name"] == "+ equalize"
+    assert complete["accuracy"] == document["accuracy"]["value"]
+    assert {"without equalize", "weights only", "fp32"} <= {row["name"] for row in document["rows"]}
+
+
+def test_ablate_reads_as_text(say):
+    spoken = say("ablate", "w8a8", "--task", TASK)
+    assert spoken.status == 0, spoken.err
+    assert spoken.out.startswith("FP32 ")
+    assert "none (complete)" in spoken.out
+    assert "activations only" in spoken.out

@@ -1,0 +1,48 @@
+"""`qexplore ablate`: carries a recipe out with its steps one after another, and without each of them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from qexplore.cli import run as words_of_run
+from qexplore.cli.lines import accuracy, table
+from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+from qexplore.zoo import Task
+
+HEADS = ("", "steps", "accuracy", "points", "gained", "lost", "p", "seconds")
+
+
+def work(words: Namespace, watcher: Watcher) -> Document:
+    from qexplore.recipes.ablation import ablate, to_document  # here, because it loads torch
+
+    task, recipe = Task(words.task), words_of_run.recipe(words)
+    return to_document(task.name, recipe, words.seed, ablate(task, recipe, words.seed, watcher))
+
+
+def text(document: Document) -> str:
+    lines = [
+        f"FP32      {accuracy(document['fp32'])}",
+        f"quantized {accuracy(document['accuracy'])}",
+        "",
+        table(HEADS, _rows(document["rows"])),
+        "",
+        "points, gained, lost (images) and p (McNemar): compared with the complete recipe.",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(rows: list[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
+    last = ""
+    for row in rows:
+        group, last = "" if row["group"] == last else row["group"], row["group"]
+        name = f"{row['name']} (complete)" if row["complete"] else row["name"]
+        points, p = f"{100 * row['change']:+.1f}", f"{row['p']:.2g}"
+        shown = f"{100 * row['accuracy']:.1f} %"
+        yield group, name, shown, points, row["gained"], row["lost"], p, round(row["seconds"], 2)
+
+
+VERBS.register("ablate")(
+    Verb("Tell what each step of a recipe buys, and what leaving it out costs.", words_of_run.arguments, work, text)
+)

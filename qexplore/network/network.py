@@ -15,7 +15,7 @@ from qexplore.network.capture import capture
 from qexplore.network.execute import Plan, compile_plan
 from qexplore.network.graph import LAYERS, Graph, Layer, channels_last
 from qexplore.network.placement import Placement, Site, place
-from qexplore.numerics import Grid, Range, Rows, Spec, apply_estimator, checked_bits, grid_of
+from qexplore.numerics import Band, Grid, Range, Rows, Spec, apply_estimator, checked_bits, grid_of
 
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
 WEIGHTS = Spec(granularity="channel")
@@ -26,7 +26,7 @@ Estimator = tuple[str, dict[str, Any]]
 class Fitted(NamedTuple):
     """A site's quantizer at some number of bits: what kind of grid, over which range, the grid itself, and its noise.
 
-    noise: mean squared error of the site's values on the grid, unit of the tensor squared.
+    noise: mean squared error of the site's values on the grid, unit of the tensor squared; NaN where none was seen.
     """
 
     spec: Spec
@@ -48,8 +48,8 @@ class Network:
     """A network on which sites can be quantized one by one.
 
     A site without bits is real (float32). Every site with bits needs a range: weights find theirs from their own
-    values, activations from the samples that calibration has left. Ranges and quantized weights are found once and kept
-    until the weights, the estimator or the sample change.
+    values, activations from the samples that calibration has left, or from what batch norms tell. Ranges and quantized
+    weights are found once and kept until the weights, the estimator or the sample change.
     """
 
     def __init__(self, graph: Graph, layers: dict[str, Layer], weights: Spec, activations: Spec) -> None:
@@ -57,6 +57,7 @@ class Network:
         self.layers = layers
         self.placement: Placement = place(graph, layers)
         self.samples: dict[str, Tensor] = {}
+        self.bands: dict[str, Band] = {}
         self._ends: dict[str, tuple[Tensor, Tensor]] = {}
         self.specs: dict[str, Spec] = {"weight": weights, "activation": activations}
         self.estimators: dict[str, Estimator] = {"weight": ("mse", {}), "activation": ("mse", {})}
@@ -147,14 +148,14 @@ class Network:
         key = (site.name, bits)
         if key not in self._fitted:
             spec = self._spec(site, bits)
-            own = self.own.get(site.name, Own())
-            method, options = own.estimator or self.estimators[site.kind]
-            fixed = self._fixed.get(site.name, own.range)
+            method, options = self.estimator(site)
+            fixed = self._fixed_range(site)
             interval = apply_estimator(self.rows(site), spec, method, options) if fixed is None else fixed
             interval = self._for_each_slice(site, interval)
             grid = grid_of(spec, interval)
             errors = self.rows(site).squared_errors(grid.scale[:, None], grid.zero[:, None], grid.qmin, grid.qmax)
-            self._fitted[key] = Fitted(spec, interval, grid, float(errors.sum()) / self.values(site).numel())
+            seen = self.values(site).numel()
+            self._fitted[key] = Fitted(spec, interval, grid, float(errors.sum()) / seen if seen else float("nan"))
         return self._fitted[key]
 
     def _for_each_slice(self, site: Site, interval: Range) -> Range:
@@ -170,27 +171,47 @@ class Network:
     def _spec(self, site: Site, bits: int) -> Spec:
         """The recipe's quantizer at `bits`; a symmetric activation that is never negative takes the unsigned grid."""
         spec = replace(self.specs[site.kind], bits=bits)
-        if site.kind == "activation" and spec.symmetric and float(self.rows(site).least[0]) >= 0:
+        if site.kind == "activation" and spec.symmetric and self._least(site) >= 0:
             return replace(spec, signed=False)
         return spec
+
+    def _least(self, site: Site) -> float:
+        """The least value of an activation that was seen, else the least that can be."""
+        if self.values(site).numel():
+            return float(self.rows(site).least[0])
+        band, fixed = self.bands.get(site.name), self._fixed_range(site)
+        return float(fixed.lo.min()) if band is None and fixed is not None else float(self.bands[site.name].lower.min())
+
+    def _fixed_range(self, site: Site) -> Range | None:
+        """The range that was given to the site by hand."""
+        return self._fixed.get(site.name, self.own.get(site.name, Own()).range)
 
     def rows(self, site: Site) -> Rows:
         """The values of `site`, sorted: its weights slice by slice, or its calibration sample."""
         if site.name not in self._rows:
-            values = self.values(site)
+            values, what, band = self.values(site), f"The site {site.name!r}", self.bands.get(site.name)
             slices = self.specs["weight"].slices(values) if site.kind == "weight" else values.reshape(1, -1)
-            self._rows[site.name] = Rows.of(slices, f"The site {site.name!r}", self._ends.get(site.name))
+            if site.kind == "activation" and not values.numel():
+                self._rows[site.name] = Rows(slices, what=what, band=band)
+            else:
+                whole = values.view(-1, site.numel) if site == self.logits and len(site.shape) == 1 else None
+                ends = self._ends.get(site.name)
+                self._rows[site.name] = Rows.of(slices, what, ends, logits=whole, band=band)
         return self._rows[site.name]
 
     def values(self, site: Site) -> Tensor:
-        """The weight itself, or the calibration sample of an activation (one dimension)."""
+        """The weight itself, or the calibration sample of an activation (one dimension): empty where no image was
+        needed for its range.
+        """
         if site.kind == "weight":
             return self.layers[site.layer].weight
-        if site.name not in self.samples:
-            raise QexploreError(
-                f"The activation site {site.name!r} has no range yet: calibrate first (step 'activation-ranges')."
-            )
-        return self.samples[site.name]
+        if site.name in self.samples:
+            return self.samples[site.name]
+        if site.name in self.bands or self._fixed_range(site) is not None:
+            return torch.empty(0)
+        raise QexploreError(
+            f"The activation site {site.name!r} has no range yet: calibrate first (step 'activation-ranges')."
+        )
 
     @contextmanager
     def fixing(self, ranges: Mapping[str, Range]) -> Iterator[Network]:
@@ -208,6 +229,10 @@ class Network:
             for name in ranges:
                 self._forget_fit(name)
 
+    def estimator(self, site: Site) -> Estimator:
+        """The name and the options of the range estimator that serves the site."""
+        return self.own.get(site.name, Own()).estimator or self.estimators[site.kind]
+
     def set_estimator(self, kind: str, method: str, options: dict[str, Any]) -> None:
         """The range estimator of all weights or all activations."""
         self.estimators[kind] = (method, options)
@@ -224,10 +249,17 @@ class Network:
         self, samples: Mapping[str, Tensor], ends: Mapping[str, tuple[Tensor, Tensor]] | None = None
     ) -> None:
         """What calibration has seen of each activation site: values in one dimension, and where they are a sample the
-        least and the greatest of all values, one element each.
+        least and the greatest of all values, one element each. Of the logits every value, in the order of the images.
         """
         self.samples, self._ends = dict(samples), dict(ends or {})
         for name in samples:
+            self._forget(name)
+
+    def set_bands(self, bands: Mapping[str, Band]) -> None:
+        """What batch norms tell of the values of activation sites."""
+        changed = self.bands.keys() | bands.keys()
+        self.bands = dict(bands)
+        for name in changed:
             self._forget(name)
 
     # --- weights -----------------------------------------------------------------------------------------------

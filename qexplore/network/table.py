@@ -27,15 +27,16 @@ def identity(site: Site) -> dict[str, Any]:
 
 
 def power(network: Network, site: Site) -> float:
-    """Mean square of the site's values."""
-    return float(network.rows(site).squares[:, -1].sum()) / network.values(site).numel()
+    """Mean square of the site's values; NaN where none was seen."""
+    seen = network.values(site).numel()
+    return float(network.rows(site).squares[:, -1].sum()) / seen if seen else float("nan")
 
 
 def site_table(network: Network) -> pd.DataFrame:
     """One row a site at its present bits; one row, without bits, for each operation whose inside stays unquantized.
 
     lo, hi: ends of the range, over all channels; sqnr_db: signal over quantization noise, totals over the weight or the
-    calibration sample. NaN where a site is real.
+    calibration sample. NaN where a site is real, sqnr_db also where its range was found without images.
     """
     rows = [_row(network, site) for site in network.sites]
     for name, reason in network.opaque:

@@ -76,8 +76,9 @@ def batch_norm(rows: Rows, spec: Spec, *, alpha: float = 6.0) -> Range:
         raise QexploreError(f"The setting 'alpha' counts standard deviations and lies above 0; not {alpha}.")
     if rows.band is None:
         raise QexploreError(
-            f"{rows.what} comes out of no batch norm that would tell its range: give its range under 'sites' in the "
-            "recipe, or calibrate with images (method mse, say)."
+            f"{rows.what} has a range that no batch norm tells: give it (the images' own as 'input: [least, greatest]' "
+            "of the step 'activation-ranges', any other under 'sites' in the recipe), or calibrate with images (method "
+            "mse, say)."
         )
     return rows.band.interval(alpha)
 

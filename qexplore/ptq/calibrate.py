@@ -21,7 +21,7 @@ def collect_samples(
     network: Network, calibration: Calibration, report: Report
 ) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, Tensor]]]:
     """What the calibration images show of each activation site: values in one dimension, all of them or SAMPLE at
-    random; and the least and the greatest of all, one element each.
+    random (of the logits always all, image by image); and the least and the greatest of all, one element each.
 
     The extremes are not put into the sample, where each would count as many. The network runs with its present weights
     and real activations. Deterministic under the seed.
@@ -32,7 +32,9 @@ def collect_samples(
     kept: dict[str, list[Tensor]] = {name: [] for name in at}
     ends: dict[str, list[Tensor]] = {name: [] for name in at}
     generator = torch.Generator().manual_seed(calibration.seed)
-    share = {name: SAMPLE / (site.numel * calibration.images) for name, site in at.items()}
+    share = {
+        name: 1.0 if site == network.logits else SAMPLE / (site.numel * calibration.images) for name, site in at.items()
+    }
 
     def watch(name: str, value: Any) -> None:
         if name in at:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
+from qexplore.numerics import RANGES
+from qexplore.ptq.bands import site_bands
 from qexplore.ptq.calibrate import collect_samples
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
+
+WITHOUT_IMAGES = "batch-norm"
 
 
 @STEPS.register("weight-ranges")
@@ -20,13 +28,51 @@ def weight_ranges(
 
 @STEPS.register("activation-ranges")
 def activation_ranges(
-    network: Network, calibration: Calibration, report: Report, *, method: str = "mse", **options: Any
+    network: Network,
+    calibration: Calibration,
+    report: Report,
+    *,
+    method: str = "mse",
+    logits: str = "",
+    input: Sequence[float] | None = None,
+    **options: Any,
 ) -> Network:
     """Quantize the activations: ranges by `method` from calibration images, with the weights as they are by now
     (white paper §3.1).
+
+    logits: another method for the logits alone, 'cross-entropy' say. Where every site has the method 'batch-norm', or a
+    range of its own, no image is read; the range of the network's input is then `input`, [least, greatest], or what
+    the task's data declare.
     """
-    network.set_samples(*collect_samples(network, calibration, report))
+    _set_logits(network, logits)
+    network.set_estimator("activation", method, options)
+    network.set_bands(site_bands(network, calibration.interval if input is None else _interval(input)))
+    if _needs_images(network):
+        network.set_samples(*collect_samples(network, calibration, report))
     return _quantize(network, "activation", method, options, report)
+
+
+def _set_logits(network: Network, method: str) -> None:
+    if not method:
+        return
+    if network.logits is None:
+        raise QexploreError("The output of this network lies on no grid: leave the setting 'logits' out.")
+    own = network.own.get(network.logits.name, Own())
+    if own.range is None and own.estimator is None:  # what the recipe says of the site itself comes first
+        network.set_own(network.logits.name, replace(own, estimator=(RANGES.canonical(method), {})))
+
+
+def _needs_images(network: Network) -> bool:
+    sites = [site for site in network.sites if site.kind == "activation"]
+    by_hand = {site.name for site in sites if network.own.get(site.name, Own()).range is not None}
+    return any(RANGES.canonical(network.estimator(s)[0]) != WITHOUT_IMAGES for s in sites if s.name not in by_hand)
+
+
+def _interval(ends: Sequence[float]) -> tuple[float, float]:
+    numbers = isinstance(ends, list | tuple) and all(type(end) in (int, float) and math.isfinite(end) for end in ends)
+    if not numbers or len(ends) != 2 or ends[0] >= ends[1]:
+        raise QexploreError(f"The setting 'input' is [least, greatest] of the images' values; not {ends!r}.")
+    return float(ends[0]), float(ends[1])
 
 
 def _quantize(network: Network, kind: str, method: str, options: dict[str, Any], report: Report) -> Network:

@@ -20,6 +20,9 @@ class Batches(Protocol):
 
     def count(self, part: str) -> int: ...
 
+    @property
+    def interval(self) -> tuple[float, float] | None: ...
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -34,6 +37,11 @@ class Calibration:
     def images(self) -> int:
         count = self.data.count("calibration")
         return count if self.limit is None else min(count, self.limit)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Least and greatest value that images can have, where the data tell it."""
+        return self.data.interval
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         return self.data.batches("calibration", size=self.batch, limit=self.limit)

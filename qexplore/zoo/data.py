@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
@@ -23,6 +24,7 @@ class Data:
     A loader with a sampler of its own (other than a random or a subset one) is read as it stands.
     A data set whose transforms are random gives other images each time; results are then not repeatable.
     classes: names of the classes, if there are any.
+    interval: least and greatest value that the images can have, if that is known; recipes without images need it.
     """
 
     def __init__(
@@ -32,11 +34,13 @@ class Data:
         evaluation: Any = None,
         *,
         classes: tuple[str, ...] | None = None,
+        interval: tuple[float, float] | None = None,
     ) -> None:
         self.train = _opened("train", train)
         self.calibration = _opened("calibration", calibration)
         self.evaluation = _opened("evaluation", evaluation)
         self.classes = None if classes is None else tuple(classes)
+        self.interval = None if interval is None else _ends(interval)
         self._counts: dict[str, int] = {}
 
     def batches(self, part: str, size: int = 128, limit: int | None = None) -> Iterator[Batch]:
@@ -95,6 +99,14 @@ def _slices(images: Batch, size: int, limit: int | None) -> Iterator[Batch]:
     for start in range(0, total, size):
         stop = min(start + size, total)
         yield x[start:stop].clone(), y[start:stop].clone()
+
+
+def _ends(interval: object) -> tuple[float, float]:
+    ends = list(interval) if isinstance(interval, tuple | list) else []
+    numbers = len(ends) == 2 and all(type(end) in (int, float) and math.isfinite(end) for end in ends)
+    if not numbers or ends[0] >= ends[1]:
+        raise BadData(f"The interval of the images is (least, greatest), two numbers; not {interval!r}.")
+    return float(ends[0]), float(ends[1])
 
 
 def _positive(what: str, value: object) -> None:

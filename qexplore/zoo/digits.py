@@ -32,6 +32,7 @@ def digits() -> Data:
         calibration=calibration,
         evaluation=evaluation,
         classes=tuple(str(digit) for digit in range(10)),
+        interval=(0.0, 1.0),
     )
 
 

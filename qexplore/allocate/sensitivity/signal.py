@@ -18,5 +18,5 @@ def sqnr(network: Network, calibration: Calibration, bits: Sequence[int], report
     for site in report.track(network.sites, "noise of the sites"):
         signal = power(network, site)
         for b in bits:
-            losses[site.name, b] = network.noise(site, b) / signal if signal > 0 else 0.0
+            losses[site.name, b] = 0.0 if signal == 0 else network.noise(site, b) / signal
     return losses

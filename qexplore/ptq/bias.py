@@ -8,6 +8,7 @@ from torch import Tensor
 from qexplore.errors import UnknownName
 from qexplore.network import Network
 from qexplore.network.graph import Layer
+from qexplore.ptq.memory import DEFAULT, Memory
 from qexplore.ptq.moments import mean_error, told_inputs
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.ptq.sweep import channel_means, per_channel, side_by_side
@@ -18,20 +19,27 @@ METHODS = ("empirical", "analytic")
 
 @STEPS.register("correct-bias")
 def correct_bias(
-    network: Network, calibration: Calibration, report: Report, *, method: str = "empirical", batch: int = 64
+    network: Network,
+    calibration: Calibration,
+    report: Report,
+    *,
+    method: str = "empirical",
+    batch: int = 64,
+    memory: float = DEFAULT,
 ) -> Network:
     """Bias correction: b ← b - ΔW E[x], ΔW = Ŵ - W (white paper §3.3).
 
     empirical: E[Ŵx] - E[Wx] on the calibration images, layer after layer, each with the inputs that its corrected
     predecessors give. analytic: E[x] from the batch norm before the layer, no image; layers whose input no batch norm
     describes stay as they are. Quantize the weights first.
+    memory: gigabytes of RAM for results of all images that later layers read; what surpasses them lies on disk.
     """
     if method not in METHODS:
         raise UnknownName("method of bias correction", method, METHODS)
     if method == "analytic":
         return _analytic(network)
     corrected: dict[str, Tensor] = {}
-    for step, real, quantized in side_by_side(network, calibration, batch):
+    for step, real, quantized in side_by_side(network, calibration, batch, Memory(memory)):
         quantized.carry_out(step)
         layer = network.layers.get(step.name)
         if layer is not None:

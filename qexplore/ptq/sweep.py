@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,19 +11,35 @@ from torch import Tensor
 
 from qexplore.network import Network
 from qexplore.network.execute import Plan, Step, Values
-from qexplore.network.graph import Layer
+from qexplore.network.graph import Layer, channels_last
+from qexplore.ptq.memory import Memory
 from qexplore.ptq.steps import Calibration
 
 
 class Sweep:
     """Results of a plan for every batch, kept only as long as a later operation reads them."""
 
-    def __init__(self, plan: Plan, batches: Sequence[Tensor]) -> None:
-        self.batches: list[Values] = [{plan.input: x} for x in batches]
+    def __init__(self, plan: Plan, memory: Memory) -> None:
+        self.plan, self.memory = plan, memory
+        self.batches: list[Values] = []
+
+    def add(self, x: Tensor) -> None:
+        """One more batch of images, which the sweep may change in place."""
+        self.batches.append(self.memory.new())
+        self.batches[-1][self.plan.input], _ = self.memory.place(channels_last(x), self.memory.held)
 
     def carry_out(self, step: Step) -> None:
-        for values in self.batches:
+        def act(values: Values) -> Any:
             step.act(values)
+            return values[step.name]
+
+        self.put(step.name, act)
+
+    def put(self, name: str, result: Callable[[Values], Any]) -> None:
+        """The result of an operation for every batch, a function of the results before it."""
+        held = self.memory.held
+        for values in self.batches:
+            values[name], held = self.memory.place(result(values), held)
 
     def free(self, step: Step) -> None:
         for values in self.batches:
@@ -34,37 +51,46 @@ class Sweep:
         return [values[name] for values in self.batches]
 
 
-def side_by_side(network: Network, calibration: Calibration, batch: int) -> Iterator[tuple[Step, Sweep, Sweep]]:
+def side_by_side(
+    network: Network, calibration: Calibration, batch: int, memory: Memory
+) -> Iterator[tuple[Step, Sweep, Sweep]]:
     """Every step of the network with the sweep of real weights, done, and that of quantized ones, not yet done.
 
     Activations are real in both. Whoever iterates carries the step out on the second sweep, in a way of its own
-    for layers that it changes.
+    for layers that it changes. What the first sweep read in the step is gone by then.
     """
-    images = torch.cat([x for x, _ in calibration.batches()])
     with network.using(network.uniform_activations(None)):
         plans = network.real_plan(), network.plan()
-    # Each sweep has its own copy: operations in place on one must not be seen by the other.
-    real, quantized = (Sweep(plan, [x.clone() for x in images.split(batch)]) for plan in plans)  # type: ignore[no-untyped-call]
+    real, quantized = (Sweep(plan, memory) for plan in plans)
+    for x, _ in replace(calibration, batch=batch).batches():
+        real.add(x)
+        quantized.add(x.clone())  # operations in place on one must not be seen by the other
     for first, second in zip(plans[0].steps, plans[1].steps, strict=True):
         real.carry_out(first)
-        yield second, real, quantized
         real.free(first)
+        yield second, real, quantized
         quantized.free(second)
 
 
 def channel_means(outputs: Sequence[Tensor], layer: Layer) -> Tensor:
     """Mean of a layer's output over images and places, one value a channel, float64."""
-    flat = [channels_first(y, layer) for y in outputs]
-    total = torch.stack([y.sum(dim=1, dtype=torch.float64) for y in flat]).sum(dim=0)
-    return total / sum(y.shape[1] for y in flat)
+    sums, count = [], 0
+    for y in outputs:
+        axis = _axis(y, layer)
+        sums.append(y.sum(dim=[d for d in range(y.dim()) if d != axis], dtype=torch.float64))
+        count += y.numel() // y.shape[axis]
+    return torch.stack(sums).sum(dim=0) / count
 
 
 def channels_first(y: Tensor, layer: Layer) -> Tensor:
     """A layer's output as [channels, images × places]."""
-    axis = y.dim() - 1 if layer.kind == "linear" else 1
-    return y.movedim(axis, 0).flatten(1)
+    return y.movedim(_axis(y, layer), 0).flatten(1)
 
 
 def per_channel(values: Tensor, layer: Layer, like: Tensor) -> Tensor:
     """One value a channel, in a shape that broadcasts over the layer's output `like`."""
     return values if layer.kind == "linear" else values.view(-1, *[1] * (like.dim() - 2))
+
+
+def _axis(y: Tensor, layer: Layer) -> int:
+    return y.dim() - 1 if layer.kind == "linear" else 1

@@ -10,7 +10,7 @@ import qexplore as qx
 from qexplore.network import Network
 from qexplore.numerics import Spec
 from qexplore.ptq import STEPS, Calibration
-from qexplore.ptq.adaround import Schedule
+from qexplore.ptq.rounding import Schedule
 from qexplore.ptq.sweep import channel_means
 from qexplore.report import Report
 

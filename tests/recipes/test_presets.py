@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -17,16 +16,9 @@ from qexplore.zoo import names
 BITS = ("w8a8", "w4a8", "w4a4")
 KEPT = ("w8a8-per-tensor-equalized", "w4a8-adaround", "corrected-w8a8-per-tensor")
 PLAIN = ("fold-bn", "weight-ranges", "activation-ranges")
-STANDARD = (
-    "fold-bn",
-    "replace-relu6",
-    "equalize",
-    "absorb-high-bias",
-    "weight-ranges",
-    "adaround",
-    "activation-ranges",
-)
-DATA_FREE = (*STANDARD[:5], "correct-bias", "activation-ranges")
+FIRST = ("fold-bn", "replace-relu6", "equalize", "absorb-high-bias", "weight-ranges")
+STANDARD = (*FIRST, "adaround", "activation-ranges")
+DATA_FREE = (*FIRST, "correct-bias", "activation-ranges")
 FAMILIES = {"": PLAIN, "standard-": STANDARD, "data-free-": DATA_FREE}
 
 
@@ -41,8 +33,8 @@ def steps(name: str) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module", params=presets())
-def result(request: pytest.FixtureRequest) -> Iterator[tuple[str, qx.Result]]:
-    yield request.param, qx.run("mobilenet-digits", quick(request.param))
+def result(request: pytest.FixtureRequest) -> tuple[str, qx.Result]:
+    return request.param, qx.run("mobilenet-digits", quick(request.param))
 
 
 def test_every_pipeline_comes_in_three_widths_and_two_granularities() -> None:

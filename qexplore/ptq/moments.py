@@ -85,8 +85,9 @@ def _side_by_side(op: Op, sources: list[Told]) -> Told | None:
     number = sum(source.channels.number for source in sources)
     if op.shape[1] != number or any(source.channels.last for source in sources):
         return None
-    means, stds = zip(*(source.moments for source in sources), strict=True)
-    return Told(Moments(torch.cat(means), torch.cat(stds)), Channels(number, last=False))
+    parts = [source.moments for source in sources]
+    moments = Moments(torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts]))
+    return Told(moments, Channels(number, last=False))
 
 
 def _of_layer(layer: Layer, source: Op, told: Mapping[str, Told]) -> Told | None:

@@ -1,0 +1,115 @@
+"""A study as Markdown and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+import qexplore
+from qexplore.network import Accuracy
+from qexplore.studies.statistics import mean_over_seeds
+from qexplore.studies.study import Study, Verdict
+from qexplore.studies.trials import CALIBRATION, Trials
+
+SIGNS = {True: "holds", False: "does not hold", None: "not asked"}
+
+
+def document(study: Study, trials: Trials, command: str, seeds: int) -> dict[str, Any]:
+    """Every figure of the study, as JSON holds it."""
+    return {
+        "study": study.title,
+        "command": command,
+        "seeds": seeds,
+        "qexplore": qexplore.__version__,
+        "torch": str(torch.__version__),
+        "fp32": {task: _judged(judged.accuracy, judged.loss) for task, judged in trials.fp32.items()},
+        "trials": [
+            {"table": t.table, "name": t.name, "task": t.task, "seed": t.seed, "seconds": t.seconds}
+            | _judged(t.judged.accuracy, t.judged.loss)
+            for t in trials.done
+        ],
+        "claims": [
+            {"claim": claim.text, "task": v.task, "holds": v.holds, "figures": v.figures}
+            for claim in study.claims
+            for v in (claim.look(trials, task) for task in study.tasks)
+        ],
+    }
+
+
+def _judged(accuracy: Accuracy, loss: float) -> dict[str, Any]:
+    return {"accuracy": accuracy.to_document(), "loss": loss}
+
+
+def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
+    """The study as a page: how it was made, every table, every claim with its verdict."""
+    images = {judged.accuracy.images for judged in trials.fp32.values()}
+    lines = [
+        f"# {study.title}",
+        "",
+        f"Made by `{command}` (qexplore {qexplore.__version__}, torch {torch.__version__}); nobody edits this page.",
+        "",
+        f"Each seed draws its own {CALIBRATION} calibration images from the training and calibration parts (the "
+        f"networks were trained on the former) and seeds what is random in a step. {_seeds(seeds)} "
+        f"Accuracy is measured on the same {' or '.join(map(str, sorted(images)))} evaluation images, which nothing "
+        "else has seen.",
+        "Cells: mean over the seeds ± half of Student's 95 % interval over the seeds; what no seed changes has none. "
+        f"How far other images could differ is another matter: Wilson's 95 % interval of {max(images)} images is "
+        f"{', '.join(_wilson(share, max(images)) for share in (0.995, 0.95, 0.8))}.",
+        "",
+    ]
+    for table in dict.fromkeys(variant.table for variant in study.variants):
+        lines += [f"## {table}", "", *_table(study, trials, table), ""]
+    lines += ["## Claims", "", *_verdicts(study, trials)]
+    return "\n".join(lines) + "\n"
+
+
+def _wilson(share: float, images: int) -> str:
+    found = Accuracy.of(round(share * images), images)
+    return f"{100 * found.low:.1f} to {100 * found.high:.1f} at {100 * found.value:.1f} %"
+
+
+def _seeds(seeds: int) -> str:
+    return f"Seeds 0 to {seeds - 1}." if seeds > 1 else "Seed 0 alone."
+
+
+def _table(study: Study, trials: Trials, table: str) -> Iterable[str]:
+    names = [variant.name for variant in study.variants if variant.table == table]
+    yield from _rows(["accuracy, %", *study.tasks], [["FP32", *(_fp32(trials, task) for task in study.tasks)]])
+    for name in names:
+        yield _row([name, *(_cell(trials, table, name, task) for task in study.tasks)])
+
+
+def _fp32(trials: Trials, task: str) -> str:
+    return f"{100 * trials.fp32[task].accuracy.value:.2f}"
+
+
+def _cell(trials: Trials, table: str, name: str, task: str) -> str:
+    found = trials.of(table, name, task)
+    mean = mean_over_seeds([100 * t.judged.accuracy.value for t in found])
+    seconds = sum(t.seconds for t in found) / len(found)
+    spread = "" if math.isnan(mean.half) else f" ± {mean.half:.2f}"
+    return f"{mean.value:.2f}{spread} ({seconds:.1f} s)"
+
+
+def _verdicts(study: Study, trials: Trials) -> Iterable[str]:
+    for claim in study.claims:
+        yield f"- **{claim.text}**"
+        for verdict in (claim.look(trials, task) for task in study.tasks):
+            yield f"  - {_said(verdict)}"
+
+
+def _said(verdict: Verdict) -> str:
+    return f"{verdict.task}: {SIGNS[verdict.holds]}; {verdict.figures}"
+
+
+def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    yield _row(heads)
+    yield _row(["---"] * len(heads))
+    yield from map(_row, rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,161 @@
+"""What post-training quantization reaches on the digits networks, against the white paper's claims."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from qexplore.recipes import Recipe, presets
+from qexplore.studies.statistics import Mean, mean_over_seeds, paired
+from qexplore.studies.study import STUDIES, Claim, Study, Verdict
+from qexplore.studies.trials import Trials, Variant
+
+TASKS = ("resnet-digits", "mobilenet-digits", "mobilenet-digits-unbalanced")
+LADDER = "W8A8, one range a weight tensor"
+LADDER_STEPS = ("original", "equalized", "bias absorbed", "bias corrected")
+ROUNDINGS = ("nearest", "bias corrected", "AdaRound")
+DATA_FREE = "Without an image"
+LOGITS = "Activations at 4 bits, weights real"
+PIPELINES = "Presets"
+BITS = (4, 3, 2)  # of weights; two bits, where rounding decides everything
+NOISE = 0.01  # a loss of accuracy that nearest rounding must have for a gain over it to be asked
+
+
+@STUDIES.register("post-training")
+def post_training() -> Study:
+    """The claims of the white paper's post-training sections that 8 × 8 digits can show."""
+    variants = (*_ladder(), *_roundings(), *_data_free(), *_logits(), *_pipelines())
+    return Study("Post-training quantization on the digits networks", TASKS, tuple(variants), _claims())
+
+
+def rounding_table(bits: int, granularity: str) -> str:
+    """Name of the table of roundings."""
+    return f"W{bits}, one range a {granularity}, activations real"
+
+
+def _ladder() -> list[Variant]:
+    full = Recipe.load("corrected-w8a8-per-tensor")
+    left_out = (full.optional, ("absorb-high-bias", "correct-bias"), ("correct-bias",), ())
+    return [Variant(LADDER, name, full.without(less)) for name, less in zip(LADDER_STEPS, left_out)]
+
+
+def _roundings() -> list[Variant]:
+    found = []
+    for bits in BITS:
+        for granularity in ("tensor", "channel"):
+            for name, extra in zip(ROUNDINGS, ([], ["correct-bias"], ["adaround"])):
+                steps = ["fold-bn", "replace-relu6", "equalize", "weight-ranges", *extra]
+                recipe = _recipe(steps, weights={"bits": bits, "granularity": granularity})
+                found.append(Variant(rounding_table(bits, granularity), name, recipe, seeded=bool(extra)))
+    return found
+
+
+def _data_free() -> list[Variant]:
+    names = ("data-free-w8a8", "data-free-w8a8-per-tensor")
+    return [Variant(DATA_FREE, name, Recipe.load(name), seeded=False) for name in names]
+
+
+def _logits() -> list[Variant]:
+    found = []
+    for method in ("min-max", "mse", "cross-entropy"):
+        ranges = {"activation-ranges": {"method": "mse", "logits": method}}
+        found.append(Variant(LOGITS, f"logits by {method}", _recipe(["fold-bn", ranges], activations={"bits": 4})))
+    return found
+
+
+def _pipelines() -> list[Variant]:
+    return [Variant(PIPELINES, name, Recipe.load(name), seeded=not name.startswith("data-free")) for name in presets()]
+
+
+def _recipe(steps: list[Any], **quantizers: Any) -> Recipe:
+    return Recipe.from_document({"name": "variant", "steps": steps, **quantizers})
+
+
+def _claims() -> tuple[Claim, ...]:
+    claims = [
+        Claim("W8A8 per tensor: no step of equalized, absorbed, corrected loses accuracy significantly.", _rises),
+        Claim("W8A8 per tensor ends within 0.5 points of FP32.", _ends_near),
+        Claim("W8A8 without an image stays within 1 point of FP32.", _data_free_near),
+        Claim("Activations at 4 bits: logits by cross-entropy are no worse than logits by MSE.", _logits_no_worse),
+    ]
+    for bits in BITS:
+        for granularity in ("tensor", "channel"):
+            claims += _rounding_claims(bits, granularity)
+    return tuple(claims)
+
+
+def _rounding_claims(bits: int, granularity: str) -> list[Claim]:
+    table = rounding_table(bits, granularity)
+    order = Claim(
+        f"{table}: neither bias correction below nearest nor AdaRound below bias correction, significantly.",
+        lambda trials, task: _ladder_verdict(trials, table, ROUNDINGS, task),
+    )
+    gain = Claim(
+        f"{table}: AdaRound's gain over nearest is significant where nearest loses more than a point.",
+        lambda trials, task: _gain(trials, table, task),
+    )
+    gap = Claim(
+        f"{table}: AdaRound cuts the gap in cross-entropy to FP32 at least fivefold.",
+        lambda trials, task: _gap(trials, table, task),
+    )
+    return [order, gain, *([gap] if bits == 4 else [])]
+
+
+def _rises(trials: Trials, task: str) -> Verdict:
+    return _ladder_verdict(trials, LADDER, LADDER_STEPS, task)
+
+
+def _ladder_verdict(trials: Trials, table: str, names: tuple[str, ...], task: str) -> Verdict:
+    changes = [
+        paired(trials.of(table, before, task), trials.of(table, after, task)) for before, after in pairwise(names)
+    ]
+    said = ", ".join(f"{name} {points(change)}" for name, change in zip(names[1:], changes))
+    return Verdict(task, all(change.high >= 0 for change in changes), said)
+
+
+def _ends_near(trials: Trials, task: str) -> Verdict:
+    return _near(trials, LADDER, LADDER_STEPS[-1:], task, 0.005)
+
+
+def _data_free_near(trials: Trials, task: str) -> Verdict:
+    return _near(trials, DATA_FREE, ("data-free-w8a8", "data-free-w8a8-per-tensor"), task, 0.01)
+
+
+def _near(trials: Trials, table: str, names: tuple[str, ...], task: str, limit: float) -> Verdict:
+    fp32 = trials.fp32[task].accuracy.value
+    losses = [fp32 - _accuracy(trials, table, name, task) for name in names]
+    said = ", ".join(f"{name} {-100 * loss:+.2f} points" for name, loss in zip(names, losses))
+    return Verdict(task, max(losses) <= limit, said)
+
+
+def _logits_no_worse(trials: Trials, task: str) -> Verdict:
+    change = paired(trials.of(LOGITS, "logits by mse", task), trials.of(LOGITS, "logits by cross-entropy", task))
+    return Verdict(task, change.high >= 0, points(change))
+
+
+def _gain(trials: Trials, table: str, task: str) -> Verdict:
+    nearest, learned = (trials.of(table, name, task) for name in (ROUNDINGS[0], ROUNDINGS[2]))
+    change = paired(nearest, learned)
+    lost = trials.fp32[task].accuracy.value - _accuracy(trials, table, ROUNDINGS[0], task)
+    said = f"nearest {-100 * lost:+.2f} points from FP32; AdaRound over nearest {points(change)}"
+    return Verdict(task, change.low > 0 if lost > NOISE else None, said)
+
+
+def _gap(trials: Trials, table: str, task: str) -> Verdict:
+    """The claim says nothing where the nearest rounding's gap is below a thousandth of a nat."""
+    gaps = [_loss(trials, table, name, task) - trials.fp32[task].loss for name in (ROUNDINGS[0], ROUNDINGS[2])]
+    said = f"nearest {1000 * gaps[0]:+.2f}, AdaRound {1000 * gaps[1]:+.2f} thousandths of a nat"
+    return Verdict(task, None if gaps[0] < 1e-3 else gaps[1] * 5 <= gaps[0], said)
+
+
+def points(change: Mean) -> str:
+    """A change of accuracy in points with its interval."""
+    return f"{100 * change.value:+.2f} ({100 * change.low:+.2f} to {100 * change.high:+.2f}) points"
+
+
+def _accuracy(trials: Trials, table: str, name: str, task: str) -> float:
+    return mean_over_seeds([t.judged.accuracy.value for t in trials.of(table, name, task)]).value
+
+
+def _loss(trials: Trials, table: str, name: str, task: str) -> float:
+    return mean_over_seeds([t.judged.loss for t in trials.of(table, name, task)]).value

@@ -1,0 +1,54 @@
+"""Means over seeds and paired differences over images, each with its 95 % interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import t as student
+from torch import Tensor
+
+from qexplore.network.accuracy import NORMAL_95
+from qexplore.studies.trials import Trial
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean and half the width of its 95 % interval, in the unit of what was averaged."""
+
+    value: float
+    half: float
+
+    @property
+    def low(self) -> float:
+        return self.value - self.half
+
+    @property
+    def high(self) -> float:
+        return self.value + self.half
+
+
+def mean_over_seeds(values: Sequence[float]) -> Mean:
+    """Mean of one value a seed with Student's interval; one seed alone has no interval (NaN)."""
+    numbers = torch.tensor(values, dtype=torch.float64)
+    count = len(numbers)
+    if count < 2:
+        return Mean(float(numbers.mean()), math.nan)
+    half = float(student.ppf(0.975, count - 1)) * float(numbers.std()) / math.sqrt(count)
+    return Mean(float(numbers.mean()), half)
+
+
+def paired(before: Sequence[Trial], after: Sequence[Trial]) -> Mean:
+    """Change of accuracy (fraction) on the same images, each image's mean over the seeds taken first.
+
+    The interval is the normal one over images: it says how far other images of the same kind could differ.
+    """
+    change = share_right(after) - share_right(before)
+    return Mean(float(change.mean()), NORMAL_95 * float(change.std()) / math.sqrt(len(change)))
+
+
+def share_right(trials: Sequence[Trial]) -> Tensor:
+    """Of each image, the share of seeds under which it is classified rightly (float64 [images])."""
+    return torch.stack([trial.judged.correct.double() for trial in trials]).mean(dim=0)

@@ -15,6 +15,7 @@ _WHERE = {
     "Answer": "qexplore.allocate",
     "Budget": "qexplore.allocate",
     "Data": "qexplore.zoo",
+    "Diagnosis": "qexplore.debugging",
     "Network": "qexplore.network",
     "QexploreError": "qexplore.errors",
     "Recipe": "qexplore.recipes",
@@ -22,6 +23,7 @@ _WHERE = {
     "Task": "qexplore.zoo",
     "ablate": "qexplore.recipes",
     "allocate": "qexplore.allocate",
+    "debug": "qexplore.debugging",
     "run": "qexplore.recipes",
     "sensitivity": "qexplore.recipes",
 }
@@ -30,6 +32,7 @@ __all__ = [
     "Answer",
     "Budget",
     "Data",
+    "Diagnosis",
     "Network",
     "QexploreError",
     "Recipe",
@@ -37,12 +40,14 @@ __all__ = [
     "Task",
     "ablate",
     "allocate",
+    "debug",
     "run",
     "sensitivity",
 ]
 
 if TYPE_CHECKING:
     from qexplore.allocate import Answer, Budget, allocate
+    from qexplore.debugging import Diagnosis, debug
     from qexplore.errors import QexploreError
     from qexplore.network import Accuracy, Network
     from qexplore.recipes import Recipe, Result, ablate, run, sensitivity

@@ -9,6 +9,7 @@ from qexplore.recipes import Recipe, run
 from qexplore.recipes.ablation import ablate, to_document
 from qexplore.report import Report
 from qexplore.runs import prepared
+from qexplore.runs.debug_job import diagnose
 from qexplore.runs.jobs import JOBS
 from qexplore.runs.profile_job import profile
 from qexplore.zoo import Task
@@ -52,4 +53,5 @@ def measure(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     return {"task": spec["task"], "bits": spec["bits"], **found}
 
 
+JOBS.register("debug")(diagnose)
 JOBS.register("profile")(profile)

@@ -1,0 +1,90 @@
+"""The first questions of the flowchart: does the network still do its work in FP32, with weights alone quantized, with
+activations alone?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from qexplore.debugging.divergence import HARM, divergence
+from qexplore.debugging.trail import Trail, biased
+from qexplore.network import Judged, Network, compare
+from qexplore.report import Report
+from qexplore.zoo import Task
+
+FP32, REAL, WEIGHTS, ACTIVATIONS, QUANTIZED = "fp32", "all sites real", "weights only", "activations only", "quantized"
+BATCH = 128
+RARE = 0.05  # McNemar's p from which on a loss is no chance
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """One network on the evaluation images; divergence: mean KL of its softmax from the model's own, in nats."""
+
+    name: str
+    judged: Judged
+    divergence: float
+
+    def worse(self, than: Check) -> bool:
+        """Whether it has significantly fewer images right, in pairs."""
+        paired = compare(than.judged, self.judged)
+        return paired.lost > paired.gained and paired.p < RARE
+
+    def harmed(self, fp32: Check) -> bool:
+        """Whether it is worse than the model, or sees the images otherwise."""
+        return self.worse(fp32) or self.divergence >= HARM
+
+    def to_document(self, fp32: Check) -> dict[str, Any]:
+        paired = compare(fp32.judged, self.judged)
+        return {
+            "name": self.name,
+            **{("accuracy" if key == "value" else key): v for key, v in self.judged.accuracy.to_document().items()},
+            "divergence": self.divergence,
+            "loss": self.judged.loss,
+            "gained": paired.gained,
+            "lost": paired.lost,
+            "p": paired.p,
+        }
+
+
+def check_all(task: Task, network: Network, trail: Trail, report: Report) -> dict[str, Check]:
+    """The five checks by name, on the evaluation images."""
+    with biased(network, trail.biases):
+        real = network.real_plan()
+        with network.using(_alone(network, "activation")):
+            activations = network.plan()
+    with network.using(_alone(network, "weight")):
+        weights = network.plan()
+    networks: dict[str, Callable[[Tensor], Tensor]] = {
+        FP32: task.model,
+        REAL: real,
+        WEIGHTS: weights,
+        ACTIVATIONS: activations,
+        QUANTIZED: network.plan(),
+    }
+    notes: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in networks}
+    images = 0
+    with torch.inference_mode():
+        for x, y in task.data.batches("evaluation", size=BATCH):
+            expected = task.model(x.clone())
+            for name, one in networks.items():
+                logits = expected if name == FP32 else one(x.clone())
+                losses = torch.nn.functional.cross_entropy(logits, y, reduction="none")
+                notes[name].append((logits.argmax(dim=1) == y, losses.double(), divergence(expected, logits)))
+            images += len(y)
+            report.progress(images, task.data.count("evaluation"), "weights or activations?")
+    return {name: _check(name, *map(torch.cat, zip(*found, strict=True))) for name, found in notes.items()}
+
+
+def _check(name: str, correct: Tensor, losses: Tensor, apart: Tensor) -> Check:
+    return Check(name, Judged(correct, float(losses.mean())), float(apart.mean()))
+
+
+def _alone(network: Network, kind: str) -> dict[str, int | None]:
+    """The allocation that leaves the sites of `kind` as they are and makes the others real."""
+    return {site.name: None for site in network.sites if site.kind != kind}

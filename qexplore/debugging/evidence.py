@@ -1,0 +1,141 @@
+"""What the tensors of a suspect look like: its values, its channels, and what its error does to the layer's output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qexplore.debugging.trail import Trail, biased
+from qexplore.network import Network, Site
+from qexplore.network.execute import Values
+from qexplore.network.network import Fitted
+from qexplore.numerics import QuantizationError, Rows, quantization_error
+from qexplore.ptq import Calibration
+from qexplore.ptq.calibrate import collect_samples
+from qexplore.ptq.sweep import channels_first
+from qexplore.report import Report
+
+
+@dataclass(frozen=True, eq=False)
+class Suspect:
+    """A site that moves the softmax by itself, and its tensors.
+
+    bits, usual: its own, and those that the recipe gives to its kind. divergence in nats, share: of the sum over sites.
+    rows: real values, slice by slice (weights), or a sample of those that the quantized weights give (activations).
+    lo, hi: real ends of each channel [channels]. logits: the sample as [images, classes] where the site is the output.
+    lean: mean error of the layer's output, one value a channel; leaning: its share of the squared error (weights only).
+    """
+
+    site: Site
+    bits: int
+    usual: int
+    divergence: float
+    share: float
+    fitted: Fitted
+    rows: Rows
+    error: QuantizationError
+    lo: Tensor
+    hi: Tensor
+    logits: Tensor | None = None
+    lean: Tensor | None = None
+    leaning: float = 0.0
+
+
+def gather(
+    network: Network,
+    calibration: Calibration,
+    trail: Trail,
+    found: Sequence[tuple[Site, float, float]],
+    report: Report,
+) -> list[Suspect]:
+    """The suspects of (site, divergence, share), with what one pass over the calibration images tells of them."""
+    samples, ends = collect_samples(network, calibration, report)
+    watchers = {site.name: _Watcher(network, trail, site) for site, _, _ in found}
+    _watch(network, calibration, trail, list(watchers.values()))
+    return [_suspect(network, site, apart, share, samples, ends, watchers[site.name]) for site, apart, share in found]
+
+
+def _suspect(
+    network: Network,
+    site: Site,
+    apart: float,
+    share: float,
+    samples: Mapping[str, Tensor],
+    ends: Mapping[str, tuple[Tensor, Tensor]],
+    seen: _Watcher,
+) -> Suspect:
+    bits = network.bits[site.name]
+    fitted = network.fitted(site, bits)
+    if site.kind == "weight":
+        values, rows = network.layers[site.layer].weight, network.rows(site)
+    else:
+        values = samples[site.name]
+        rows = Rows.of(values.view(1, -1), f"The site {site.name!r}", ends[site.name])
+    error = quantization_error(values, fitted.spec, fitted.range)
+    usual = network.specs[site.kind].bits
+    whole = values.view(-1, site.numel) if site == network.logits and len(site.shape) == 1 else None
+    lo, hi = seen.ends()
+    return Suspect(site, bits, usual, apart, share, fitted, rows, error, lo, hi, whole, *seen.lean())
+
+
+class _Watcher:
+    """One site while the real network runs."""
+
+    def __init__(self, network: Network, trail: Trail, site: Site) -> None:
+        self.network, self.site = network, site
+        self._ends: list[tuple[Tensor, Tensor]] = []
+        self._sums: list[Tensor] = []
+        self._count, self._square = 0, 0.0
+        if site.kind == "weight":
+            layer = network.layers[site.layer]
+            self.source = network.graph.by_name[site.at].inputs[0]
+            self.change = network.quantized_weight(site, network.bits[site.name]) - layer.weight
+            self.shift = _zero(layer.bias, len(layer.weight)) - trail.biases[site.layer]
+
+    def look(self, known: Values) -> None:
+        """Takes note of one batch."""
+        if self.site.kind == "weight":
+            layer = self.network.layers[self.site.layer]
+            error = channels_first(layer.forward(known[self.source], self.change, self.shift), layer).double()
+            self._sums.append(error.sum(dim=1))
+            self._square += float(error.square().sum())
+            self._count += error.shape[1]
+            return
+        value = known[self.site.at]
+        axis = 1 if value.dim() in (2, 4, 5) else value.dim() - 1
+        rows = value.movedim(axis, 0).flatten(1)
+        self._ends.append((rows.amin(dim=1), rows.amax(dim=1)))
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Real ends of each channel."""
+        if self.site.kind == "weight":
+            rows = self.network.layers[self.site.layer].weight.flatten(1)
+            return rows.amin(dim=1), rows.amax(dim=1)
+        lows, highs = zip(*self._ends, strict=True)
+        return torch.stack(lows).amin(dim=0), torch.stack(highs).amax(dim=0)
+
+    def lean(self) -> tuple[Tensor | None, float]:
+        """Mean error of each output channel, and its share of the squared error."""
+        if self.site.kind != "weight":
+            return None, 0.0
+        mean = torch.stack(self._sums).sum(dim=0) / self._count
+        return mean.float(), float(mean.square().sum() * self._count) / max(self._square, 1e-300)
+
+
+def _watch(network: Network, calibration: Calibration, trail: Trail, watchers: Sequence[_Watcher]) -> None:
+    with biased(network, trail.biases):
+        real = network.real_plan()
+    with torch.inference_mode():
+        for x, _ in calibration.batches():
+            known: Values = {}
+            real.watch(x, known.__setitem__)
+            known[real.input] = known.get(real.input, x)
+            for watcher in watchers:
+                watcher.look(known)
+
+
+def _zero(bias: Tensor | None, channels: int) -> Tensor:
+    return torch.zeros(channels) if bias is None else bias

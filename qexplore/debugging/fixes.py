@@ -1,0 +1,122 @@
+"""Fixes as complete recipes, each carried out and measured like any other."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from qexplore.debugging import edits
+from qexplore.debugging.checks import BATCH
+from qexplore.debugging.divergence import divergence
+from qexplore.debugging.edits import Edit
+from qexplore.debugging.finding import Finding, Fix
+from qexplore.debugging.proposals import Trouble, propose
+from qexplore.errors import QexploreError
+from qexplore.network import Accuracy, Network
+from qexplore.recipes import Recipe
+from qexplore.recipes.carry_out import check, prepare
+from qexplore.registry import key_of
+from qexplore.report import Report
+from qexplore.zoo import Task
+
+MEASURED = 6
+SLOW = "adaround"  # a recipe with this step takes as long as all the others together
+
+
+def find_fixes(
+    task: Task, recipe: Recipe, seed: int, troubles: Sequence[Trouble], report: Report, *, measure: bool
+) -> tuple[tuple[Finding, ...], tuple[Fix, ...]]:
+    """The findings with their fixes, and all fixes once each, the best first.
+
+    Where there are several findings, all their first fixes together are one more, which belongs to no single finding.
+    measure: the first of each finding come before the second, what needs no learning before what does; at most
+    MEASURED are carried out.
+    """
+    proposed = [propose(trouble) for trouble in troubles]
+    everything = _together(proposed)
+    known = _distinct(recipe, [*everything, *_by_turns(proposed)])
+    if measure:
+        chosen = sorted(known, key=lambda key: _slow(known[key]))[:MEASURED]
+        for key in report.track(chosen, "measuring fixes"):
+            known[key] = _measured(task, known[key], seed, report)
+    findings = []
+    for trouble, own in zip(troubles, proposed, strict=True):
+        keys = dict.fromkeys(_key(fixed) for edit in own if (fixed := _apply(recipe, edit)) is not None)
+        findings.append(trouble.finding.with_fixes(tuple(known[key] for key in keys if key in known)))
+    return tuple(findings), tuple(sorted(known.values(), key=lambda fix: fix.merit))
+
+
+def _together(proposed: Sequence[Sequence[Edit]]) -> list[Edit]:
+    first = {options[0].label: options[0] for options in proposed if options}
+    return [edits.all_of(list(first.values()))] if len(first) > 1 else []
+
+
+def _by_turns(proposed: Sequence[Sequence[Edit]]) -> list[Edit]:
+    """The first of each, then the second of each, …"""
+    longest = max(map(len, proposed), default=0)
+    return [options[turn] for turn in range(longest) for options in proposed if turn < len(options)]
+
+
+def _distinct(recipe: Recipe, wanted: Sequence[Edit]) -> dict[str, Fix]:
+    """Fixes by what their recipes say, without those that change nothing or make no recipe."""
+    known: dict[str, Fix] = {}
+    for edit in wanted:
+        fixed = _apply(recipe, edit)
+        if fixed is not None:
+            named = replace(fixed, name=f"{recipe.name}, repaired", title=edit.label)
+            known.setdefault(_key(fixed), Fix(edit.label, named.to_document()))
+    return known
+
+
+def _apply(recipe: Recipe, edit: Edit) -> Recipe | None:
+    try:
+        fixed = edit.apply(recipe)
+        check(fixed)
+    except QexploreError:
+        return None
+    return None if _key(fixed) == _key(recipe) else fixed
+
+
+def _key(recipe: Recipe) -> str:
+    return json.dumps({**recipe.to_document(), "name": "", "title": ""}, sort_keys=True)
+
+
+def _slow(fix: Fix) -> bool:
+    return any(key_of(step.name) == key_of(SLOW) for step in Recipe.from_document(fix.recipe).steps)
+
+
+def _measured(task: Task, fix: Fix, seed: int, report: Report) -> Fix:
+    """The fix with its accuracy and divergence; as it was where the recipe cannot be carried out."""
+    clock = time.perf_counter()
+    try:
+        network = prepare(task, Recipe.from_document(fix.recipe), seed, _within(report, fix.label))
+    except QexploreError as error:
+        report.event("log", text=f"The fix {fix.label!r} cannot be carried out: {error}")
+        return fix
+    seconds = time.perf_counter() - clock
+    accuracy, apart = _evaluate(task, network)
+    return replace(fix, accuracy=accuracy.to_document(), divergence=apart, seconds=seconds)
+
+
+def _evaluate(task: Task, network: Network) -> tuple[Accuracy, float]:
+    right, images, apart = 0, 0, 0.0
+    with torch.inference_mode():
+        for x, y in task.data.batches("evaluation", size=BATCH):
+            logits = network(x)
+            right += int((logits.argmax(dim=1) == y).sum())
+            apart += float(divergence(task.model(x), logits).sum())
+            images += len(y)
+    return Accuracy.of(right, images), apart / images
+
+
+def _within(report: Report, label: str) -> Report:
+    """A report for the work on one fix: whoever listens can stop it."""
+    return Report(lambda event: report.event("progress", **{**_progress(event), "text": label}))
+
+
+def _progress(event: dict[str, object]) -> dict[str, object]:
+    return {"done": event.get("done", 0), "total": event.get("total", 1)}

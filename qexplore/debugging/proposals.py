@@ -1,0 +1,165 @@
+"""What could repair each cause, after the white paper's figure 9: changes of the recipe, the gentlest first."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qexplore.debugging import edits
+from qexplore.debugging.causes import Case
+from qexplore.debugging.edits import Edit
+from qexplore.debugging.finding import Finding
+from qexplore.debugging.remedies import OPTIONS
+from qexplore.network import Network
+from qexplore.numerics import MAX_BITS, RANGES
+from qexplore.ptq import STEPS
+from qexplore.recipes import Recipe, StepSetting
+from qexplore.registry import Registry, key_of
+
+RANGE_KEYS = ("range", "method")
+HIGH = 8  # bits that are called high
+
+
+@dataclass(frozen=True, eq=False)
+class Trouble:
+    """A finding, with the recipe and the network in which it was found; case: of a single site alone."""
+
+    finding: Finding
+    recipe: Recipe
+    network: Network
+    case: Case | None = None
+
+    @property
+    def site(self) -> str:
+        """The name under which the recipe sets the site."""
+        return edits.own_of(self.recipe, self.finding.site, self._logits)[0]
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What the recipe sets for the site."""
+        return dict(edits.own_of(self.recipe, self.finding.site, self._logits)[1])
+
+    @property
+    def _logits(self) -> str:
+        return "" if self.network.logits is None else self.network.logits.name
+
+    def has(self, step: str) -> bool:
+        return key_of(step) in {key_of(one.name) for one in self.recipe.steps}
+
+    @property
+    def weights_share_a_grid(self) -> bool:
+        return self.network.specs["weight"].granularity != "channel"
+
+
+Proposal = Callable[[Trouble], list[Edit]]
+PROPOSALS: Registry[Proposal] = Registry("cause with a fix")
+
+
+def propose(trouble: Trouble) -> list[Edit]:
+    """What could repair the trouble; nothing for a cause that no recipe can repair."""
+    return PROPOSALS.get(trouble.finding.cause)(trouble)
+
+
+@PROPOSALS.register("too-few-bits")
+def more_bits(trouble: Trouble) -> list[Edit]:
+    """The bits of the others."""
+    return [edits.site_like_others(trouble.site, ["bits"])] if "bits" in trouble.own else []
+
+
+@PROPOSALS.register("sensitive-site")
+def high_bits(trouble: Trouble) -> list[Edit]:
+    """Twice the bits, at least eight."""
+    bits = trouble.network.bits[trouble.finding.site]
+    return [edits.site_bits(trouble.site, min(max(HIGH, 2 * bits), MAX_BITS))]
+
+
+@PROPOSALS.register("clipped-range")
+@PROPOSALS.register("wide-range")
+@PROPOSALS.register("outlier-values")
+def other_range(trouble: Trouble) -> list[Edit]:
+    """The recipe's own estimator where the site has a range of its own; else those that were best when tried alone."""
+    assert trouble.case is not None
+    given = [key for key in trouble.own if key in RANGE_KEYS]
+    like = [edits.site_like_others(trouble.site, [key for key in trouble.own if key != "bits"])] if given else []
+    tried = trouble.case.tried
+    good = sorted((name for name in tried if name in RANGES), key=lambda name: tried[name].divergence)
+    helping = [name for name in good if trouble.case.cured(name)]
+    return [*like, *(edits.site_method(trouble.site, name, OPTIONS.get(name, {})) for name in helping[:2])]
+
+
+@PROPOSALS.register("biased-error")
+def bias_or_rounding(trouble: Trouble) -> list[Edit]:
+    """Bias correction or learned rounding, whichever the recipe does not have."""
+    return [*_correction(trouble), *_rounding(trouble)]
+
+
+@PROPOSALS.register("outlier-channel")
+@PROPOSALS.register("unbalanced-channels")
+def balance(trouble: Trouble) -> list[Edit]:
+    """Cross-layer equalization, then a grid for each channel of the weights, then more bits for the site."""
+    found = []
+    if not trouble.has("equalize"):
+        steps = [StepSetting("equalize")]
+        if any(op.kind == "clamp" and op.upper is not None for op in trouble.network.graph.ops):
+            steps.insert(0, StepSetting("replace-relu6"))
+        found.append(edits.inserted("channels equalized", steps, "fold-bn"))
+    if trouble.network.site(trouble.finding.site).kind == "weight" and trouble.weights_share_a_grid:
+        found.append(_finer())
+    return found or high_bits(trouble)
+
+
+@PROPOSALS.register("network-changed")
+def gentler_step(trouble: Trouble) -> list[Edit]:
+    """Without the step that changed the function; high biases absorbed by what the images show."""
+    step, recipe = trouble.finding.step, trouble.recipe
+    if key_of(step) not in {key_of(name) for name in recipe.optional}:
+        return []
+    absorbs = STEPS.canonical(step) == "absorb-high-bias"
+    other = [edits.setting("biases absorbed as the calibration images allow", f"{step}.method", "empirical")]
+    return [*(other if absorbs else []), edits.without(step)]
+
+
+@PROPOSALS.register("unlike-images")
+def no_images(trouble: Trouble) -> list[Edit]:
+    """Activation ranges without these images: found anew for every batch, or from the batch norms."""
+    name = next((s.name for s in trouble.recipe.steps if key_of(s.name) == key_of("activation-ranges")), None)
+    if name is None:
+        return []
+    found = []
+    if "dynamic" in inspect.signature(STEPS.get(name)).parameters:
+        found.append(edits.setting("activation ranges found anew for every batch", f"{name}.dynamic", True))
+    return found
+
+
+@PROPOSALS.register("bits-everywhere")
+def everywhere(trouble: Trouble) -> list[Edit]:
+    """Learned rounding, corrected biases and finer grids where weights are to blame; then more bits for the worse
+    kind.
+    """
+    weights, activations = (trouble.finding.evidence[kind] for kind in ("weights", "activations"))
+    kind = "weight" if weights >= activations else "activation"
+    bits = trouble.network.specs[kind].bits
+    more = [edits.setting(f"{HIGH} bits for all {kind}s", f"{kind}s.bits", HIGH)] if bits < HIGH else []
+    if kind == "activation":
+        return more
+    finer = [_finer()] if trouble.weights_share_a_grid else []
+    return [*_rounding(trouble), *finer, *_correction(trouble), *more]
+
+
+def _finer() -> Edit:
+    return edits.setting("one grid a channel for the weights", "weights.granularity", "channel")
+
+
+def _correction(trouble: Trouble) -> list[Edit]:
+    if trouble.has("correct-bias") or not trouble.has("weight-ranges"):
+        return []
+    after = "adaround" if trouble.has("adaround") else "weight-ranges"
+    return [edits.inserted("biases corrected", [StepSetting("correct-bias")], after)]
+
+
+def _rounding(trouble: Trouble) -> list[Edit]:
+    if trouble.has("adaround") or not trouble.has("weight-ranges"):
+        return []
+    return [edits.inserted("rounding learned (AdaRound)", [StepSetting("adaround")], "weight-ranges")]

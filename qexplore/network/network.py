@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -180,7 +181,9 @@ class Network:
         if self.values(site).numel():
             return float(self.rows(site).least[0])
         band, fixed = self.bands.get(site.name), self._fixed_range(site)
-        return float(fixed.lo.min()) if band is None and fixed is not None else float(self.bands[site.name].lower.min())
+        if fixed is not None:
+            return float(fixed.lo.min())
+        return -math.inf if band is None else float(band.lower.min())
 
     def _fixed_range(self, site: Site) -> Range | None:
         """The range that was given to the site by hand."""
@@ -200,18 +203,10 @@ class Network:
         return self._rows[site.name]
 
     def values(self, site: Site) -> Tensor:
-        """The weight itself, or the calibration sample of an activation (one dimension): empty where no image was
-        needed for its range.
-        """
+        """The weight itself, or the calibration sample of an activation (one dimension), empty where none was taken."""
         if site.kind == "weight":
             return self.layers[site.layer].weight
-        if site.name in self.samples:
-            return self.samples[site.name]
-        if site.name in self.bands or self._fixed_range(site) is not None:
-            return torch.empty(0)
-        raise QexploreError(
-            f"The activation site {site.name!r} has no range yet: calibrate first (step 'activation-ranges')."
-        )
+        return self.samples[site.name] if site.name in self.samples else torch.empty(0)
 
     @contextmanager
     def fixing(self, ranges: Mapping[str, Range]) -> Iterator[Network]:

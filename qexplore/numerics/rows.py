@@ -74,8 +74,8 @@ class Rows:
     def _seen(self) -> Tensor:
         if self.values.shape[1] == 0:
             raise QexploreError(
-                f"{self.what} has no values to go by: calibrate with images, take the range estimator 'batch-norm', or "
-                "give its range under 'sites' in the recipe."
+                f"{self.what} has no values to go by: calibrate first (step 'activation-ranges' with images), take the "
+                "range estimator 'batch-norm', or give its range under 'sites' in the recipe."
             )
         return self.values
 

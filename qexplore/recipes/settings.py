@@ -28,8 +28,6 @@ def check_step(step: StepSetting) -> None:
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         # A step that sets ranges hands what it does not know itself to the estimator of this name.
         defaults |= defaults_of(RANGES.get(str(step.settings.get("method", defaults["method"]))))
-    if step.settings.get("logits"):  # another estimator, for the logits alone
-        RANGES.get(str(step.settings["logits"]))
     for name, value in step.settings.items():
         if name not in defaults:
             raise UnknownName(f"setting of the step {step.name!r} called", name, defaults)
@@ -39,6 +37,8 @@ def check_step(step: StepSetting) -> None:
             raise BadRecipe(
                 f"The setting {name!r} of the step {step.name!r} is {words}, such as {default!r}; not {value!r}."
             )
+    if step.settings.get("logits"):  # another estimator, for the logits alone
+        RANGES.get(step.settings["logits"])
 
 
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:

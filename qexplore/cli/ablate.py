@@ -9,13 +9,13 @@ from typing import Any
 from qexplore.cli import run as words_of_run
 from qexplore.cli.lines import accuracy, table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
-from qexplore.zoo import Task
 
 HEADS = ("", "steps", "accuracy", "points", "gained", "lost", "p", "seconds")
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
-    from qexplore.recipes.ablation import ablate, to_document  # here, because it loads torch
+    from qexplore.recipes.ablation import ablate, to_document  # here, because they load torch
+    from qexplore.zoo import Task
 
     task, recipe = Task(words.task), words_of_run.recipe(words)
     return to_document(task.name, recipe, words.seed, ablate(task, recipe, words.seed, watcher))
@@ -38,9 +38,9 @@ def _rows(rows: list[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
     for row in rows:
         group, last = "" if row["group"] == last else row["group"], row["group"]
         name = f"{row['name']} (complete)" if row["complete"] else row["name"]
-        points, p = f"{100 * row['change']:+.1f}", f"{row['p']:.2g}"
-        shown = f"{100 * row['accuracy']:.1f} %"
-        yield group, name, shown, points, row["gained"], row["lost"], p, round(row["seconds"], 2)
+        shown, points = f"{100 * row['accuracy']:.1f} %", f"{100 * row['change']:+.1f}"
+        seconds = round(row["seconds"], 2) or None  # nothing was carried out for the float network
+        yield group, name, shown, points, row["gained"], row["lost"], f"{row['p']:.2g}", seconds
 
 
 VERBS.register("ablate")(

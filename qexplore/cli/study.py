@@ -29,7 +29,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     if words.out is not None and not words.out.parent.is_dir():
         raise QexploreError(f"The folder {str(words.out.parent)!r} does not exist: make it, or write elsewhere.")
     study = STUDIES.get(name)()
-    trials = carry_out(study.variants, study.tasks, words.seeds, Report(watcher))
+    trials = carry_out(study.variants, study.gauges, study.tasks, words.seeds, Report(watcher))
     command = f"python -m qexplore study {name} --seeds {words.seeds}"
     if words.out is not None:
         command += f" --out {words.out}"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 import qexplore
 from qexplore.network import Accuracy
-from qexplore.studies.statistics import mean_over_seeds
+from qexplore.studies.statistics import Mean, mean_over_seeds
 from qexplore.studies.study import Study, Verdict
-from qexplore.studies.trials import CALIBRATION, Trials
+from qexplore.studies.trials import CALIBRATION, Gauge, Trials
 
 SIGNS = {True: "holds", False: "does not hold", None: "not asked"}
 
@@ -31,6 +32,7 @@ def document(study: Study, trials: Trials, command: str, seeds: int) -> dict[str
             | _judged(t.judged.accuracy, t.judged.loss)
             for t in trials.done
         ],
+        "readings": [asdict(reading) for reading in trials.readings],
         "claims": [
             {"claim": claim.text, "task": v.task, "holds": v.holds, "figures": v.figures}
             for claim in study.claims
@@ -62,6 +64,8 @@ def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
     ]
     for table in dict.fromkeys(variant.table for variant in study.variants):
         lines += [f"## {table}", "", *_table(study, trials, table), ""]
+    for gauge in study.gauges:
+        lines += [f"## {gauge.table}", "", *_readings(gauge, study, trials), ""]
     lines += ["## Claims", "", *_verdicts(study, trials)]
     return "\n".join(lines) + "\n"
 
@@ -90,8 +94,18 @@ def _cell(trials: Trials, table: str, name: str, task: str) -> str:
     found = trials.of(table, name, task)
     mean = mean_over_seeds([100 * t.judged.accuracy.value for t in found])
     seconds = sum(t.seconds for t in found) / len(found)
-    spread = "" if math.isnan(mean.half) else f" ± {mean.half:.2f}"
-    return f"{mean.value:.2f}{spread} ({seconds:.1f} s)"
+    return f"{mean.value:.2f}{_spread(mean, 2)} ({seconds:.1f} s)"
+
+
+def _readings(gauge: Gauge, study: Study, trials: Trials) -> Iterable[str]:
+    yield from _rows([gauge.unit, *study.tasks], [])
+    for name in dict.fromkeys(r.name for r in trials.readings if r.table == gauge.table):
+        means = [mean_over_seeds(trials.read(gauge.table, name, task)) for task in study.tasks]
+        yield _row([name, *(f"{mean.value:.3f}{_spread(mean, 3)}" for mean in means)])
+
+
+def _spread(mean: Mean, digits: int) -> str:
+    return "" if math.isnan(mean.half) else f" ± {mean.half:.{digits}f}"
 
 
 def _verdicts(study: Study, trials: Trials) -> Iterable[str]:

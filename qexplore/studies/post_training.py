@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from qexplore.ptq import Calibration
+from qexplore.ptq.expectation import compare_means
 from qexplore.recipes import Recipe, presets
+from qexplore.recipes.carry_out import prepare
 from qexplore.studies.statistics import Mean, mean_over_seeds, paired
 from qexplore.studies.study import STUDIES, Claim, Study, Verdict
-from qexplore.studies.trials import Trials, Variant
+from qexplore.studies.trials import Gauge, Trials, Variant
+from qexplore.zoo import Task
 
 TASKS = ("resnet-digits", "mobilenet-digits", "mobilenet-digits-unbalanced")
 LADDER = "W8A8, one range a weight tensor"
@@ -18,6 +23,8 @@ DATA_FREE = "Without an image"
 LOGITS = "Activations at 4 bits, weights real"
 PIPELINES = "Presets"
 BITS = (4, 3, 2)  # of weights; two bits, where rounding decides everything
+MEANS = "E[x] of layer inputs: batch norms against calibration images"
+HALF, MOST = "median over the channels", "95th percentile"
 NOISE = 0.01  # a loss of accuracy that nearest rounding must have for a gain over it to be asked
 
 
@@ -25,7 +32,9 @@ NOISE = 0.01  # a loss of accuracy that nearest rounding must have for a gain ov
 def post_training() -> Study:
     """The claims of the white paper's post-training sections that 8 × 8 digits can show."""
     variants = (*_ladder(), *_roundings(), *_data_free(), *_logits(), *_pipelines())
-    return Study("Post-training quantization on the digits networks", TASKS, tuple(variants), _claims())
+    gauges = (Gauge(MEANS, "|difference| / deviation", _means),)
+    title = "Post-training quantization on the digits networks"
+    return Study(title, TASKS, variants, _claims(), gauges)
 
 
 def rounding_table(bits: int, granularity: str) -> str:
@@ -71,11 +80,20 @@ def _recipe(steps: list[Any], **quantizers: Any) -> Recipe:
     return Recipe.from_document({"name": "variant", "steps": steps, **quantizers})
 
 
+def _means(task: Task) -> Mapping[str, float]:
+    """How far the analytic mean of a channel is from the empirical one, in empirical standard deviations."""
+    network = prepare(task, _recipe(["fold-bn"]))
+    found = compare_means(network, Calibration(task.data))
+    apart = (found["analytic"] - found["empirical"]).abs() / found["empirical_std"].clip(lower=1e-9)
+    return {HALF: float(apart.median()), MOST: float(apart.quantile(0.95))}
+
+
 def _claims() -> tuple[Claim, ...]:
     claims = [
         Claim("W8A8 per tensor: no step of equalized, absorbed, corrected loses accuracy significantly.", _rises),
         Claim("W8A8 per tensor ends within 0.5 points of FP32.", _ends_near),
         Claim("W8A8 without an image stays within 1 point of FP32.", _data_free_near),
+        Claim(f"{MEANS}: half of the channels agree within 0.1 of a standard deviation, 95 % within 0.25.", _agree),
         Claim("Activations at 4 bits: logits by cross-entropy are no worse than logits by MSE.", _logits_no_worse),
     ]
     for bits in BITS:
@@ -146,6 +164,11 @@ def _gap(trials: Trials, table: str, task: str) -> Verdict:
     gaps = [_loss(trials, table, name, task) - trials.fp32[task].loss for name in (ROUNDINGS[0], ROUNDINGS[2])]
     said = f"nearest {1000 * gaps[0]:+.2f}, AdaRound {1000 * gaps[1]:+.2f} thousandths of a nat"
     return Verdict(task, None if gaps[0] < 1e-3 else gaps[1] * 5 <= gaps[0], said)
+
+
+def _agree(trials: Trials, task: str) -> Verdict:
+    half, most = (max(trials.read(MEANS, name, task)) for name in (HALF, MOST))
+    return Verdict(task, half <= 0.1 and most <= 0.25, f"at most {half:.3f} and {most:.3f} under any seed")
 
 
 def points(change: Mean) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qexplore.registry import Registry
-from qexplore.studies.trials import Trials, Variant
+from qexplore.studies.trials import Gauge, Trials, Variant
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Study:
-    """Variants table by table, the tasks, and the claims."""
+    """Variants and gauges table by table, the tasks, and the claims."""
 
     title: str
     tasks: tuple[str, ...]
     variants: tuple[Variant, ...]
     claims: tuple[Claim, ...]
+    gauges: tuple[Gauge, ...] = ()
 
 
 STUDIES: Registry[Callable[[], Study]] = Registry("study")

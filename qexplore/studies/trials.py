@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,15 +40,40 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Gauge:
+    """Figures other than accuracy: a table of them, its unit, and the function task → name → value."""
+
+    table: str
+    unit: str
+    read: Callable[[Task], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One figure of a gauge on one task under one seed."""
+
+    table: str
+    name: str
+    task: str
+    seed: int
+    value: float
+
+
+@dataclass(frozen=True)
 class Trials:
-    """All trials of a study, and what FP32 reaches on each task."""
+    """All trials and readings of a study, and what FP32 reaches on each task."""
 
     fp32: dict[str, Judged]
     done: tuple[Trial, ...]
+    readings: tuple[Reading, ...] = ()
 
     def of(self, table: str, name: str, task: str) -> list[Trial]:
         """The trials of one variant on one task, a seed each."""
         return [t for t in self.done if (t.table, t.name, t.task) == (table, name, task)]
+
+    def read(self, table: str, name: str, task: str) -> list[float]:
+        """A gauge's figure on one task, a value a seed."""
+        return [r.value for r in self.readings if (r.table, r.name, r.task) == (table, name, task)]
 
 
 def seeded(name: str, seed: int) -> Task:
@@ -64,8 +89,10 @@ def seeded(name: str, seed: int) -> Task:
     return Task(model=task.model, data=data, example=task.example)
 
 
-def carry_out(variants: Sequence[Variant], tasks: Sequence[str], seeds: int, report: Report) -> Trials:
-    """Every variant on every task under the seeds 0 … seeds - 1; one that no seed changes is carried out once."""
+def carry_out(
+    variants: Sequence[Variant], gauges: Sequence[Gauge], tasks: Sequence[str], seeds: int, report: Report
+) -> Trials:
+    """Every variant and gauge on every task under the seeds 0 … seeds - 1; a variant that no seed changes once."""
     fp32 = {name: _judge(Task(name), Task(name).model) for name in tasks}
     plan = [
         (variant, task, seed)
@@ -81,8 +108,15 @@ def carry_out(variants: Sequence[Variant], tasks: Sequence[str], seeds: int, rep
         network = prepare(task, variant.recipe, seed)
         seconds = time.perf_counter() - clock
         done.append(Trial(variant.table, variant.name, name, seed, _judge(task, network), seconds))
-    report.progress(len(plan), len(plan), "done")
-    return Trials(fp32, tuple(done))
+    report.progress(len(plan), len(plan), "reading gauges")
+    readings = [
+        Reading(gauge.table, key, name, seed, value)
+        for gauge in gauges
+        for name in tasks
+        for seed in range(seeds)
+        for key, value in gauge.read(seeded(name, seed)).items()
+    ]
+    return Trials(fp32, tuple(done), tuple(readings))
 
 
 def _judge(task: Task, network: object) -> Judged:

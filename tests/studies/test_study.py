@@ -16,10 +16,21 @@ from qexplore.recipes import Recipe
 from qexplore.report import Report
 from qexplore.studies import STUDIES
 from qexplore.studies.document import document, markdown
-from qexplore.studies.post_training import DATA_FREE, LADDER, LADDER_STEPS, LOGITS, ROUNDINGS, TASKS, rounding_table
+from qexplore.studies.post_training import (
+    DATA_FREE,
+    HALF,
+    LADDER,
+    LADDER_STEPS,
+    LOGITS,
+    MEANS,
+    MOST,
+    ROUNDINGS,
+    TASKS,
+    rounding_table,
+)
 from qexplore.studies.statistics import mean_over_seeds, paired
 from qexplore.studies.study import Study
-from qexplore.studies.trials import CALIBRATION, Trial, Trials, Variant, carry_out, seeded
+from qexplore.studies.trials import CALIBRATION, Gauge, Reading, Trial, Trials, Variant, carry_out, seeded
 from qexplore.zoo import Task
 
 TASK = "mobilenet-digits"
@@ -101,6 +112,13 @@ def test_data_free_and_logits_can_fail() -> None:
     assert list(verdicts(bad, "Activations at 4 bits").values()) == [False]
 
 
+@pytest.mark.parametrize(("worst", "expected"), [(0.09, True), (0.11, False)])
+def test_means_have_to_agree_under_every_seed(worst: float, expected: bool) -> None:
+    readings = tuple(Reading(MEANS, HALF, TASK, seed, value) for seed, value in enumerate((0.05, worst)))
+    found = Trials(trials().fp32, (), (*readings, Reading(MEANS, MOST, TASK, 0, 0.2)))
+    assert list(verdicts(found, MEANS).values()) == [expected]
+
+
 def test_every_seed_draws_its_own_calibration_images_and_none_from_the_evaluation_part() -> None:
     own, evaluation = Task(TASK).data, Task(TASK).data.tensors("evaluation")
     first, again, second = (seeded(TASK, seed).data for seed in (0, 0, 1))
@@ -115,9 +133,10 @@ def test_every_seed_draws_its_own_calibration_images_and_none_from_the_evaluatio
 def test_a_study_is_carried_out_and_written_down() -> None:
     names = ("w8a8", "w4a8")
     variants = tuple(Variant("presets", name, Recipe.load(name), seeded=name == "w4a8") for name in names)
-    study = Study("Two presets", (TASK,), variants, ())
+    gauge = Gauge("sizes", "images", lambda task: {"calibration": float(task.data.count("calibration"))})
+    study = Study("Two presets", (TASK,), variants, (), (gauge,))
     events: list[dict[str, object]] = []
-    done = carry_out(variants, study.tasks, 2, Report(events.append))
+    done = carry_out(variants, study.gauges, study.tasks, 2, Report(events.append))
     assert [(t.name, t.seed) for t in done.done] == [("w8a8", 0), ("w4a8", 0), ("w4a8", 1)]
     assert events[-1]["done"] == events[-1]["total"] == 3
     page = markdown(study, done, "the command", 2)
@@ -125,6 +144,7 @@ def test_a_study_is_carried_out_and_written_down() -> None:
     eight = next(t for t in told["trials"] if t["name"] == "w8a8")["accuracy"]["value"]
     assert f"| w8a8 | {100 * eight:.2f} (" in page
     assert f"| FP32 | {100 * told['fp32'][TASK]['accuracy']['value']:.2f} |" in page
+    assert f"| calibration | {CALIBRATION:.3f} ± 0.000 |" in page
     assert "± " in page.split("| w4a8 |")[1]
 
 

@@ -142,7 +142,7 @@ def _data_free_near(trials: Trials, task: str) -> Verdict:
 def _near(trials: Trials, table: str, names: tuple[str, ...], task: str, limit: float) -> Verdict:
     fp32 = trials.fp32[task].accuracy.value
     losses = [fp32 - _accuracy(trials, table, name, task) for name in names]
-    said = ", ".join(f"{name} {-100 * loss:+.2f} points" for name, loss in zip(names, losses))
+    said = ", ".join(f"{name} {0.0 - 100 * loss:+.2f} points" for name, loss in zip(names, losses))
     return Verdict(task, max(losses) <= limit, said)
 
 
@@ -155,7 +155,7 @@ def _gain(trials: Trials, table: str, task: str) -> Verdict:
     nearest, learned = (trials.of(table, name, task) for name in (ROUNDINGS[0], ROUNDINGS[2]))
     change = paired(nearest, learned)
     lost = trials.fp32[task].accuracy.value - _accuracy(trials, table, ROUNDINGS[0], task)
-    said = f"nearest {-100 * lost:+.2f} points from FP32; AdaRound over nearest {points(change)}"
+    said = f"nearest {0.0 - 100 * lost:+.2f} points from FP32; AdaRound over nearest {points(change)}"
     return Verdict(task, change.low > 0 if lost > NOISE else None, said)
 
 

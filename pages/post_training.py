@@ -1,9 +1,7 @@
 """Post-training: what does each step buy?"""
 
 from qexplore import ui
-from qexplore.ui import post_training
+from qexplore.ui.post_training import page
 
 profile = ui.header("Post-training", "What does each step buy?")
-presets = post_training.choose()
-post_training.compare(profile, presets)
-post_training.run(profile, presets)
+page.bench(profile)

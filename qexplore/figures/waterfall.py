@@ -1,105 +1,152 @@
-"""Accuracy after each step of recipes."""
+"""What each step of a recipe adds to the accuracy of the quantized network, or takes from it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
-from qexplore.figures.figure import Still
-from qexplore.figures.palette import GREY, SERIES
-from qexplore.figures.words import percent, points
+from qexplore.figures.figure import PADDING, Live
+from qexplore.figures.ladder import ROW, column, ladder
+from qexplore.figures.palette import BLUE, GREEN, GREY, PURPLE, VERMILLION
+from qexplore.figures.words import percent, points, seconds
 
-_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "cross")
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+KINDS = {"FP32": GREY, "total": BLUE, "gain": GREEN, "loss": VERMILLION, "same": GREY, "switched": PURPLE}
+_COLUMNS = ["row", "kind", "start", "end", "low", "high", "images", "change", "seconds", "text"]
 
 
-def waterfall(steps: pd.DataFrame, *, fp32: float) -> Still:
-    """One line a recipe through the accuracies after its steps, with 95 % intervals.
+def waterfall(table: pd.DataFrame, now: Mapping[str, Any] | None = None) -> Live:
+    """Floating bars from the network without any optional step down to the complete recipe, FP32 as a dashed line.
 
-    steps: recipe, step, accuracy, low, high, images in the order of the steps. fp32: fraction.
+    table: an ablation of one recipe (group, name, step, accuracy, low, high, images, seconds; fractions and seconds).
+    now: another variant beside it: name, accuracy, low, high, images, seconds.
     """
-    plot = go.Figure()
-    recipes = list(dict.fromkeys(steps["recipe"]))
-    for i, recipe in enumerate(recipes):
-        rows = steps[steps["recipe"] == recipe]
-        plot.add_trace(_trace(recipe, rows, i, len(recipes)))
-    plot.add_hline(y=fp32, line={"color": GREY, "dash": "dot", "width": 1})
-    plot.add_annotation(
-        x=0,
-        xref="paper",
-        y=fp32,
-        text=f"FP32 {percent(fp32)}",
-        showarrow=False,
-        yshift=9,
-        xanchor="left",
-        font={"color": GREY},
-    )
-    low = max(0.0, float(steps["low"].min()) - 0.04)
-    plot.update_layout(
-        height=380,
-        margin={"l": 8, "r": 8, "t": 16, "b": 8},
-        yaxis={"title": "accuracy", "tickformat": ".0%", "range": [low, 1 + 0.04 * (1 - low)]},
-        xaxis={"type": "category", "title": None, "categoryorder": "array", "categoryarray": _order(steps)},
-        legend={"orientation": "h", "y": -0.22, "x": 0},
-        hovermode="closest",
-    )
-    return Still(
-        name="steps",
-        alt=_finding(steps, fp32),
-        look="Read each line from left to right: where it falls, the step cost accuracy; where it rises, it paid.",
-        data=steps.reset_index(drop=True),
-        plot=plot,
+    steps = table[table["group"] == "build-up"]
+    fp32 = _records(table[table["group"] == "reference"])[0]
+    floor = _floor([*steps["low"], *([now["low"]] if now else [])])
+    rows = [_total("FP32", "FP32", fp32, float(fp32["accuracy"])), *_built(steps, floor)]
+    if now:
+        rows.append(_total(str(now["name"]), "switched", now, floor))
+    bars = pd.DataFrame(rows, columns=_COLUMNS)
+    return Live(
+        title="Floating bars: what each step of a recipe adds to the accuracy, or takes from it.",
+        name="waterfall",
+        alt=_finding(steps, float(fp32["accuracy"])),
+        look=f"Read downwards: every step starts where the one above ended. {_axis(floor)} The thin line under a bar "
+        "is the 95 % interval of the accuracy that it ends at; + and − are points of accuracy.",
+        data=table.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
+        spec=_spec(floor),
+        tables={"bars": bars, "links": _links(bars), "reference": bars[["end"]].head(1)},
+        picks="bar",
     )
 
 
-def _order(steps: pd.DataFrame) -> list[str]:
-    """Steps of all recipes in an order that each recipe keeps: a new step stands before the one that follows it."""
-    order: list[str] = []
-    for _, rows in steps.groupby("recipe", sort=False):
-        at = len(order)
-        for step in reversed(rows["step"].tolist()):
-            if step in order:
-                at = order.index(step)
-            else:
-                order.insert(at, step)
-    return order
+def _built(steps: pd.DataFrame, floor: float) -> list[dict[str, Any]]:
+    """Rows of the bars: none of the steps, each step from where the one before ended, the complete recipe."""
+    found = _records(steps)
+    rows = [_total("no optional step" if len(found) > 1 else "complete recipe", "total", found[0], floor)]
+    for before, row in pairwise(found):
+        change = float(row["accuracy"] - before["accuracy"])
+        took = max(float(row["seconds"] - before["seconds"]), 0.0)
+        rows.append(
+            {
+                **_ends(row),
+                "row": row["step"],
+                "kind": "same" if abs(change) < 5e-4 else "loss" if change < 0 else "gain",
+                "start": before["accuracy"],
+                "change": change,
+                "seconds": took,
+                "text": f"{points(change)}\n{seconds(took)}",
+            }
+        )
+    return rows if len(found) == 1 else [*rows, _total("complete recipe", "total", found[-1], floor)]
 
 
-def _trace(recipe: str, rows: pd.DataFrame, i: int, of: int) -> Any:
-    colour = SERIES[i % len(SERIES)]
-    return go.Scatter(
-        x=rows["step"],
-        y=rows["accuracy"],
-        name=recipe,
-        mode="lines+markers" if of > 2 else "lines+markers+text",
-        text=[percent(v) for v in rows["accuracy"]],
-        textposition="bottom center" if i % 2 == 0 else "top center",
-        textfont={"color": colour},
-        line={"color": colour, "dash": _DASHES[i % len(_DASHES)], "width": 2},
-        marker={"symbol": _MARKERS[i % len(_MARKERS)], "size": 10},
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": rows["high"] - rows["accuracy"],
-            "arrayminus": rows["accuracy"] - rows["low"],
-            "thickness": 1.2,
-            "width": 4,
-        },
-        customdata=rows[["low", "high", "images"]],
-        hovertemplate="%{x}: %{y:.1%} (%{customdata[0]:.1%}–%{customdata[1]:.1%}, %{customdata[2]} images)"
-        "<extra>" + recipe + "</extra>",
-    )
+def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _total(name: str, kind: str, row: Mapping[str, Any], floor: float) -> dict[str, Any]:
+    """A bar from the foot of the axis to an accuracy."""
+    took = "" if kind == "FP32" or row.get("seconds") is None else f"\n{seconds(float(row['seconds']))}"
+    text = f"{percent(row['accuracy'])}{took}"
+    return {**_ends(row), "row": name, "kind": kind, "start": floor, "seconds": row.get("seconds"), "text": text}
+
+
+def _ends(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"end": row["accuracy"], "low": row["low"], "high": row["high"], "images": int(row["images"])}
+
+
+def _links(rows: pd.DataFrame) -> pd.DataFrame:
+    """Thin lines that carry the end of one bar to the start of the next."""
+    floating = rows["kind"].isin(["gain", "loss", "same"])
+    chain = rows[floating | floating.shift(-1, fill_value=False) | floating.shift(1, fill_value=False)]
+    below = chain["row"].shift(-1)
+    return pd.DataFrame({"at": chain["end"], "row": chain["row"], "below": below}).dropna()
+
+
+def _floor(lows: list[float]) -> float:
+    """Foot of the axis: 0 where accuracies fall far, else low enough to show the intervals."""
+    least = min(lows)
+    return 0.0 if least < 0.6 else math.floor(100 * (least - 0.005)) / 100
+
+
+def _axis(floor: float) -> str:
+    return f"The axis begins at {percent(floor, 0)}." if floor > 0 else "The axis begins at 0 %."
 
 
 def _finding(steps: pd.DataFrame, fp32: float) -> str:
-    parts = []
-    for recipe, rows in steps.groupby("recipe", sort=False):
-        end = float(rows["accuracy"].iloc[-1])
-        text = f"{recipe} ends at {percent(end)}, {points(end - fp32)} from FP32"
-        change = rows["accuracy"].diff().fillna(0.0).tolist()
-        if min(change) < -0.005:
-            text += f" (largest fall at {rows['step'].iloc[change.index(min(change))]}, {points(min(change))})"
-        parts.append(text)
-    return "; ".join(parts) + "." if parts else "No steps."
+    first, last = steps.iloc[0], steps.iloc[-1]
+    if len(steps) == 1:
+        return f"The recipe has no optional step; it ends at {percent(last['accuracy'])}, FP32 {percent(fp32)}."
+    changes = steps["accuracy"].diff().iloc[1:]
+    each = ", ".join(f"{step} {points(change)}" for step, change in zip(steps["step"].iloc[1:], changes, strict=True))
+    return (
+        f"From {percent(first['accuracy'])} with no optional step to {percent(last['accuracy'])} with all of them: "
+        f"{each}; FP32 {percent(fp32)}."
+    )
+
+
+def _spec(floor: float) -> dict[str, Any]:
+    domain = [floor, 1.0]
+    x = {
+        "field": "end",
+        "type": "quantitative",
+        "title": "accuracy",
+        "scale": {"domain": domain, "range": [0, {"expr": "width - 92"}], "nice": False, "clamp": True},
+        "axis": {"format": ".0%" if floor == 0 or floor < 0.97 else ".1%", "tickCount": 5, "grid": True},
+    }
+    colour = {
+        "field": "kind",
+        "type": "nominal",
+        "legend": None,
+        "scale": {"domain": list(KINDS), "range": list(KINDS.values())},
+    }
+    said = [
+        {"field": "row", "title": "step"},
+        {"field": "end", "title": "accuracy", "format": ".1%"},
+        {"field": "low", "title": "95 % from", "format": ".1%"},
+        {"field": "high", "title": "to", "format": ".1%"},
+        {"field": "images"},
+        {"field": "change", "format": "+.1%"},
+        {"field": "seconds", "format": ".2f"},
+    ]
+    link = {"x": {**x, "field": "at"}, "y": {**ROW, "field": "row"}, "y2": {"field": "below"}}
+    return {
+        "height": {"step": 37},
+        "width": "container",
+        "padding": PADDING,
+        "layer": [
+            *ladder(x, colour, said),
+            {"data": {"name": "links"}, "mark": {"type": "rule", "color": GREY, "strokeWidth": 1}, "encoding": link},
+            {
+                "data": {"name": "reference"},
+                "mark": {"type": "rule", "color": GREY, "strokeDash": [4, 3], "strokeWidth": 1.5},
+                "encoding": {"x": x},
+            },
+            column(),
+        ],
+    }

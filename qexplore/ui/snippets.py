@@ -50,11 +50,38 @@ def allocate_command(task: str, metric: str, limits: Mapping[str, float], locked
 
 def run_cell(task: str, recipe: Any, seed: int) -> str:
     """A notebook cell that repeats a recipe run."""
-    name = json.dumps(recipe) if isinstance(recipe, str) else f"qx.Recipe.from_document({json.dumps(recipe)})"
-    call = f"result = qx.run(qx.Task({json.dumps(task)}), recipe={name}, seed={seed})"
-    return f"import qexplore as qx\n\n{call}\nresult.steps"
+    return f"{_call('result', 'run', task, recipe, seed)}\nresult.steps"
+
+
+def ablate_cell(task: str, recipe: Any, seed: int) -> str:
+    """A notebook cell that measures what each step of a recipe buys."""
+    return f"{_call('table', 'ablate', task, recipe, seed)}\ntable"
+
+
+def debug_cell(task: str, recipe: Any, seed: int) -> str:
+    """A notebook cell that finds the culprit."""
+    return f"{_call('diagnosis', 'debug', task, recipe, seed)}\nprint(diagnosis.to_markdown())"
+
+
+def _call(result: str, verb: str, task: str, recipe: Any, seed: int) -> str:
+    name = json.dumps(recipe) if isinstance(recipe, str) else f"qx.Recipe.from_document({recipe!r})"
+    return f"import qexplore as qx\n\n{result} = qx.{verb}(qx.Task({json.dumps(task)}), {name}, seed={seed})"
 
 
 def run_command(task: str, recipe: str, seed: int) -> str:
-    """A command line that repeats a recipe run."""
-    return f"python -m qexplore run {recipe} --task {task} --seed {seed} --json"
+    """A command line that repeats a recipe run; recipe: a preset or a file."""
+    return _line("run", task, recipe, seed)
+
+
+def ablate_command(task: str, recipe: str, seed: int) -> str:
+    """A command line that measures what each step of a recipe buys; recipe: a preset or a file."""
+    return _line("ablate", task, recipe, seed)
+
+
+def debug_command(task: str, recipe: str, seed: int) -> str:
+    """A command line that finds the culprit; recipe: a preset or a file."""
+    return f"{_line('debug', task, recipe, seed)} --report report.md"
+
+
+def _line(verb: str, task: str, recipe: str, seed: int) -> str:
+    return f"python -m qexplore {verb} {shlex.quote(recipe)} --task {task} --seed {seed} --json"

@@ -37,13 +37,53 @@ POINTS = pd.DataFrame(
     }
 )
 PATH = pd.DataFrame({"weight_bits": [2.0, 5.0, 8.0], "accuracy": [0.5, 0.96, 0.98]})
-STEPS = pd.DataFrame(
-    {
-        "recipe": ["w8a8"] * 3 + ["w4a8"] * 3,
-        "step": ["fold-bn", "weight-ranges", "activation-ranges"] * 2,
-        "accuracy": [0.98, 0.98, 0.978, 0.98, 0.91, 0.905],
-        "low": [0.97, 0.97, 0.965, 0.97, 0.88, 0.88],
-        "high": [0.99, 0.99, 0.986, 0.99, 0.93, 0.93],
-        "images": [500] * 6,
-    }
+
+
+def ablation(
+    accuracies: list[float], steps: list[str], images: int = 500, recipe: str = "corrected-w8a8-per-tensor"
+) -> pd.DataFrame:
+    """An ablation with these accuracies of its build-up; each step, left out, takes along what came after it."""
+    rows: list[dict[str, object]] = []
+
+    def add(group: str, name: str, step: str, accuracy: float) -> None:
+        change = accuracy - accuracies[-1]
+        moved = round(abs(change) * images)
+        rows.append(
+            {
+                "group": group,
+                "name": name,
+                "step": step,
+                "accuracy": accuracy,
+                "low": max(accuracy - 0.02, 0.0),
+                "high": min(accuracy + 0.02, 1.0),
+                "images": images,
+                "loss": 1 - accuracy,
+                "seconds": 0.5 + 0.25 * len(rows),
+                "change": change,
+                "gained": moved if change > 0 else 0,
+                "lost": moved if change < 0 else 0,
+                "p": min(1.0, 2 * 0.5**moved),
+                "complete": group == "build-up" and step == (steps[-1] if steps else ""),
+            }
+        )
+
+    add("reference", "fp32", "", 0.996)
+    add("build-up", "none", "", accuracies[0])
+    for step, accuracy in zip(steps, accuracies[1:], strict=True):
+        add("build-up", f"+ {step}", step, accuracy)
+    for step, accuracy in zip(steps, accuracies[:-1], strict=True):
+        add("without", f"without {step}", step, accuracy)
+    add("side", "weights only", "", accuracies[-1])
+    add("side", "activations only", "", 0.996)
+    return pd.DataFrame(rows).assign(recipe=recipe)
+
+
+LADDER = ["replace-relu6", "equalize", "absorb-high-bias", "correct-bias"]
+RISING = [0.102, 0.1, 0.99, 0.984, 0.996]
+FOUND_SITES = SITES[["site", "index", "kind", "layer"]].assign(
+    op="conv",
+    bits=4,
+    divergence=[0.001, 0.8, 0.05, 0.1, 0.0],
+    share=[0.001, 0.841, 0.053, 0.105, 0.0],
+    sqnr_db=[30.0, 3.0, 18.0, 15.0, 22.0],
 )

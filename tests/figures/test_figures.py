@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from qexplore import figures
-from tests.figures.tables import PATH, POINTS, SITES, STEPS, sensitivity
+from tests.figures.tables import FOUND_SITES, LADDER, PATH, POINTS, RISING, SITES, ablation, sensitivity
 
 BITS = {"input": 8, "stem.conv.weight": 6, "stem.conv.out": 4, "head.weight": 2, "head.out": 8}
 HERE = {"weight_bits": 4.0, "predicted": 0.955}
@@ -28,6 +28,9 @@ def everything() -> list[figures.Figure]:
         figures.agreement(both, "fit", 4),
         figures.losses(table, "head.weight", 4),
         figures.histogram(values, figures.grid(-3, 3, 3), "head.weight"),
+        figures.waterfall(ablation(RISING, LADDER)),
+        figures.left_out(ablation(RISING, LADDER)),
+        figures.culprits(FOUND_SITES, ["stem.conv.weight"]),
     ]
 
 
@@ -107,19 +110,6 @@ def test_bins_count_every_value_once() -> None:
     figure = figures.histogram(values, figures.grid(-1, 1, 4))
     assert figure.data["count"].sum() == 777
     assert "16 grid points from -1" in figure.alt
-
-
-def test_the_waterfall_tells_the_largest_fall() -> None:
-    figure = figures.waterfall(STEPS, fp32=0.984)
-    assert "w4a8 ends at 90.5 %, −7.9 points from FP32 (largest fall at weight-ranges, −7.0 points)" in figure.alt
-    assert [trace.name for trace in figure.plot.data] == ["w8a8", "w4a8"]
-
-
-def test_steps_of_different_recipes_share_one_order() -> None:
-    longer = STEPS.tail(3).assign(recipe="longer", step=["fold-bn", "equalize", "weight-ranges"])
-    steps = pd.concat([STEPS, longer], ignore_index=True)
-    order = figures.waterfall(steps, fp32=0.98).plot.layout.xaxis.categoryarray
-    assert list(order) == ["fold-bn", "equalize", "weight-ranges", "activation-ranges"]
 
 
 def test_a_node_of_the_graph_carries_the_index_of_its_site() -> None:

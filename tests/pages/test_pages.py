@@ -28,7 +28,7 @@ def test_a_page_opens_on_the_task_of_its_address(opened: Callable[..., AppTest],
     assert zoo.entry(task).title in words(at)
 
 
-@pytest.mark.parametrize("page", ["network", "sensitivity", "budgets", "post_training"])
+@pytest.mark.parametrize("page", ["network", "sensitivity", "budgets"])
 def test_each_figure_has_an_alternative_text(opened: Callable[..., AppTest], page: str) -> None:
     at = opened(page)
     charts = [c for kind in ("vega_lite_chart", "plotly_chart", "graphviz_chart") for c in at.get(kind)]
@@ -62,18 +62,6 @@ def test_a_task_made_on_purpose_says_so(opened: Callable[..., AppTest]) -> None:
 
 def test_the_runs_page_says_what_to_do_while_nothing_has_run(opened: Callable[..., AppTest]) -> None:
     assert "start one on Post-training" in opened("runs").info[0].value
-
-
-def test_recipes_that_differ_are_told_apart_step_by_step(opened: Callable[..., AppTest]) -> None:
-    said = words(opened("post_training", task="mobilenet-digits-unbalanced"))
-    assert "**w8a8-per-tensor** ends at" in said
-    assert "came with qexplore" in said
-
-
-def test_no_recipe_chosen_is_an_invitation(opened: Callable[..., AppTest]) -> None:
-    at = opened("post_training")
-    at.get("button_group")[0].set_value([]).run()
-    assert "at least one recipe" in at.info[0].value
 
 
 @pytest.mark.parametrize("name", ["nope", "", "<b>"])

@@ -46,6 +46,8 @@ def test_an_address_that_cannot_be_read_changes_nothing(text: str | None) -> Non
         snippets.allocate_cell("resnet-digits", "fit", {"weight_bits": 3.0}, {"stem.conv.weight": 8}),
         snippets.run_cell("resnet-digits", "w8a8", 0),
         snippets.run_cell("resnet-digits", {"name": "mine", "steps": ["fold-bn"]}, 1),
+        snippets.ablate_cell("resnet-digits", {"steps": [{"weight-ranges": {"dynamic": True}}]}, 1),
+        snippets.debug_cell("resnet-digits", "w8a8", 0),
         quantizer.cell("resnet-digits", "stem.conv.weight", START),
     ],
 )

@@ -1,0 +1,108 @@
+"""What the complete recipe loses, or gains, when one of its steps is left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from qexplore.figures.figure import PADDING, Live
+from qexplore.figures.ladder import ROW, column
+from qexplore.figures.palette import GREEN, GREY, VERMILLION
+from qexplore.figures.words import points
+
+SIGNIFICANT = 0.05
+
+
+def left_out(table: pd.DataFrame) -> Live:
+    """Bars of the change of accuracy against the complete recipe, in points.
+
+    table: an ablation of one recipe (group, step, accuracy, change, gained, lost, p, images, seconds; fractions).
+    """
+    rows = table[table["group"] == "without"]
+    bars = pd.DataFrame(
+        {
+            "row": rows["step"],
+            "kind": [_kind(c, p) for c, p in zip(rows["change"], rows["p"])],
+            "change": 100 * rows["change"],
+            "accuracy": rows["accuracy"],
+            "gained": rows["gained"],
+            "lost": rows["lost"],
+            "p": rows["p"],
+            "text": [f"{points(c)}\n{chance(p)}" for c, p in zip(rows["change"], rows["p"])],
+        }
+    ).reset_index(drop=True)
+    ends = min([-1.0, *bars["change"]]), max([0.0, *bars["change"]])
+    return Live(
+        title="Bars: what the complete recipe loses when one of its steps is left out.",
+        name="left-out",
+        alt=_finding(rows),
+        look="Every other step stays. Grey: these images cannot tell the difference from chance (exact McNemar test on "
+        "the same images).",
+        data=rows.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
+        spec=_spec(*ends),
+        tables={"bars": bars},
+    )
+
+
+def _kind(change: float, p: float) -> str:
+    if p > SIGNIFICANT:
+        return "same"
+    return "loss" if change < 0 else "gain"
+
+
+def chance(p: float) -> str:
+    """What McNemar's p says, in words."""
+    if p > SIGNIFICANT:
+        return "within chance"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def judgement(change: float, p: float, images: int) -> str:
+    """A paired difference in one clause: its size, and whether these images can tell it from none."""
+    if p > SIGNIFICANT:
+        return f"{points(change)}, not distinguishable from 0 on {images:,} images (p = {p:.2f})"
+    return f"{points(change)} ({chance(p)}, {images:,} images)"
+
+
+def _finding(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "The recipe has no step that could be left out."
+    each = [
+        f"without {row['step']} {judgement(row['change'], row['p'], int(row['images']))}"
+        for row in rows.to_dict("records")
+    ]
+    return f"Against the complete recipe: {'; '.join(each)}."
+
+
+def _spec(least: float, most: float) -> dict[str, Any]:
+    x = {
+        "field": "change",
+        "type": "quantitative",
+        "title": "change of accuracy, points",
+        "scale": {"domain": [least, most], "range": [4, {"expr": "width - 100"}], "nice": False},
+        "axis": {"tickCount": 4},
+    }
+    colour = {
+        "field": "kind",
+        "type": "nominal",
+        "legend": None,
+        "scale": {"domain": ["gain", "loss", "same"], "range": [GREEN, VERMILLION, GREY]},
+    }
+    said = [{"field": f} for f in ("row", "gained", "lost")]
+    said += [{"field": "accuracy", "format": ".1%"}, {"field": "p", "title": "McNemar's p", "format": ".2g"}]
+    bar = {"x": x, "x2": {"datum": 0}, "y": ROW, "color": colour, "opacity": {"value": 1}, "tooltip": said}
+    return {
+        "height": {"step": 37},
+        "width": "container",
+        "padding": PADDING,
+        "data": {"name": "bars"},
+        "layer": [
+            {"mark": {"type": "bar", "height": 15}, "encoding": bar},
+            {
+                "mark": {"type": "tick", "height": 16, "thickness": 3, "opacity": 1},
+                "encoding": {"x": x, "y": ROW, "color": colour},
+            },
+            column(),
+        ],
+    }

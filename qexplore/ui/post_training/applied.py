@@ -1,0 +1,58 @@
+"""A recipe of one's own over the pickers: what it is, and what it reaches against the one it was made of."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.figures.words import interval, percent, points
+from qexplore.recipes import Recipe
+from qexplore.runs.profiles import Profile
+from qexplore.ui.post_training import known
+from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.post_training.offer import waiting
+from qexplore.ui.post_training.picker import forget
+from qexplore.ui.strip import Card, strip
+
+
+def applied(profile: Profile, choice: Choice) -> None:
+    """Draws the recipe of one's own and its result; nothing where the pickers say it all."""
+    if choice.own is None:
+        return
+    with st.container(border=True, key="applied"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f":material/build: **{choice.own.name}** lies over the pickers.", width="stretch")
+            st.button("Back to the picked recipe", icon=":material/undo:", key="back", on_click=forget)
+        before = accuracy(profile, choice.before) if choice.before else None
+        now = accuracy(profile, choice.own)
+        cards = [_card("before", before)] if choice.before else []
+        strip([*cards, _card("with the fix" if choice.before else "measured", now), *_change(before, now)])
+        if now is None:
+            waiting(profile, choice.own)
+
+
+def accuracy(profile: Profile, recipe: Recipe) -> dict[str, float] | None:
+    """What is known of a recipe: a run of it, its ablation, or its diagnosis."""
+    run = known.measured(profile, recipe)
+    if run is not None:
+        return dict(run.value)
+    table = known.ablation(profile, recipe)
+    if table is not None:
+        rows = table.value
+        return {str(key): value for key, value in rows[rows["complete"]].iloc[0].items()}
+    found = known.diagnosis(profile, recipe)
+    return None if found is None else next(dict(row) for row in found.value["checks"] if row["name"] == "quantized")
+
+
+def _card(label: str, row: dict[str, float] | None) -> Card:
+    if row is None:
+        return Card(label, "not measured yet", waiting=True)
+    note = f"{interval(row['low'], row['high'])}, {int(row['images']):,} images"
+    return Card(label, percent(row["accuracy"]), note, "measured" if label != "before" else "")
+
+
+def _change(before: dict[str, float] | None, now: dict[str, float] | None) -> list[Card]:
+    if before is None or now is None:
+        return []
+    apart = before["high"] < now["low"] or now["high"] < before["low"]
+    note = "the 95 % intervals lie apart" if apart else "the 95 % intervals overlap"
+    return [Card("change", points(now["accuracy"] - before["accuracy"]), note)]

@@ -1,0 +1,101 @@
+"""The debugging flowchart of a recipe: stored, or asked for; its findings, and where they lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from qexplore import figures
+from qexplore.figures.words import percent, points
+from qexplore.recipes import Recipe
+from qexplore.runs.profiles import Profile
+from qexplore.ui.chrome import pick_site
+from qexplore.ui.draw import figure
+from qexplore.ui.post_training import known
+from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.post_training.findings import findings, fixes
+from qexplore.ui.post_training.flow import culprits, flow
+from qexplore.ui.post_training.known import Known
+from qexplore.ui.post_training.leads import leads
+from qexplore.ui.post_training.offer import button, spoken
+from qexplore.ui.work.watch import watch
+
+_SUBJECTS = {"plain": "no optional step", "recipe": "the recipe above"}
+_TAKES = 25  # seconds on a network of the zoo, on a slow core, the fixes measured
+
+
+def debugging(profile: Profile, choice: Choice) -> None:
+    """The section of the page: which recipe, its flowchart, findings and what to try next."""
+    st.markdown("#### Find the culprit :gray[:small[what goes wrong, where, and what repairs it?]]")
+    subject = _subject(choice)
+    found = known.diagnosis(profile, subject)
+    if found is None:
+        _offer(profile, subject)
+        return
+    document: dict[str, Any] = found.value
+    flow(document)
+    left, right = st.columns([1.25, 1], gap="large")
+    with left:
+        sites = pd.DataFrame(document["sites"])
+        drawn = figures.culprits(sites, culprits(document), picked=str(st.session_state.get("site", "")))
+        figure(drawn, on_pick=pick_site)
+    with right:
+        if document["healthy"]:
+            st.success(_healthy(document), icon=":material/check_circle:")
+        findings(document)
+        fixes(profile, choice, subject, document)
+    leads(profile, document)
+    _foot(profile, subject, found)
+
+
+def _subject(choice: Choice) -> Recipe:
+    """Which recipe is debugged: the bare ranges of these bits, or the recipe of the page."""
+    if choice.recipe == choice.plain:
+        return choice.plain
+    named = st.segmented_control(
+        "debug",
+        list(_SUBJECTS),
+        default="plain",
+        format_func=_SUBJECTS.__getitem__,
+        required=True,
+        key="debug",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return choice.plain if named == "plain" else choice.recipe
+
+
+def _healthy(document: dict[str, Any]) -> str:
+    rows = {row["name"]: row for row in document["checks"]}
+    row = rows["quantized"]
+    change = points(row["accuracy"] - rows["fp32"]["accuracy"])
+    return (
+        f"**Healthy:** the quantized network reaches {percent(row['accuracy'])} on {int(row['images']):,} images, "
+        f"{change} from FP32, and no site stands out. There is nothing to repair."
+    )
+
+
+def _offer(profile: Profile, subject: Recipe) -> None:
+    spec = known.spec_of("debug", profile, subject)
+    with st.container(border=True, key="offer-debug"):
+        st.markdown(
+            f"**{subject.name}** has not been debugged on this task. The flowchart asks whether FP32 is sane, whether "
+            "weights or activations do the harm and which sites, names the cause of each, and measures what repairs "
+            f"it: {spoken(_TAKES)}."
+        )
+        button(spec, "Find the culprit", ":material/search:", "find-culprit")
+        watch([spec], key="debug")
+
+
+def _foot(profile: Profile, subject: Recipe, found: Known) -> None:
+    text = known.report(found)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        source = f"run {found.run.id} of this machine" if found.run else "came with qexplore"
+        st.caption(f"{subject.name}, {source}, seed {found.value.get('seed', 0)}.", width="stretch")
+        if text is not None:
+            name = f"{profile.task}-{subject.name}-report.md"
+            st.download_button(
+                "Report", text, name, "text/markdown", icon=":material/download:", on_click="ignore", key="report"
+            )

@@ -1,0 +1,97 @@
+"""What debugging has found: each cause in words, and the repairs, one button each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from qexplore.figures.words import listed, measured, points, seconds, small
+from qexplore.recipes import Recipe
+from qexplore.runs.profiles import Profile
+from qexplore.ui.post_training import known
+from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.post_training.picker import apply
+from qexplore.ui.work.watch import active, ask, watch
+
+CAUSES = {
+    "too-few-bits": "Fewer bits than its neighbours",
+    "clipped-range": "A range that clips",
+    "wide-range": "A range that is too wide",
+    "outlier-values": "A few large values set the range",
+    "outlier-channel": "One channel far wider than the others",
+    "unbalanced-channels": "Unbalanced channels share a grid",
+    "biased-error": "Rounding errors that lean one way",
+    "sensitive-site": "Too sensitive for its bits",
+    "network-changed": "A step changed the network itself",
+    "unlike-images": "Calibration images unlike those in use",
+    "bits-everywhere": "Too coarse everywhere",
+}
+Document = Mapping[str, Any]
+
+
+def findings(document: Document) -> None:
+    """Draws the causes, each with the site that it harms most and the others in a line."""
+    groups: dict[str, list[Document]] = {}
+    for finding in document["findings"]:
+        groups.setdefault(finding["cause"], []).append(finding)
+    for cause, found in groups.items():
+        st.markdown(f"**{CAUSES.get(cause, cause)}** {_text(found)}")
+    if document["unexplained"]:
+        st.caption(
+            f"Without a cause that shows: {listed(list(document['unexplained']))}. More bits there, or training."
+        )
+
+
+def _text(found: Sequence[Document]) -> str:
+    first = found[0]
+    at = f"at `{first['site']}` ({small(first['divergence'])} nats). " if first["site"] else ""
+    others = [finding["site"] for finding in found[1:] if finding["site"]]
+    more = f" The same at {len(others)} more: {listed(others, 2)}." if others else ""
+    return f":gray[{at}]{first['text']}{more}"
+
+
+def fixes(profile: Profile, choice: Choice, subject: Recipe, document: Document) -> None:
+    """Draws the repairs, the best first; one that is applied becomes the recipe of the page and is run."""
+    if not document["fixes"]:
+        return
+    before = next(row for row in document["checks"] if row["name"] == "quantized")
+    for place, fix in enumerate(document["fixes"]):
+        _fix(profile, choice, subject, fix, before, place)
+    watch([known.spec_of("recipe", profile, Recipe.load(fix["recipe"])) for fix in document["fixes"]], key="fixes")
+
+
+def _fix(profile: Profile, choice: Choice, subject: Recipe, fix: Document, before: Document, place: int) -> None:
+    made = Recipe.load(fix["recipe"])
+    on = choice.own is not None and choice.own.to_document() == made.to_document()
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"fix-{place}"):
+        st.markdown(f"**{fix['label']}**  \n{worth(profile, made, fix, before)}", width="stretch")
+        st.button(
+            "Applied" if on else "Apply",
+            key=f"apply-{place}",
+            icon=":material/check:" if on else ":material/build:",
+            disabled=on,
+            on_click=_apply,
+            args=(profile, made, subject),
+        )
+
+
+def worth(profile: Profile, made: Recipe, fix: Document, before: Document) -> str:
+    """What a repair reaches: measured here, or with the diagnosis; or that nobody knows yet."""
+    run = known.measured(profile, made)
+    row = (
+        run.value if run is not None else fix["accuracy"] and {**fix["accuracy"], "accuracy": fix["accuracy"]["value"]}
+    )
+    if not row:
+        return "not measured yet"
+    change = points(row["accuracy"] - before["accuracy"])
+    took = f", {seconds(float(fix['seconds']))}" if fix["seconds"] is not None else ""
+    return f"{change}: {measured(row['accuracy'], row['low'], row['high'], int(row['images']))}{took}"
+
+
+def _apply(profile: Profile, made: Recipe, subject: Recipe) -> None:
+    apply(made, subject)
+    spec = known.spec_of("recipe", profile, made)
+    if known.measured(profile, made) is None and not active([spec]):
+        ask(spec)

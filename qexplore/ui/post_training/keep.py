@@ -1,0 +1,42 @@
+"""The recipe as it is switched: a file, command lines, notebook cells and a link."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import streamlit as st
+import yaml
+
+from qexplore.runs.profiles import Profile
+from qexplore.ui.post_training.choice import Choice, word
+from qexplore.ui.snippets import ablate_cell, ablate_command, debug_cell, debug_command, run_cell, run_command
+
+
+def keep(profile: Profile, choice: Choice) -> None:
+    """Draws them, in a fold."""
+    fold = st.expander("Take this recipe away", icon=":material/receipt_long:", key="keep", on_change="rerun")
+    if fold.open:
+        with fold:
+            _ways(profile, choice)
+
+
+def _ways(profile: Profile, choice: Choice) -> None:
+    recipe, task = choice.recipe, profile.task
+    said = word(recipe)
+    file = f"{recipe.name.replace(' ', '-').replace(',', '')}.yaml"
+    text = yaml.safe_dump(recipe.to_document(), sort_keys=False, allow_unicode=True)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.caption("As a file")
+        st.code(text, language="yaml", wrap_lines=True)
+        st.download_button("YAML", text, file, "text/yaml", icon=":material/download:", on_click="ignore", key="yaml")
+    with right:
+        st.caption("The address of this page is its state: who opens it sees this recipe and its switches.")
+        st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
+        st.caption("On the command line" + ("" if isinstance(said, str) else f", with {file} beside you"))
+        name = said if isinstance(said, str) else file
+        lines = [make(task, name, 0) for make in (run_command, ablate_command, debug_command)]
+        st.code("\n".join(lines), language="bash", wrap_lines=True)
+        st.caption("In a notebook: the recipe, what each step buys, and the culprit")
+        for make in (run_cell, ablate_cell, debug_cell):
+            st.code(make(task, said, 0), wrap_lines=True)

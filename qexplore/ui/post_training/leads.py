@@ -1,0 +1,36 @@
+"""What to try next: from the culprit to the setting, on the page that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from qexplore.figures.words import small
+from qexplore.runs.profiles import Profile
+from qexplore.ui.post_training.flow import culprits
+
+
+def leads(profile: Profile, document: Mapping[str, Any]) -> None:
+    """Draws the way on from the worst site of a diagnosis."""
+    rows = {str(row["site"]): row for row in document["sites"]}
+    guilty = [site for site in culprits(document) if site in rows]
+    worst = guilty[0] if guilty else max(rows, key=lambda site: float(rows[site]["divergence"]))
+    row, task = rows[worst], {"task": profile.task, "site": worst}
+    harm = f"moves the answers by {small(float(row['divergence']))} nats at {int(row['bits'])} bits"
+    st.markdown("**What to try next**")
+    with st.container(border=True, key="leads"):
+        st.markdown(f"**{worst}** {harm}.")
+        _lead(
+            "See its values on their grid, and what clipping and rounding cost.", "quantizer", "Open in Quantizer", task
+        )
+        lock = {"lock": f"{int(row['index'])}:8"}
+        _lead("Keep it at 8 bits and let the search spend the rest.", "budgets", "Open in Budgets", {**task, **lock})
+        _lead("Compare it with every other site at every bit width.", "sensitivity", "Open in Sensitivity", task)
+
+
+def _lead(text: str, page: str, label: str, query: dict[str, str]) -> None:
+    left, right = st.columns([4, 1.3], vertical_alignment="center")
+    left.markdown(text)
+    right.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:", query_params=query)

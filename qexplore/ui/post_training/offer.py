@@ -1,0 +1,58 @@
+"""What has not been measured yet: one button that queues it, how long it takes, and what will appear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from qexplore.recipes import Recipe
+from qexplore.runs.profiles import Profile
+from qexplore.ui.post_training import known
+from qexplore.ui.work.watch import active, ask, watch
+
+_LEARNS = 20  # seconds that learned rounding takes on a network of the zoo, on a slow core
+_REST = 1.5  # seconds for all other steps together, and the evaluation
+
+
+def about(recipe: Recipe) -> str:
+    """How long an ablation of a recipe takes on a network of the zoo, in words."""
+    steps = list(dict.fromkeys(recipe.optional))
+    rows = 2 * len(steps) + 3
+    learned = (len(steps) + 2) if "adaround" in steps else 0
+    return spoken(rows * _REST + learned * _LEARNS)
+
+
+def spoken(seconds: float) -> str:
+    """A rough duration: 'about 20 s', 'about 2 min'."""
+    return f"about {10 * max(1, round(seconds / 10))} s" if seconds < 55 else f"about {max(1, round(seconds / 60))} min"
+
+
+def offer(profile: Profile, recipe: Recipe) -> None:
+    """Where no ablation is stored: the button that measures it."""
+    spec = known.spec_of("ablation", profile, recipe)
+    with st.container(border=True, key="offer"):
+        st.markdown(
+            f"**{recipe.name} has not been measured step by step on this task.** Here will stand the accuracy after "
+            f"each step as a waterfall, what leaving one out costs, and weights and activations alone: {about(recipe)}."
+        )
+        button(spec, "Measure each step", ":material/waterfall_chart:", "measure-steps")
+        watch([spec], key="ablation")
+
+
+def waiting(profile: Profile, recipe: Recipe) -> None:
+    """A recipe that is being measured, or could be."""
+    spec = known.spec_of("recipe", profile, recipe)
+    if not active([spec]):
+        with st.container(horizontal=True, vertical_alignment="center", key="variant"):
+            st.markdown(f"**{recipe.name}** has not been measured.", width="content")
+            button(spec, "Measure it", ":material/play_arrow:", "measure-variant")
+    watch([spec], key="variant")
+
+
+def button(spec: dict[str, Any], label: str, icon: str, key: str) -> None:
+    """A button that queues a run, off while it is under way; and why the last one failed, where it did."""
+    failed = known.trouble(spec)
+    if failed:
+        st.error(failed, icon=":material/error:")
+    st.button(label, icon=icon, key=key, disabled=bool(active([spec])), on_click=ask, args=(spec,), type="primary")

@@ -1,0 +1,81 @@
+"""The pickers of a recipe, and the recipe of one's own that may lie over them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.errors import QexploreError
+from qexplore.recipes import Recipe
+from qexplore.ui.post_training.choice import (
+    FORMATS,
+    GRANULARITIES,
+    Choice,
+    available,
+    read_own,
+    recipe_of,
+    write_own,
+)
+
+ABOUT = {
+    "standard": "The white paper's pipeline with data: equalize, learn the rounding (AdaRound), set ranges.",
+    "data-free": "Touches no image: biases are corrected and activation ranges set from batch-norm statistics.",
+    "corrected": "Equalization, absorption and bias correction: the ladder that 8-bit MobileNets need.",
+    "plain": "Ranges and nothing else: the network as it is, on a grid.",
+}
+_RANGES = {"tensor": "one a tensor", "channel": "one a channel"}
+START = {"pipeline": "standard", "format": "W4A4", "ranges": "tensor"}
+
+
+def choose() -> Choice:
+    """The recipe that the address names; changing a picker leaves steps switched on and own recipes behind."""
+    first, second, third = st.columns([4, 3, 3], vertical_alignment="bottom")
+    with first:
+        pipeline = _pick("pipeline", available(), "\n\n".join(f"**{name}**: {text}" for name, text in ABOUT.items()))
+    with second:
+        form = _pick("format", list(FORMATS), "Bits of weights and of activations.", "bits")
+    with third:
+        ranges = _pick("ranges", list(GRANULARITIES), "How many ranges a weight tensor has.", "weight ranges")
+    picked, plain = recipe_of(pipeline, form, ranges), recipe_of("plain", form, ranges)
+    own, before = _own()
+    return Choice(picked, plain, _off(own or picked), own, before)
+
+
+def _pick(key: str, options: list[str], about: str, label: str = "") -> str:
+    chosen = st.segmented_control(
+        label or key,
+        options,
+        default=START[key] if START[key] in options else options[0],
+        format_func=lambda name: _RANGES.get(name, name),
+        required=True,
+        key=key,
+        bind="query-params",
+        on_change=forget,
+        help=about,
+    )
+    return str(chosen)
+
+
+def forget() -> None:
+    """Leaves switches and the recipe of one's own behind."""
+    for key in ("off", "recipe"):
+        st.query_params.pop(key, None)
+
+
+def apply(own: Recipe, before: Recipe | None = None) -> None:
+    """Makes a recipe the one that the page is about, with all its steps on."""
+    forget()
+    st.query_params["recipe"] = write_own(own, before)
+
+
+def _own() -> tuple[Recipe | None, Recipe | None]:
+    try:
+        return read_own(st.query_params.get("recipe"))
+    except QexploreError as error:
+        st.warning(str(error), icon=":material/link_off:")
+        return None, None
+
+
+def _off(recipe: Recipe) -> tuple[str, ...]:
+    """The optional steps that the address switches off, those of them that the recipe has."""
+    named = str(st.query_params.get("off", "")).split(",")
+    return tuple(step for step in dict.fromkeys(recipe.optional) if step in named)

@@ -1,0 +1,117 @@
+"""What each step buys: the answer in a sentence, the waterfall, what leaving one out costs, and which side costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from qexplore import figures
+from qexplore.figures.left_out import SIGNIFICANT, judgement
+from qexplore.figures.words import interval, percent, points, seconds
+from qexplore.runs.profiles import Profile
+from qexplore.ui.draw import figure
+from qexplore.ui.post_training import known
+from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.post_training.known import Known
+from qexplore.ui.strip import Card, strip
+
+TWIN = "mobilenet-digits-unbalanced"
+
+
+def steps(profile: Profile, choice: Choice, found: Known) -> None:
+    """Everything that the ablation of the recipe tells."""
+    table: pd.DataFrame = found.value
+    st.markdown(answer(table))
+    now = known.variant(profile, choice, table) if choice.off else None
+    left, right = st.columns([1.7, 1], gap="large")
+    with left:
+        st.markdown("**One step after another** :gray[:small[what each adds to those above it]]")
+        figure(figures.waterfall(table, _now(choice, now)))
+    with right:
+        _right(table)
+    sides(table)
+    _twin(profile, table)
+    st.caption(_source(profile, found))
+
+
+def answer(table: pd.DataFrame) -> str:
+    """The finding in one sentence: which step buys most, from where to where."""
+    rows = table[table["group"] == "build-up"]
+    first, last = rows.iloc[0], rows.iloc[-1]
+    images, fp32 = int(last["images"]), float(table.loc[table["group"] == "reference", "accuracy"].iloc[0])
+    if len(rows) == 1:
+        return (
+            f"This recipe alone ends at **{percent(last['accuracy'])}**, {points(last['accuracy'] - fp32)} from FP32."
+        )
+    gains = rows["accuracy"].diff().iloc[1:]
+    whole = float(last["accuracy"] - first["accuracy"])
+    course = (
+        f"from {percent(first['accuracy'])} without any to {percent(last['accuracy'])} with all (FP32 {percent(fp32)})"
+    )
+    if first["p"] > SIGNIFICANT:
+        nothing = f"**Nothing that {images:,} images could show:** the steps lead {course}"
+        return f"{nothing}, {points(whole)}; p = {first['p']:.2f}."
+    best = rows["step"].iloc[1 + int(gains.argmax())]
+    return f"**{best} buys most: {points(float(gains.max()))}.** The steps lead {course}."
+
+
+def _now(choice: Choice, now: Known | None) -> dict[str, Any] | None:
+    return None if now is None else {**now.value, "name": "as switched"}
+
+
+def _right(table: pd.DataFrame) -> None:
+    if not len(table[table["group"] == "without"]):
+        return
+    st.markdown("**Leave one out** :gray[:small[the complete recipe less one step]]")
+    figure(figures.left_out(table))
+
+
+def sides(table: pd.DataFrame) -> None:
+    """Weights alone and activations alone quantized, and the time that the recipe takes."""
+    whole = table[table["complete"]].iloc[0]
+    cards = [_side(table, "weights only"), _side(table, "activations only")]
+    took = Card("the complete recipe takes", seconds(float(whole["seconds"])), "on one core, without evaluation")
+    strip([card for card in (*cards, took) if card is not None])
+
+
+def _side(table: pd.DataFrame, name: str) -> Card | None:
+    rows = table[table["name"] == name]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    other = {"weights only": "activations real", "activations only": "weights real"}[name]
+    note = f"{interval(row['low'], row['high'])}, {int(row['images']):,} images, {other}"
+    return Card(name, percent(row["accuracy"]), note)
+
+
+def switched(choice: Choice, now: Known | None) -> str:
+    """What the recipe as it is switched reaches, against the complete one where both were seen in pairs."""
+    if now is None:
+        return ""
+    row = now.value
+    text = f"Without {', '.join(choice.off)}: **{percent(row['accuracy'])}** ({interval(row['low'], row['high'])})"
+    if "p" in row:
+        return f"{text}, {judgement(row['change'], row['p'], int(row['images']))} against the complete recipe."
+    return f"{text} on {int(row['images']):,} images, measured on this machine."
+
+
+def _twin(profile: Profile, table: pd.DataFrame) -> None:
+    rows = table[table["group"] == "build-up"]
+    if profile.task == TWIN or rows.iloc[0]["p"] <= SIGNIFICANT:
+        return
+    left, right = st.columns([3, 1.3], vertical_alignment="center")
+    left.info(
+        "This network forgives these bits without any step. Its unbalanced twin does not.", icon=":material/science:"
+    )
+    right.page_link(
+        "pages/post_training.py", label="See the twin", icon=":material/arrow_forward:", query_params={"task": TWIN}
+    )
+
+
+def _source(profile: Profile, found: Known) -> str:
+    if found.run is not None:
+        return f"Measured on this machine: run {found.run.id}, seed 0."
+    made = f"{profile.header['created'][:10]}, torch {profile.header['torch']}"
+    return f"Came with qexplore: measured {made}, seed 0, by `{profile.header['command']}`."

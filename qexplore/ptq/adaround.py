@@ -76,7 +76,7 @@ def _round_layer(
     """Learns one layer's rounding, gives it to the network and carries the layer out with it."""
     layer, bits = network.layers[site.layer], network.bits[site.name]
     source = network.graph.by_name[site.layer].inputs[0]
-    lower, upper = _bounds(network, site.layer)
+    lower, upper = bounds_after(network, site.layer)
     for y in real.of(site.layer):
         clamp(y, lower, upper, inplace=True)  # only the clamp itself reads it, and clamps again
     problem = Problem(layer, quantized.of(source), real.of(site.layer), lower, upper)
@@ -89,7 +89,7 @@ def _round_layer(
     quantized.put(site.layer, lambda values: layer.forward(values[source], best, layer.bias))
 
 
-def _bounds(network: Network, layer: str) -> tuple[Bound, Bound]:
+def bounds_after(network: Network, layer: str) -> tuple[Bound, Bound]:
     """Those of the clamp that alone reads the layer's output."""
     after = network.graph.chain(layer)[1:2]
     return (after[0].lower, after[0].upper) if after and after[0].kind == "clamp" else (None, None)

@@ -19,6 +19,7 @@ from qexplore.network.execute import clamp
 from qexplore.network.graph import Bound, Layer, channels_last, flat
 
 BYTES = 4  # of a float32
+CACHED = 2_000_000  # bytes of a batch's columns above which a convolution is no slower
 
 
 class Objective(Protocol):
@@ -49,16 +50,19 @@ class Problem:
         )
 
     def objective(self, room: float = math.inf) -> Objective:
-        """The fastest form that needs at most `room` bytes."""
-        if not _is_matrix(self.layer):
+        """The fastest form that keeps at most `room` bytes."""
+        layer = self.layer
+        if not _is_matrix(layer):
             return _Convolution(self)
-        channels, inner = len(self.layer.weight), self.layer.weight[0].numel()
-        columns = [_column_bytes(self.layer, x, t.numel() // channels) for x, t in zip(self.inputs, self.targets)]
-        products = len(columns) * inner * (inner + channels) * BYTES
-        linear = self.lower is None and self.upper is None
-        if linear and products + max(columns) <= room and inner < 2 * self.targets[0].numel() // channels:
+        channels, inner = len(layer.weight), layer.weight[0].numel()
+        places = [target.numel() // channels for target in self.targets]
+        columns = [_column_bytes(layer, x, n) for x, n in zip(self.inputs, places, strict=True)]
+        products = len(places) * inner * (inner + channels) * BYTES
+        alone = self.lower is None and self.upper is None
+        if alone and inner < 2 * places[0] and products + columns[0] <= room:
             return _Products(self)
-        return _Matrix(self) if sum(columns) <= room else _Convolution(self)
+        fits = columns[0] <= CACHED and sum(columns) <= room
+        return _Matrix(self) if fits or layer.kind == "linear" else _Convolution(self)
 
 
 class _Convolution:

@@ -52,8 +52,9 @@ class Rounding:
         floor = units.floor()
         least, most = ((end - grid.zero)[:, None] for end in (grid.qmin, grid.qmax))
         ends = ((floor + step).clamp(least, most) * grid.scale[:, None] for step in (0, 1))
-        self.low, self.high = (channels_last(spec.unslice(end, weight.shape)) for end in ends)
-        self.fraction = channels_last(spec.unslice(units - floor, weight.shape))
+        self.low, self.high, self.fraction = (
+            channels_last(spec.unslice(each, weight.shape).contiguous()) for each in (*ends, units - floor)
+        )
 
     def weight(self, up: Tensor) -> Tensor:
         """The weight with the upper grid point where `up` holds and the lower one elsewhere."""

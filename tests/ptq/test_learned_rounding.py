@@ -1,6 +1,7 @@
 """AdaRound, bias correction and absorption: what each must never do, and what it must bring."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -148,3 +149,48 @@ def test_three_bit_weights_are_rescued_on_digits() -> None:
     recipe = qx.Recipe.load("w4a8-adaround").with_settings({"weights.bits": 3, "adaround.iterations": 100})
     learned = qx.run(task, recipe).accuracy
     assert learned.low > nearest.high
+
+
+class Stop(Exception):
+    pass
+
+
+def test_adaround_can_be_cancelled_inside_a_layer(images: Tensor) -> None:
+    said: list[dict[str, Any]] = []
+
+    def stop(event: dict[str, Any]) -> None:
+        said.append(event)
+        if event["done"] > 0:
+            raise Stop
+
+    with pytest.raises(Stop):
+        STEPS.get("adaround")(*quantized(task_of(convolutions(), images), 3), Report(stop), iterations=300_000)  # type: ignore[call-arg]
+    assert 0 < said[-1]["done"] < 300_000  # of the first of three layers
+    assert said[-1]["total"] == 900_000
+
+
+def test_adaround_tells_each_layer_and_the_end(images: Tensor) -> None:
+    said: list[dict[str, Any]] = []
+    STEPS.get("adaround")(*quantized(task_of(convolutions(), images), 3), Report(said.append), iterations=5)  # type: ignore[call-arg]
+    starts = {event["done"]: event["text"] for event in said if event["done"] % 5 == 0}
+    assert starts == {0: "AdaRound: 0", 5: "AdaRound: 3", 10: "AdaRound: 8", 15: "AdaRound"}
+    assert {event["total"] for event in said} == {15}
+
+
+def test_a_batch_norm_that_is_not_folded_keeps_the_activation_out_of_the_objective(images: Tensor) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 5)).eval()
+    with torch.no_grad():
+        model[0].bias.sub_(10.0)  # all of it would be 0 after a ReLU
+        model[1].running_mean.sub_(10.0)
+    task = task_of(model, images)
+    network, calibration = Network.of(task.model, task.example, Spec(bits=2)), Calibration(task.data)
+    network = STEPS.get("weight-ranges")(network, calibration, Report())
+    layer, site = network.layers["0"], network.site("0.weight")
+    errors = []
+    for step in (None, "adaround"):
+        if step is not None:
+            network = STEPS.get(step)(network, calibration, Report(), iterations=100)  # type: ignore[call-arg]
+        change = network.quantized_weight(site, 2) - layer.weight
+        errors.append(float(layer.forward(images, change, None).square().sum()))
+    assert errors[1] < 0.9 * errors[0]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 import torch
 
 from qexplore.errors import QexploreError
-from qexplore.network import Network, evaluate
+from qexplore.network import Judged, Network, compare, evaluate, judge
 from qexplore.numerics import Range
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
+from qexplore.runs.trying import trying
 from qexplore.zoo import Task
 
 KEPT = 4  # networks
@@ -24,20 +26,33 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Measures an allocation on evaluation images.
 
     request: task, and where wanted recipe ("w8a8"), seed (0), bits ({site: bits} on top of the recipe's), ranges
-    ({site: [lo, hi]}, fixed by hand for this question alone), images (None: all).
-    Returns accuracy (value, low, high, images), fp32 (the same, on the same images), seconds.
+    ({site: [lo, hi]}, fixed by hand for this question alone), variants ({label: settings of single sites as a recipe's
+    key `sites` holds them, ranges and methods}, each tried by itself on top of bits and ranges), images (None: all).
+    Returns accuracy (value, low, high, images), fp32 (the same, on the same images), seconds, and variants: for each
+    label its accuracy, and gained, lost, change and p of the pairwise comparison with the answer without it.
     """
-    images, bits = request.get("images"), _by_site(request, "bits")
+    images, bits = request.get("images"), _by_name(request, "bits")
     if images is not None and not (_whole(images) and images >= 1):
         raise QexploreError(f"The number of images is a whole number from 1 on; not {images!r}.")
-    ranges = {name: _range(name, ends) for name, ends in _by_site(request, "ranges").items()}
+    ranges = {name: _range(name, ends) for name, ends in _by_name(request, "ranges").items()}
+    variants = _by_name(request, "variants")
     task, network = _asked(request)
-    clock = time.perf_counter()
     with network.using(bits), network.fixing(ranges):
-        found = evaluate(network, task.data.batches("evaluation", limit=images))
-    seconds = time.perf_counter() - clock
+        clock = time.perf_counter()
+        found = judge(network, task.data.batches("evaluation", limit=images))
+        seconds = time.perf_counter() - clock
+        others = {label: _variant(task, network, sites, found, images) for label, sites in variants.items()}
     real = evaluate(task.model, task.data.batches("evaluation", limit=images))
-    return {"accuracy": found.to_document(), "fp32": real.to_document(), "seconds": seconds}
+    told = {"accuracy": found.accuracy.to_document(), "fp32": real.to_document(), "seconds": seconds}
+    return told | ({"variants": others} if variants else {})
+
+
+def _variant(task: Task, network: Network, sites: Any, before: Judged, images: int | None) -> dict[str, Any]:
+    clock = time.perf_counter()
+    with trying(network, sites):
+        after = judge(network, task.data.batches("evaluation", limit=images))
+    seconds = time.perf_counter() - clock
+    return {"accuracy": after.accuracy.to_document(), **asdict(compare(before, after)), "seconds": seconds}
 
 
 def _asked(request: dict[str, Any]) -> tuple[Task, Network]:
@@ -50,10 +65,11 @@ def _asked(request: dict[str, Any]) -> tuple[Task, Network]:
     return _prepared(str(request["task"]), json.dumps(recipe), seed)
 
 
-def _by_site(request: dict[str, Any], key: str) -> dict[str, Any]:
+def _by_name(request: dict[str, Any], key: str) -> dict[str, Any]:
+    where = "label" if key == "variants" else "site"
     given = request.get(key) or {}
     if not isinstance(given, dict):
-        raise QexploreError(f"The {key} of a question are given by site, such as {{site: …}}; not {given!r}.")
+        raise QexploreError(f"The {key} of a question are given by {where}, such as {{{where}: …}}; not {given!r}.")
     return given
 
 

@@ -22,16 +22,18 @@ from qexplore.allocate import Answer, Budget, allocate, uniform
 from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
-from qexplore.numerics import Rows
 from qexplore.ptq import Calibration
-from qexplore.recipes import Recipe, presets, run
+from qexplore.recipes import Recipe, presets
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
+from qexplore.runs.profile_channels import channel_table
+from qexplore.runs.profile_ranges import estimator_table, range_table
+from qexplore.runs.profile_recipes import ablation_table, quick_presets, step_table
 from qexplore.runs.profiles import FORMAT
 from qexplore.zoo import Task
 
 KEPT = 4096  # values of a site that a histogram needs
-QUANTILES = {"lo": 0.0, "q25": 0.25, "q50": 0.5, "q75": 0.75, "hi": 1.0}
+ABLATIONS = tuple(name for name in presets() if name.endswith("-w8a8-per-tensor"))
 UNIFORM = (2, 3, 4, 5, 6, 8)
 FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3.0, 4.0, 5.0, 6.0, 8.0)]
 
@@ -39,7 +41,8 @@ FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3
 def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
     """Measures a task after a recipe and files the tables into `folder`.
 
-    spec: task, and where wanted recipe ("w8a8"), seed (0). Returns the header without the graph.
+    spec: task, and where wanted recipe ("w8a8"), seed (0), presets (carried out step by step; those that are quick),
+    ablations (presets whose steps are judged; ABLATIONS). Returns the header without the graph.
     """
     clock = time.perf_counter()
     task, recipe, seed = Task(spec["task"]), Recipe.load(spec.get("recipe", "w8a8")), int(spec.get("seed", 0))
@@ -50,8 +53,11 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     site_table(network).to_parquet(folder / "sites.parquet")
     pd.concat(tables.values(), ignore_index=True).to_parquet(folder / "sensitivity.parquet")
     _points(task, network, tables["fit"], report).to_parquet(folder / "points.parquet")
-    _steps(task, seed, report).to_parquet(folder / "steps.parquet")
-    _channels(network).to_parquet(folder / "channels.parquet")
+    step_table(task, spec.get("presets", quick_presets()), seed, report).to_parquet(folder / "steps.parquet")
+    ablation_table(task, spec.get("ablations", ABLATIONS), seed, report).to_parquet(folder / "ablation.parquet")
+    channel_table(task, network, recipe, seed).to_parquet(folder / "channels.parquet")
+    range_table(task, network, report).to_parquet(folder / "ranges.parquet")
+    estimator_table(task, network, report).to_parquet(folder / "estimators.parquet")
     save_file(_tensors(network, seed), folder / "tensors.safetensors")
     header = _header(task, recipe, seed, network) | {"seconds": time.perf_counter() - clock}
     (folder / "profile.json").write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -108,25 +114,6 @@ def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -
     return pd.DataFrame(rows)
 
 
-def _steps(task: Task, seed: int, report: Report) -> pd.DataFrame:
-    """Accuracy after each step of each preset."""
-    found = [
-        run(task, name, seed).steps.rename(columns={"name": "step"}).assign(recipe=name)
-        for name in report.track(presets(), "presets")
-    ]
-    return pd.concat(found, ignore_index=True)
-
-
-def _channels(network: Network) -> pd.DataFrame:
-    frames = []
-    for site in network.sites:
-        if site.kind == "weight":
-            rows = Rows.of(network.layers[site.layer].weight.flatten(1), f"The site {site.name!r}")
-            frame = pd.DataFrame({name: rows.quantile(q).numpy() for name, q in QUANTILES.items()})
-            frames.append(frame.assign(site=site.name, channel=range(len(frame))))
-    return pd.concat(frames, ignore_index=True)
-
-
 def _tensors(network: Network, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     kept = {}
@@ -150,4 +137,4 @@ def _graph(network: Network) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    profile({"task": sys.argv[1]}, Report(), Path(sys.argv[2]))
+    profile({"task": sys.argv[1], "presets": presets(), "ablations": presets()}, Report(), Path(sys.argv[2]))

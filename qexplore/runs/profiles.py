@@ -17,7 +17,7 @@ from qexplore.runs.store import Store
 from qexplore.zoo import names
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-FORMAT = 1
+FORMAT = 2
 
 
 class NoProfile(QexploreError):
@@ -30,7 +30,9 @@ class Profile:
 
     header: what, how and when (see the properties); sites: the table of sites at the recipe's bits; sensitivity: sites
     × bits × metric → loss; points: measured allocations; steps: accuracy after each step of each preset; channels:
-    quantiles of the weights of each output channel.
+    quantiles of the weights of each output channel, and their range after equalization; ranges: site × bits × range
+    estimator → ends, errors, accuracy; estimators: kind of site × bits × estimator used everywhere → accuracy;
+    ablation: what each step of some presets buys.
     """
 
     folder: Path
@@ -67,6 +69,19 @@ class Profile:
     @cached_property
     def channels(self) -> pd.DataFrame:
         return pd.read_parquet(self.folder / "channels.parquet")
+
+    @cached_property
+    def ranges(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "ranges.parquet")
+
+    @cached_property
+    def estimators(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "estimators.parquet")
+
+    @cached_property
+    def ablation(self) -> pd.DataFrame:
+        """Rows of `ablate` with the column `recipe`."""
+        return pd.read_parquet(self.folder / "ablation.parquet")
 
     def tensor(self, site: str) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Up to 4,096 values of a site (float32): the weights, or what calibration has seen; UnknownName where there
@@ -154,11 +169,12 @@ def predict_accuracy(profile: Profile, loss: float | Floats) -> Any:
 def load(task: str, store: Store | None = None) -> Profile:
     """The newest profile of `task`: one made in this home, or the one that came with qexplore.
 
-    Raises UnknownName for a task that does not exist, NoProfile for one that has no profile yet.
+    Profiles of an older format are passed over. Raises UnknownName for a task that does not exist, NoProfile for one
+    that has no profile yet.
     """
     for run in (store or Store()).runs(limit=None, state="done"):
         folder = (store or Store()).folder(run.id)
-        if run.kind == "profile" and run.spec.get("task") == task and (folder / "profile.json").exists():
+        if run.kind == "profile" and run.spec.get("task") == task and _current(folder):
             return Profile.read(folder)
     shipped = Path(str(resources.files("qexplore.zoo"))) / "profiles" / task
     if task in names() and (shipped / "profile.json").exists():
@@ -166,3 +182,13 @@ def load(task: str, store: Store | None = None) -> Profile:
     if task not in names():
         raise UnknownName("task", task, names())
     raise NoProfile(f"The task {task!r} has no profile yet: queue one on the page Runs.")
+
+
+def _current(folder: Path) -> bool:
+    """Whether there is a profile, and not one that an older qexplore has made; a torn one counts, to be told."""
+    try:
+        return bool(json.loads((folder / "profile.json").read_text(encoding="utf-8"))["format"] >= FORMAT)
+    except OSError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        return True

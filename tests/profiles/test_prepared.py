@@ -57,6 +57,27 @@ def test_a_range_by_hand_counts_for_one_question(sites: dict[str, int]) -> None:
     assert prepared.answer({"task": TASK})["accuracy"] == first["accuracy"]
 
 
+def test_variants_are_runs_of_the_recipe_with_these_sites_paired_with_the_answer() -> None:
+    site = "blocks.0.second.conv.out"
+    tries = {"naive": {site: {"method": "min-max"}}, "by hand": {site: {"range": [-2.0, 1.0]}}}
+    found = prepared.answer({"task": TASK, "bits": {site: 2}, "variants": tries})
+    for label, sites in tries.items():
+        own = {**sites[site], "bits": 2}
+        run = qx.run(TASK, qx.Recipe.from_document(qx.Recipe.load("w8a8").to_document() | {"sites": {site: own}}))
+        variant = found["variants"][label]
+        assert variant["accuracy"] == run.accuracy.to_document()
+        assert variant["change"] == pytest.approx(run.accuracy.value - found["accuracy"]["value"])
+        assert variant["gained"] - variant["lost"] == round(500 * variant["change"])
+    assert found["variants"]["naive"]["p"] < 1e-6
+    assert prepared.answer({"task": TASK})["accuracy"] == qx.run(TASK, "w8a8").accuracy.to_document()
+
+
+def test_the_stored_range_tried_as_a_variant_changes_nothing() -> None:
+    tries = {"stored": {"stem.conv.weight": {"method": "mse"}}}
+    found = prepared.answer({"task": TASK, "bits": {"stem.conv.weight": 3}, "variants": tries})["variants"]["stored"]
+    assert (found["gained"], found["lost"], found["p"]) == (0, 0, 1.0)
+
+
 def test_more_images_than_there_are_is_all_of_them() -> None:
     assert prepared.answer({"task": TASK, "images": 10**9})["accuracy"]["images"] == 500
 
@@ -88,6 +109,12 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"ranges": {"stem.conv.out": [1, 1]}}, "lo below hi"),
     ({"ranges": {"stem.conv.out": [float("nan"), 1]}}, "lo below hi"),
     ({"ranges": {"stem.conv.out": [0, float("inf")]}}, "finite"),
+    ({"variants": [1]}, "variants of a question are given by label"),
+    ({"variants": {"a": {"stem": {"method": "mse"}}}}, "There is no site 'stem'"),
+    ({"variants": {"a": {"stem.conv.out": {"method": "mean"}}}}, "range estimator 'mean'"),
+    ({"variants": {"a": {"stem.conv.out": {"range": [1, 1]}}}}, "lo below hi"),
+    ({"variants": {"a": {"stem.conv.out": {"method": "cross-entropy"}}}}, "logits"),
+    ({"variants": {"a": 3}}, "key 'sites'"),
 ]
 
 

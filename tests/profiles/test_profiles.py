@@ -11,9 +11,9 @@ import pytest
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.runs import Store, profile_job, worker
+from qexplore.runs import Store, profile_job, profile_ranges, worker
 from qexplore.runs.jobs import MODULES
-from qexplore.runs.profiles import NoProfile, Profile, load, predict_accuracy
+from qexplore.runs.profiles import FORMAT, NoProfile, Profile, load, predict_accuracy
 from qexplore.runs.records import Records
 from qexplore.zoo import names
 from tests.executors import Idle
@@ -24,20 +24,28 @@ def store(home: Path) -> Store:
     return Store(home, executor=Idle())
 
 
-@pytest.fixture
-def made(store: Store, monkeypatch: pytest.MonkeyPatch) -> Profile:
-    """A small profile, made by the job as a worker carries it out, in this process."""
-    monkeypatch.setattr(profile_job, "UNIFORM", (2, 4, 8))
-    monkeypatch.setattr(profile_job, "FRONTIER", [(3.0, 3.0), (5.0, 4.0)])
-    monkeypatch.setattr(profile_job, "presets", lambda: ("w8a8",))
-    run = store.submit({"kind": "profile", "task": "resnet-digits", "recipe": "w8a8", "seed": 2})
-    worker.work(Records(store.root), run, list(MODULES))
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A home in which a worker, in this process, has made a small profile."""
+    store = Store(tmp_path_factory.mktemp("used"), executor=Idle())
+    spec = {"kind": "profile", "task": "resnet-digits", "recipe": "w8a8", "seed": 2}
+    run = store.submit(spec | {"presets": ["w8a8"], "ablations": ["w8a8-per-tensor-equalized"]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(profile_job, "UNIFORM", (2, 4, 8))
+        patch.setattr(profile_job, "FRONTIER", [(3.0, 3.0), (5.0, 4.0)])
+        patch.setattr(profile_ranges, "MENU", (2, 8))
+        worker.work(Records(store.root), run, list(MODULES))
     assert store.run(run).error is None
-    return load("resnet-digits", store)
+    return store
 
 
-def test_a_profile_made_in_this_home_is_what_the_pages_read(made: Profile, store: Store) -> None:
-    assert store.root in made.folder.parents
+@pytest.fixture
+def made(used: Store) -> Profile:
+    return load("resnet-digits", used)
+
+
+def test_a_profile_made_in_this_home_is_what_the_pages_read(made: Profile, used: Store) -> None:
+    assert used.root in made.folder.parents
     assert (made.task, made.seed, made.recipe) == ("resnet-digits", 2, qx.Recipe.load("w8a8").to_document())
     sites = set(made.sites["site"])
     assert set(made.sensitivity["site"]) == sites
@@ -45,6 +53,8 @@ def test_a_profile_made_in_this_home_is_what_the_pages_read(made: Profile, store
     assert list(made.points["label"]) == ["uniform 2", "uniform 4", "uniform 8", "frontier 3 / 3", "frontier 5 / 4"]
     assert all(set(json.loads(bits)) == sites for bits in made.points["bits"])
     assert set(made.steps["recipe"]) == {"w8a8"}
+    assert set(made.ablation["recipe"]) == {"w8a8-per-tensor-equalized"}
+    assert made.ablation["complete"].sum() == 1
     assert made.fp32["images"] == 500
     for row in made.sites.itertuples():
         values = made.tensor(row.site)
@@ -77,9 +87,23 @@ def test_measured_points_are_what_a_measurement_says(made: Profile) -> None:
         assert evaluate(network, task.data.batches("calibration")).value == row["calibration_accuracy"]
 
 
-def test_the_newest_profile_of_a_home_is_taken_before_the_shipped_one(made: Profile) -> None:
-    assert load("mobilenet-digits").folder.parent.name == "profiles"
-    assert load("resnet-digits").folder == made.folder
+def test_the_newest_profile_of_a_home_is_taken_before_the_shipped_one(used: Store) -> None:
+    assert load("mobilenet-digits", used).folder.parent.name == "profiles"
+    assert used.root in load("resnet-digits", used).folder.parents
+
+
+def test_a_profile_that_an_older_qexplore_made_is_passed_over(store: Store) -> None:
+    run = store.submit({"kind": "profile", "task": "resnet-digits"})
+    folder = store.folder(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "profile.json").write_text('{"format": 1}')
+    records = Records(store.root)
+    records.claim(run, 1, "1")
+    records.finish(run, "done", result={}, pid=1)
+    assert load("resnet-digits", store).folder.parent.name == "profiles"
+    (folder / "profile.json").write_text("{")
+    with pytest.raises(QexploreError, match="make it anew"):
+        load("resnet-digits", store)
 
 
 @pytest.mark.parametrize("task", names())
@@ -137,7 +161,7 @@ def test_an_unknown_site_has_no_values(store: Store) -> None:
 
 def test_forecasts_need_no_order_and_stand_ties(tmp_path: Path) -> None:
     (tmp_path / "profile.json").write_text(
-        json.dumps({"format": 1, "fp32": {"value": 0.9}, "fp32_calibration": {"value": 1.0}})
+        json.dumps({"format": FORMAT, "fp32": {"value": 0.9}, "fp32_calibration": {"value": 1.0}})
     )
     points = pd.DataFrame(
         {"predicted_loss": [1.0, 0.01, 0.01, 0.0, 10.0], "calibration_accuracy": [0.5, 1.0, 0.8, 1.0, 0.7]}

@@ -1,0 +1,129 @@
+"""The tables of a profile about ranges: every estimator at every site, and each estimator everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
+
+import pandas as pd
+
+from qexplore.allocate.sensitivity import MENU
+from qexplore.errors import QexploreError
+from qexplore.network import Judged, Network, Site, compare, evaluate, judge
+from qexplore.numerics import RANGES, quantization_error
+from qexplore.report import Report
+from qexplore.runs.trying import trying
+from qexplore.zoo import Task
+
+MEASURED = (2, 3, 4)  # bits at which the choice of a range shows in the accuracy
+LOGITS = "mse, logits by cross-entropy"
+
+
+def range_table(task: Task, network: Network, report: Report) -> pd.DataFrame:
+    """A row for each site, bits and estimator that can serve the site.
+
+    lo, hi: ends of the range, over all channels; scale: of the coarsest channel; rounding, clipping: mean squared
+    error, unit of the site squared; sqnr_db. accuracy, low, high, images: measured with this site alone at these bits
+    and everything else as the recipe leaves it; gained, lost, p: paired with the recipe's estimator. NaN beyond
+    MEASURED.
+    """
+    rows = []
+    for site in report.track(network.sites, "comparing range estimators"):
+        for bits in MENU:
+            before = _judged(task, network, site, bits) if bits in MEASURED else None
+            rows += [_row(task, network, site, bits, method, before) for method in serving(network, site)]
+    return pd.DataFrame(rows)
+
+
+def serving(network: Network, site: Site) -> list[str]:
+    """Names of the estimators that can give `site` a range."""
+    found = []
+    for method in RANGES:
+        try:
+            with trying(network, {site.name: {"method": method}}):
+                network.fitted(site, max(MENU))
+        except QexploreError:  # it needs what this site does not have
+            continue
+        found.append(method)
+    return found
+
+
+def _row(task: Task, network: Network, site: Site, bits: int, method: str, before: Judged | None) -> dict[str, Any]:
+    with trying(network, {site.name: {"method": method}}):
+        spec, interval, grid, _ = network.fitted(site, bits)
+        error = quantization_error(network.values(site), spec, interval)
+        after = None if before is None else _judged(task, network, site, bits)
+    return {
+        "site": site.name,
+        "kind": site.kind,
+        "method": method,
+        "bits": bits,
+        "lo": float(interval.lo.min()),
+        "hi": float(interval.hi.max()),
+        "scale": float(grid.scale.max()),
+        "sqnr_db": error.sqnr_db,
+        "rounding": error.rounding,
+        "clipping": error.clipping,
+        **_accuracy(before, after),
+    }
+
+
+def _accuracy(before: Judged | None, after: Judged | None) -> dict[str, float]:
+    if before is None or after is None:
+        return dict.fromkeys(("accuracy", "low", "high", "images", "gained", "lost", "p"), float("nan"))
+    found, paired = after.accuracy, compare(before, after)
+    return {
+        "accuracy": found.value,
+        "low": found.low,
+        "high": found.high,
+        "images": found.images,
+        "gained": paired.gained,
+        "lost": paired.lost,
+        "p": paired.p,
+    }
+
+
+def _judged(task: Task, network: Network, site: Site, bits: int) -> Judged:
+    with network.using({site.name: bits}):
+        return judge(network, task.data.batches("evaluation"))
+
+
+def estimator_table(task: Task, network: Network, report: Report) -> pd.DataFrame:
+    """A row for each kind of site, bits and estimator: all sites of the kind at these bits with ranges by this
+    estimator, the other kind as the recipe leaves it. accuracy, low, high, images: as measured.
+
+    LOGITS: mse, and cross-entropy at the logits. An estimator that cannot serve every site is left out.
+    """
+    tries = [(kind, method) for kind in ("weight", "activation") for method in RANGES]
+    if network.logits is not None:
+        tries.append(("activation", LOGITS))
+    rows = []
+    for kind, method in report.track(tries, "one range estimator everywhere"):
+        with suppress(QexploreError), _everywhere(network, kind, method):
+            rows += [{"kind": kind, "method": method, **row} for row in _by_bits(task, network, kind)]
+    return pd.DataFrame(rows)
+
+
+@contextmanager
+def _everywhere(network: Network, kind: str, method: str) -> Iterator[None]:
+    """The network with the ranges of all sites of a kind by `method`; always restores."""
+    before = network.estimators[kind]
+    logits = network.logits if method == LOGITS else None
+    network.set_estimator(kind, method if logits is None else "mse", {})
+    try:
+        with nullcontext() if logits is None else trying(network, {logits.name: {"method": "cross-entropy"}}):
+            yield
+    finally:
+        network.set_estimator(kind, *before)
+
+
+def _by_bits(task: Task, network: Network, kind: str) -> list[dict[str, Any]]:
+    rows = []
+    for bits in MENU:
+        with network.using({site.name: bits for site in network.sites if site.kind == kind}):
+            found = evaluate(network, task.data.batches("evaluation"))
+        rows.append(
+            {"bits": bits, "accuracy": found.value, "low": found.low, "high": found.high, "images": found.images}
+        )
+    return rows

@@ -1,0 +1,31 @@
+"""The tables of a profile about recipes: accuracy after each step, and what each step buys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from qexplore.recipes import Recipe, ablate, presets, run
+from qexplore.report import Report
+from qexplore.zoo import Task
+
+
+def quick_presets() -> list[str]:
+    """Presets that are carried out in a second or so: those that learn no rounding."""
+    return [name for name in presets() if "adaround" not in Recipe.load(name).optional]
+
+
+def step_table(task: Task, recipes: Sequence[str], seed: int, report: Report) -> pd.DataFrame:
+    """Accuracy after each step of each of `recipes`."""
+    found = [
+        run(task, name, seed).steps.rename(columns={"name": "step"}).assign(recipe=name)
+        for name in report.track(recipes, "recipes step by step")
+    ]
+    return pd.concat(found, ignore_index=True)
+
+
+def ablation_table(task: Task, recipes: Sequence[str], seed: int, report: Report) -> pd.DataFrame:
+    """The rows of `ablate` for each of `recipes`, named in the column `recipe`."""
+    found = [ablate(task, name, seed).assign(recipe=name) for name in report.track(recipes, "ablations")]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["recipe"])

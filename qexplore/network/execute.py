@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from qexplore.network.dynamic import each_image
 from qexplore.network.fused import Forward, clamped_convolution, clamps_inside
 from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last, flat
 from qexplore.network.placement import Placement
-from qexplore.numerics import Grid
+from qexplore.numerics import Grid, Spec
 
 Values = dict[str, Any]
 BLOCK = 1 << 19  # elements: two megabytes
@@ -83,11 +84,15 @@ def compile_plan(
     placement: Placement,
     weights: Mapping[str, Tensor],
     grids: Mapping[str, Grid],
+    dynamic: Mapping[str, Spec] | None = None,
 ) -> Plan:
     """The plan of `graph` with `weights` (real values by layer) and the `grids` of the activation sites that are
     quantized.
+
+    dynamic: the quantizers of the sites whose range each image finds for itself. They store real numbers, and what
+    reuses their grid but leaves it, an average or another clamp, is quantized again over its own range.
     """
-    return _Compiler(graph, layers, placement, weights, grids).plan()
+    return _Compiler(graph, layers, placement, weights, grids, dynamic or {}).plan()
 
 
 def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Tensor:
@@ -161,10 +166,11 @@ class _Compiler:
         placement: Placement,
         weights: Mapping[str, Tensor],
         grids: Mapping[str, Grid],
+        dynamic: Mapping[str, Spec],
     ) -> None:
         self.graph, self.layers, self.placement, self.weights = graph, layers, placement, weights
         self.sites = {at: site.name for at, site in placement.at.items()}
-        self.grids = grids
+        self.grids, self.dynamic = grids, dynamic
         self.units: dict[str, float] = {}
         self.clamped: set[str] = set()  # operations whose clamp the layer before them does
 
@@ -174,6 +180,7 @@ class _Compiler:
         self.units[entry.name] = 1.0 if grid is None else float(grid.scale)
         acts = [(entry.name, self._entry(entry.name, grid))]
         acts += [(op.name, self._action(op)) for op in self.graph.ops if op is not entry]
+        acts = [(name, self._each_image(name, act)) for name, act in acts]
         last = {source: op.name for op in self.graph.ops for source in op.inputs}
         frees: dict[str, list[str]] = {}
         for source, reader in last.items():
@@ -202,6 +209,20 @@ class _Compiler:
         if op.kind in ("max-pool", "reshape", "value", "avg-pool"):
             return self._on_grid(op)
         return self._real(op)
+
+    def _each_image(self, name: str, act: Action) -> Action:
+        """`act`, and after it the quantizer of the dynamic site on whose grid its result does not lie yet."""
+        again = self.graph.by_name[name].kind in ("avg-pool", "clamp")
+        spec = self.dynamic.get(self.placement.grid[name] if again else self.sites.get(name, ""))
+        if spec is None:
+            return act
+        quantize = each_image(spec)
+
+        def act_and_quantize(values: Values) -> None:
+            act(values)
+            values[name] = quantize(values[name])
+
+        return act_and_quantize
 
     def _grid_at(self, name: str) -> Grid | None:
         """The active grid of the site that acts on the result of operation `name`."""

@@ -63,6 +63,7 @@ class Network:
         self.specs: dict[str, Spec] = {"weight": weights, "activation": activations}
         self.estimators: dict[str, Estimator] = {"weight": ("mse", {}), "activation": ("mse", {})}
         self.own: dict[str, Own] = {}
+        self.dynamic = False
         self._bits: dict[str, int] = {}
         self._fixed: dict[str, Range] = {}
         self._rows: dict[str, Rows] = {}
@@ -240,6 +241,23 @@ class Network:
         self.own[self.site(name).name] = own
         self._forget_fit(name)
 
+    def set_dynamic(self, dynamic: bool) -> None:
+        """Whether each image finds the ranges of activations for itself, at all sites but those with a range or an
+        estimator of their own; what asks for a range or a noise still gets that of the samples.
+        """
+        self.dynamic = dynamic
+        self._plan = None
+
+    @contextmanager
+    def static(self) -> Iterator[Network]:
+        """The network with the ranges of the samples at every site; always restores."""
+        before = self.dynamic
+        try:
+            self.set_dynamic(False)
+            yield self
+        finally:
+            self.set_dynamic(before)
+
     def set_samples(
         self, samples: Mapping[str, Tensor], ends: Mapping[str, tuple[Tensor, Tensor]] | None = None
     ) -> None:
@@ -325,15 +343,21 @@ class Network:
         return self._plan
 
     def _planned(self) -> Plan:
-        weights, grids = {}, {}
+        weights, grids, dynamic = {}, {}, {}
         for site in self.sites:
             bits = self._bits.get(site.name)
             if site.kind == "weight":
                 real = self.layers[site.layer].weight
                 weights[site.layer] = real if bits is None else self.quantized_weight(site, bits)
+            elif bits is not None and self._is_dynamic(site):
+                dynamic[site.name] = self._spec(site, bits)
             elif bits is not None:
                 grids[site.name] = self.fitted(site, bits).grid
-        return compile_plan(self.graph, self.layers, self.placement, weights, grids)
+        return compile_plan(self.graph, self.layers, self.placement, weights, grids, dynamic)
+
+    def _is_dynamic(self, site: Site) -> bool:
+        by_hand = self._fixed_range(site) is not None or self.own.get(site.name, Own()).estimator is not None
+        return self.dynamic and not by_hand
 
     def real_plan(self, weights: Mapping[str, Tensor] | None = None) -> Plan:
         """The network in float32 whatever its bits, with other weights by layer where given."""

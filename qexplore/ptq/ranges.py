@@ -34,6 +34,7 @@ def activation_ranges(
     *,
     method: str = "mse",
     logits: str = "",
+    dynamic: bool = False,
     input: Sequence[float] | None = None,
     **options: Any,
 ) -> Network:
@@ -42,13 +43,16 @@ def activation_ranges(
 
     logits: another method for the logits alone, 'cross-entropy' say. Where every site has the method 'batch-norm', or a
     range of its own, no image is read; the range of the network's input is then `input`, [least, greatest], or what
-    the task's data declare.
+    the task's data declare. dynamic: each image finds its own ranges, min-max, while the network runs; those by
+    `method` hold where the recipe gives a site (or the logits) a method or range of its own, and stand in for the
+    others in tables, noises and sensitivities.
     """
     _set_logits(network, logits)
     network.set_estimator("activation", method, options)
     network.set_bands(site_bands(network, calibration.interval if input is None else _interval(input)))
     if _needs_images(network):
         network.set_samples(*collect_samples(network, calibration, report))
+    network.set_dynamic(dynamic)
     return _quantize(network, "activation", method, options, report)
 
 

@@ -49,7 +49,7 @@ def assert_equals_fake_quantization(network: Network, x: Tensor) -> None:
     grids = {s.name: network.fitted(s, b).grid for s in network.sites if (b := network.bits.get(s.name)) is not None}
     reference: dict[str, Any] = {}
     for op in network.graph.ops:
-        value = x.double() if op.kind == "input" else _real(network, op, reference)
+        value = x.double() if op.kind == "input" else real_result(network, op, reference)
         site = at[op.name].name if op.name in at else network.placement.grid[op.name]
         grid = grids.get(site)
         if grid is not None and isinstance(value, Tensor):
@@ -78,7 +78,7 @@ def _compared(op: Op, value: Tensor, codes: Tensor, grid: Grid, *, rounded: bool
     return codes.double() * scale
 
 
-def _real(network: Network, op: Op, values: Mapping[str, Any]) -> Any:
+def real_result(network: Network, op: Op, values: Mapping[str, Any]) -> Any:
     """The operation itself on real numbers, float64 where it is a formula."""
     inputs = [values[name] for name in op.inputs]
     if op.kind in LAYERS:

@@ -26,8 +26,8 @@ class Alone:
 
     @staticmethod
     def quantized(network: Network, site: Site, bits: int) -> Alone:
-        """The site at `bits` on its own grid."""
-        with network.using({**network.uniform(None, None), site.name: bits}):
+        """The site at `bits` on its own grid; that of the samples stands in where activations are dynamic."""
+        with network.static(), network.using({**network.uniform(None, None), site.name: bits}):
             plan = network.plan()
         if site.kind == "weight":
             return Alone(network, site, plan)

@@ -1,0 +1,199 @@
+"""Dynamic activations: every image finds its own ranges while the network runs, whoever is in its batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import qexplore as qx
+from qexplore.network import Network, Own
+from qexplore.network.dynamic import each_image
+from qexplore.network.table import site_table
+from qexplore.numerics import Range, Spec, estimate_range, quantize
+from qexplore.recipes import BadRecipe, Recipe
+from qexplore.recipes.carry_out import check, prepare
+from tests.network.nets import NETS, built
+from tests.network.reference import TIE, calibrated, real_result, stored
+
+# What such a network computes of one image depends on the others without any quantizer.
+OF_THE_BATCH = {"scalar-of-the-data"}
+
+
+def by_image(x: Tensor, spec: Spec) -> Tensor:
+    """Fake quantization as numerics has it, each image a slice with a range of its own."""
+    slices = Spec(spec.bits, spec.symmetric, spec.signed, "channel", spec.power_of_two)
+    return quantize(x, slices, estimate_range(x, slices, "min-max"))
+
+
+def dynamic(model: nn.Module, x: Tensor, bits: int = 4, weight_bits: int | None = 5, **specs: Spec) -> Network:
+    network = calibrated(model, x, bits, weight_bits, **specs)
+    network.set_dynamic(True)
+    return network
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_operation_gives_what_plain_fake_quantization_of_each_image_gives(name: str) -> None:
+    model, x = built(name)
+    network = dynamic(model, x)
+    found, reference = stored(network, x), {}
+    for op in network.graph.ops:
+        value = x.double() if op.kind == "input" else real_result(network, op, reference)
+        at = network.placement.at.get(op.name)
+        again = network.placement.grid[op.name] if op.kind in ("avg-pool", "clamp") else ""
+        if at is not None or again:
+            site = at or network.site(again)
+            assert_on_own_grids(value, found[op.name], network.fitted(site, network.bits[site.name]).spec)
+            value = found[op.name].double()
+        reference[op.name] = value
+    output = reference[network.graph.output]
+    assert torch.allclose(network(x).double(), output, rtol=1e-4, atol=1e-5 * float(output.abs().max() + 1e-9))
+
+
+def assert_on_own_grids(value: Tensor, found: Tensor, spec: Spec) -> None:
+    """`found` is `value` rounded image by image, ties apart."""
+    expected, rows = by_image(value.float(), spec).double(), value.reshape(value.shape[0] if value.dim() else 1, -1)
+    width = rows.amax(dim=1).clamp(min=0) - rows.amin(dim=1).clamp(max=0)
+    step = (width / (2**spec.bits - 1)).clamp(min=1e-30).view(-1, *[1] * (value.dim() - 1))
+    off = (found.double() - expected).abs() / step
+    tie = ((value / step - (value / step).floor()) - 0.5).abs() < TIE
+    assert bool((off < 1e-2).logical_or(tie & (off < 1.01)).all())
+
+
+@pytest.mark.parametrize("name", sorted(NETS.keys() - OF_THE_BATCH))
+def test_a_batch_gives_the_logits_that_its_images_give_one_by_one(name: str) -> None:
+    model, x = built(name)
+    network = dynamic(model, x, bits=8)
+    together, alone = network(x), torch.cat([network(image[None]) for image in x])
+    assert_close_but_for_ties(together, alone)
+    assert_close_but_for_ties(network(x.flip(0)).flip(0), together)
+    static = calibrated(model, x)
+    assert not torch.equal(static(x), together) or name == "a-single-layer"
+
+
+def assert_close_but_for_ties(one: Tensor, other: Tensor) -> None:
+    """A sum in another order can tip a value at the middle between two codes: then logits differ by steps of 8 bits."""
+    assert torch.allclose(one, other, atol=0.03 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("bits", [8, 3])
+def test_a_network_equals_its_forward_written_by_hand(bits: int) -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.inner, self.head = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.relu6(9 * self.stem(x))
+            y = F.relu(self.inner(x) + x)
+            return self.head(F.avg_pool2d(torch.cat([x, y], 1), 2).mean((2, 3)))
+
+    torch.manual_seed(0)
+    model, x = Branches().eval(), torch.randn(16, 1, 6, 6) * torch.logspace(-1, 1, 16).view(-1, 1, 1, 1)
+    network = dynamic(model, x, bits, None)
+    spec = Spec(bits, symmetric=False)
+
+    def q(value: Tensor) -> Tensor:
+        return by_image(value, spec)
+
+    with torch.no_grad():
+        first = q(F.relu6(q(9 * q(model.stem(q(x))))))
+        total = q(F.relu(q(model.inner(first)) + first))
+        both = q(torch.cat([first, total], 1))
+        logits = q(model.head(q(q(F.avg_pool2d(both, 2)).mean((2, 3)))))
+    assert torch.allclose(network(x), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
+
+
+@pytest.mark.parametrize("spec", [Spec(4), Spec(4, symmetric=False), Spec(8, power_of_two=True), Spec(3, signed=False)])
+@pytest.mark.parametrize("shape", [(5, 3, 4, 4), (5, 7), (1, 2, 3), (4,), (0, 3, 4, 4)])
+def test_each_image_lies_on_the_grid_over_its_own_range(spec: Spec, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    for order in (x, x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x):
+        found = each_image(spec)(order)
+        assert torch.equal(found, by_image(x, spec) if x.numel() else x)
+    assert torch.equal(x, before)
+
+
+def test_an_image_of_zeros_stays_zero() -> None:
+    x = torch.cat([torch.zeros(1, 3, 2, 2), torch.randn(1, 3, 2, 2)])
+    assert not each_image(Spec(4, symmetric=False))(x)[0].any()
+
+
+# --- as a setting of a recipe -----------------------------------------------------------------------------------------
+
+
+def recipe(bits: int = 8, **settings: Any) -> Recipe:
+    steps = ["fold-bn", "weight-ranges", {"activation-ranges": {"dynamic": True, **settings}}]
+    return Recipe.from_document({"steps": steps, "weights": {"bits": bits}, "activations": {"bits": bits}})
+
+
+@pytest.mark.parametrize("name", ["mobilenet-digits", "resnet-digits"])
+def test_eight_bits_lose_at_most_half_a_point(name: str) -> None:
+    result = qx.run(name, recipe())
+    assert abs(result.fp32_accuracy.value - result.accuracy.value) <= 0.005
+
+
+def test_static_ranges_stand_in_where_one_range_is_asked_for() -> None:
+    static, moving = (qx.run("resnet-digits", recipe(dynamic=flag)) for flag in (False, True))
+    assert static.sites.equals(moving.sites)
+    with moving.network.static():
+        x, _ = qx.Task("resnet-digits").data.tensors("evaluation", limit=20)
+        assert torch.equal(moving.network(x), static.network(x))
+    assert not torch.equal(moving.network(x), static.network(x))
+
+
+@pytest.mark.parametrize("metric", ["fit", "loss", "sqnr"])
+def test_sensitivities_are_those_of_the_static_ranges(metric: str) -> None:
+    static, moving = (
+        qx.sensitivity("resnet-digits", metric, (2, 8), recipe=recipe(dynamic=flag)) for flag in (False, True)
+    )
+    assert static.equals(moving)
+
+
+def test_a_site_with_a_range_or_an_estimator_of_its_own_is_static() -> None:
+    model, x = built("add-relu")
+    network = dynamic(model, x, 4, None)
+    site = network.logits
+    assert site is not None
+    images = torch.cat([x, 3 * x])
+    moving = network(images)
+    network.set_own(site.name, Own(range=Range(torch.tensor([-0.01]), torch.tensor([0.01]))))
+    assert float(network(images).abs().max()) < 0.011
+    network.set_own(site.name, Own(estimator=("min-max", {})))
+    grid = network.fitted(site, 4).grid
+    codes = network(images) / grid.scale
+    assert torch.allclose(codes, codes.round(), atol=1e-4)
+    network.set_own(site.name, Own(bits=4))
+    assert torch.equal(network(images), moving)
+    with network.fixing({site.name: Range(torch.tensor([-0.01]), torch.tensor([0.01]))}):
+        assert float(network(images).abs().max()) < 0.011
+
+
+@pytest.mark.parametrize("scale", [0.02, 50.0])
+def test_images_of_another_size_than_the_calibrations_are_what_dynamic_ranges_are_for(scale: float) -> None:
+    """A linear network scales with its images; a static grid does not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 12, bias=False), nn.ReLU(), nn.Linear(12, 4, bias=False)).eval()
+    x = torch.randn(40, 1, 4, 4)
+    for network, faithful in ((dynamic(model, x, 8, None), True), (calibrated(model, x, 8, None), False)):
+        with torch.no_grad():
+            expected = model(scale * x)
+        error = (network(scale * x) - expected).abs().max() / expected.abs().max()
+        assert (float(error) < 0.03) is faithful
+
+
+def test_a_network_without_samples_runs_with_dynamic_ranges_too() -> None:
+    task = qx.Task("mobilenet-digits")
+    network = prepare(task, recipe(method="batch-norm"))
+    assert site_table(network)["sqnr_db"].isna().any()
+    x, y = task.data.tensors("evaluation", limit=100)
+    assert float((network(x).argmax(dim=1) == y).float().mean()) > 0.95
+
+
+def test_the_setting_is_true_or_false() -> None:
+    with pytest.raises(BadRecipe, match="true or false"):
+        check(recipe(dynamic="often"))

@@ -15,6 +15,7 @@ from qexplore.zoo import names
 
 BITS = ("w8a8", "w4a8", "w4a4")
 KEPT = ("w8a8-per-tensor-equalized", "w4a8-adaround", "corrected-w8a8-per-tensor")
+COARSE = ("w3a3-per-tensor", "standard-w3a3-per-tensor")  # where the steps are needed most
 PLAIN = ("fold-bn", "weight-ranges", "activation-ranges")
 FIRST = ("fold-bn", "replace-relu6", "equalize", "absorb-high-bias", "weight-ranges")
 STANDARD = (*FIRST, "adaround", "activation-ranges")
@@ -39,7 +40,7 @@ def result(request: pytest.FixtureRequest) -> tuple[str, qx.Result]:
 
 def test_every_pipeline_comes_in_three_widths_and_two_granularities() -> None:
     families = {f"{family}{bits}{ending}" for family in FAMILIES for bits in BITS for ending in ("", "-per-tensor")}
-    assert set(presets()) == families | set(KEPT)
+    assert set(presets()) == families | {*KEPT, *COARSE}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from torch import Tensor
+
 from qexplore.ptq import Calibration
 from qexplore.ptq.expectation import compare_means
 from qexplore.recipes import Recipe, presets
@@ -24,6 +26,7 @@ LOGITS = "Activations at 4 bits, weights real"
 PIPELINES = "Presets"
 BITS = (4, 3, 2)  # of weights; two bits, where rounding decides everything
 MEANS = "E[x] of layer inputs: batch norms against calibration images"
+ABSORBED = "Channels with a bias to absorb, after equalization"
 HALF, MOST = "median over the channels", "95th percentile"
 NOISE = 0.01  # a loss of accuracy that nearest rounding must have for a gain over it to be asked
 
@@ -32,7 +35,10 @@ NOISE = 0.01  # a loss of accuracy that nearest rounding must have for a gain ov
 def post_training() -> Study:
     """The claims of the white paper's post-training sections that 8 × 8 digits can show."""
     variants = (*_ladder(), *_roundings(), *_data_free(), *_logits(), *_pipelines())
-    gauges = (Gauge(MEANS, "|difference| / deviation", _means),)
+    gauges = (
+        Gauge(MEANS, "|difference| / deviation", _means),
+        Gauge(ABSORBED, "channels", _absorbed),
+    )
     title = "Post-training quantization on the digits networks"
     return Study(title, TASKS, variants, _claims(), gauges)
 
@@ -86,6 +92,22 @@ def _means(task: Task) -> Mapping[str, float]:
     found = compare_means(network, Calibration(task.data))
     apart = (found["analytic"] - found["empirical"]).abs() / found["empirical_std"].clip(lower=1e-9)
     return {HALF: float(apart.median()), MOST: float(apart.quantile(0.95))}
+
+
+def _absorbed(task: Task) -> Mapping[str, float]:
+    """Output channels whose bias absorption lowers; all output channels."""
+    before = ["fold-bn", "replace-relu6", "equalize"]
+    equalized = prepare(task, _recipe(before)).layers
+    changed = {}
+    for method in ("statistics", "empirical"):
+        absorbed = prepare(task, _recipe([*before, {"absorb-high-bias": {"method": method}}])).layers
+        lowered = [_lowered(layer.bias, absorbed[name].bias) for name, layer in equalized.items()]
+        changed[method] = float(sum(lowered))
+    return {**changed, "all": float(sum(len(layer.weight) for layer in equalized.values()))}
+
+
+def _lowered(before: Tensor | None, after: Tensor | None) -> int:
+    return 0 if before is None or after is None else int((after < before - 1e-6).sum())
 
 
 def _claims() -> tuple[Claim, ...]:

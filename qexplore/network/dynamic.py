@@ -13,7 +13,7 @@ from qexplore.numerics import Range, Spec, grid_of
 def each_image(spec: Spec) -> Callable[[Tensor], Tensor]:
     """What a dynamic site does to its values [images, …]: a new tensor of reals, each image on the grid of `spec` over
     its own least and greatest value, so that an image's result does not hang on the others in its batch (survey §III-D:
-    dynamic ranges are accurate and costly; the white paper takes static ones).
+    dynamic ranges are accurate and costly, static ones the default).
     """
 
     def quantize(x: Tensor) -> Tensor:

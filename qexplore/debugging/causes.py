@@ -12,14 +12,16 @@ import torch
 from qexplore.debugging.channels import Channels
 from qexplore.debugging.divergence import ONE_BIT, SUSPECT
 from qexplore.debugging.evidence import Suspect
-from qexplore.debugging.remedies import CROSS_ENTROPY, METHODS, Tried
+from qexplore.debugging.remedies import CROSS_ENTROPY, METHODS, OWN, Tried
+from qexplore.debugging.words import few, percent
 from qexplore.registry import Registry
 
-# Of a layer's output error that the mean of each channel holds so much, bias correction removes as much as one bit
-# more of every weight would.
-LEANS = 1 - 1 / ONE_BIT
+# Rounding errors lean where their mean holds most of the squared error of the layer's output.
+LEANS = 0.5
 # A grid twice as wide as the values wastes one bit.
 WIDE = 2.0
+# Estimators within a tenth of each other are taken for equally good.
+ALIKE = 1.1
 # A site without a visible fault is named when it alone has so much of what all sites do, and ten times the median.
 STANDS_OUT, TIMES = 0.25, 10.0
 
@@ -37,20 +39,36 @@ class Case:
         return remedy in self.tried and self.tried[remedy].divergence * ONE_BIT <= self.suspect.divergence
 
     @property
+    def follows(self) -> bool:
+        """Whether the range is bad only because it was found behind quantized weights: those are the cause."""
+        return self.cured(OWN)
+
+    @property
     def best_range(self) -> str:
-        """The estimator of least squared error, of the equally good ones the first."""
-        least = min(self.tried[name].noise for name in METHODS)
-        return next(name for name in METHODS if self.tried[name].noise <= 1.1 * least)
+        """The estimator whose range does best, of equally good ones the first: by the divergence it leaves; of a weight
+        by its squared error, because a divergence may owe as much to another grid or to a bias.
+        """
+        weight = self.suspect.site.kind == "weight"
+        cost = {name: self.tried[name].noise if weight else self.tried[name].divergence for name in METHODS}
+        return next(name for name in METHODS if cost[name] <= ALIKE * min(cost.values()))
 
     @property
     def range_is_wrong(self) -> bool:
-        """Whether another range has an error smaller by more than one bit's worth, and is felt."""
-        return self.cured(self.best_range) and self.gain >= ONE_BIT
+        """Whether another range would be worth more than a bit."""
+        best = self.tried[self.best_range]
+        better = self.suspect.error.mse >= ONE_BIT * best.noise
+        return self.cured(self.best_range) and (better or self.suspect.site.kind == "activation")
 
     @property
     def gain(self) -> float:
-        """Squared error of the values over that with the best range."""
-        return self.suspect.error.mse / max(self.tried[self.best_range].noise, 1e-300)
+        """Divergence over that with the best range."""
+        return self.suspect.divergence / max(self.tried[self.best_range].divergence, 1e-300)
+
+    @property
+    def clips(self) -> bool:
+        """Whether the range is too narrow: most of the error is clipping, or a wider range does better."""
+        error = self.suspect.error
+        return error.clipping > error.rounding or self.tried[self.best_range].span > 1
 
     @property
     def width(self) -> float:
@@ -104,11 +122,11 @@ def too_few_bits(case: Case) -> Told | None:
 def clipped_range(case: Case) -> Told | None:
     """The range is too narrow: what it clips costs more than what it rounds."""
     error = case.suspect.error
-    if case.range_is_wrong and error.clipping > error.rounding:
+    if case.range_is_wrong and case.clips:
         remedy = case.best_range
         text = (
-            f"Its range clips: {error.clipping / error.mse:.1%} of the squared error lies outside of it, and the "
-            f"range by {remedy} would have {case.gain:.3g} times less error."
+            f"Its range clips: {percent(error.clipping / error.mse, 1)} of its squared error lies outside, and with "
+            f"the range by {remedy} it would do {few(case.gain)} times less harm."
         )
     elif case.cured(CROSS_ENTROPY) and not case.range_is_wrong:
         remedy = CROSS_ENTROPY
@@ -123,25 +141,11 @@ def clipped_range(case: Case) -> Told | None:
 @CAUSES.register("wide-range")
 def wide_range(case: Case) -> Told | None:
     """The grid is far wider than the values, so that most of its codes are never used."""
-    error = case.suspect.error
-    if not case.range_is_wrong or error.clipping > error.rounding or case.width < WIDE:
+    if not case.range_is_wrong or case.clips or case.width < WIDE:
         return None
     text = (
-        f"Its grid is {case.width:.3g} times as wide as its values: most codes are never used, and the range by "
-        f"{case.best_range} would have {case.gain:.3g} times less error."
-    )
-    return Told(text, {"width": case.width, "gain": case.gain}, case.best_range)
-
-
-@CAUSES.register("outlier-values")
-def outlier_values(case: Case) -> Told | None:
-    """The range reaches out to a few large values, and the many small ones share few codes."""
-    error = case.suspect.error
-    if not case.range_is_wrong or error.clipping > error.rounding or case.width >= WIDE:
-        return None
-    text = (
-        f"Its range is set by a few large values: the range by {case.best_range}, which clips them, would have "
-        f"{case.gain:.3g} times less error."
+        f"Its grid is {few(case.width)} times as wide as its values: most codes are never used, and with the range "
+        f"by {case.best_range} it would do {few(case.gain)} times less harm."
     )
     return Told(text, {"width": case.width, "gain": case.gain}, case.best_range)
 
@@ -154,10 +158,22 @@ def biased_error(case: Case) -> Told | None:
     assert case.suspect.lean is not None
     shift = float(case.suspect.lean.abs().max())
     text = (
-        f"Its rounding errors lean one way: {case.suspect.leaning:.0%} of the error of the layer's output is a "
+        f"Its rounding errors lean one way: {percent(case.suspect.leaning)} of the error of the layer's output is a "
         f"constant shift of each channel, up to {shift:.3g}, which the bias can take back."
     )
     return Told(text, {"leaning": case.suspect.leaning, "largest_shift": shift}, "bias")
+
+
+@CAUSES.register("outlier-values")
+def outlier_values(case: Case) -> Told | None:
+    """The range reaches out to a few large values, and the many small ones share few codes."""
+    if not case.range_is_wrong or case.clips or case.width >= WIDE:
+        return None
+    text = (
+        f"Its range is set by a few large values: with that by {case.best_range}, which clips them, it would do "
+        f"{few(case.gain)} times less harm."
+    )
+    return Told(text, {"width": case.width, "gain": case.gain}, case.best_range)
 
 
 @CAUSES.register("outlier-channel")
@@ -169,7 +185,7 @@ def outlier_channel(case: Case) -> Told | None:
     names = ", ".join(map(str, channels.outliers[:4]))
     what = f"channel {names} is" if len(channels.outliers) == 1 else f"channels {names} are"
     text = (
-        f"One grid serves all {channels.number} channels, and {what} {channels.sticks_out:.3g} times as large as the "
+        f"One grid serves all {channels.number} channels, and {what} {few(channels.sticks_out)} times as large as the "
         f"median, which is left with {channels.median_codes:.3g} of the {2**case.suspect.bits} codes."
     )
     return Told(text, channels.evidence(), "channels")
@@ -183,7 +199,7 @@ def unbalanced_channels(case: Case) -> Told | None:
         return None
     text = (
         f"One grid serves {channels.number} channels whose ranges differ by {channels.octaves:.1f} octaves: "
-        f"{channels.starved:.0%} of them use an eighth of the codes or less."
+        f"{percent(channels.starved)} of them use an eighth of the codes or less."
     )
     return Told(text, channels.evidence(), "channels")
 
@@ -195,7 +211,7 @@ def sensitive_site(case: Case) -> Told | None:
         return None
     times = case.suspect.divergence / case.median
     text = (
-        f"It does {case.suspect.share:.0%} of what all sites do one by one, {times:.3g} times as much as the median of "
+        f"It does {percent(case.suspect.share)} of what all sites do one by one, {few(times)} times as much as the median of "
         f"the {_plural(case)}: {_bits(case.suspect.bits)} do not suffice here, whatever the range."
     )
     return Told(text, {"bits": case.suspect.bits, "times_median": times})

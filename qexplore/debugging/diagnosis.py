@@ -29,7 +29,7 @@ from qexplore.recipes.carry_out import check, prepare
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
 
-# A suspect moves the softmax, and does more than is usual among the sites.
+# A suspect does more than is usual among the sites: three times the median, in a quantity that a bit changes by four.
 TIMES_USUAL = 3.0
 
 
@@ -41,7 +41,7 @@ class Diagnosis:
     sites: a row for each quantized site, alone at its bits with all others real, on the calibration images.
     findings: causes, those of the whole network first, then sites by the harm that they do.
     fixes: all fixes once each, the best first.
-    unexplained: sites that do harm and show no cause.
+    unexplained: sites that do more harm than others of their kind and show no cause.
     """
 
     task: str
@@ -142,8 +142,11 @@ def _troubles(
     unexplained, share = [], 0.0
     for case in cases:
         told, one = explain(case), case.suspect
+        if case.follows:
+            share += one.share
+            continue
         if told is None:
-            unexplained.append(one.site.name)
+            unexplained += [one.site.name] if one.divergence >= TIMES_USUAL * case.median else []
             continue
         cause, words = told
         share += one.share

@@ -10,6 +10,8 @@ from qexplore.recipes import Recipe, StepSetting
 from qexplore.recipes.schema import LOGITS
 from qexplore.registry import key_of
 
+SPELT = 4  # of several changes at once, those that the label spells out
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -44,8 +46,8 @@ def site_like_others(site: str, keys: Sequence[str]) -> Edit:
     return Edit(f"{what} of {site} as for the other sites", lambda recipe: _own(recipe, site, change))
 
 
-def setting(label: str, key: str, value: Any) -> Edit:
-    return Edit(label, lambda recipe: recipe.with_settings({key: value}))
+def settings(label: str, changed: Mapping[str, Any]) -> Edit:
+    return Edit(label, lambda recipe: recipe.with_settings(changed))
 
 
 def inserted(label: str, steps: Sequence[StepSetting], after: str) -> Edit:
@@ -72,7 +74,9 @@ def all_of(edits: Sequence[Edit]) -> Edit:
             recipe = edit.apply(recipe)
         return recipe
 
-    return Edit("all of these together: " + "; ".join(edit.label for edit in edits), apply)
+    labels = [edit.label for edit in edits]
+    more = f"; and {len(labels) - SPELT} more" if len(labels) > SPELT else ""
+    return Edit(f"all together: {'; '.join(labels[:SPELT])}{more}", apply)
 
 
 def own_of(recipe: Recipe, site: str, logits: str) -> tuple[str, Mapping[str, Any]]:

@@ -24,8 +24,8 @@ class Suspect:
     """A site that moves the softmax by itself, and its tensors.
 
     bits, usual: its own, and those that the recipe gives to its kind. divergence in nats, share: of the sum over sites.
-    rows: real values, slice by slice (weights), or a sample of those that the quantized weights give (activations).
-    lo, hi: real ends of each channel [channels]. logits: the sample as [images, classes] where the site is the output.
+    rows: real values, slice by slice (weights), or a sample of those that real weights give (activations).
+    lo, hi: real ends of each channel [channels].
     lean: mean error of the layer's output, one value a channel; leaning: its share of the squared error (weights only).
     """
 
@@ -39,7 +39,6 @@ class Suspect:
     error: QuantizationError
     lo: Tensor
     hi: Tensor
-    logits: Tensor | None = None
     lean: Tensor | None = None
     leaning: float = 0.0
 
@@ -52,7 +51,9 @@ def gather(
     report: Report,
 ) -> list[Suspect]:
     """The suspects of (site, divergence, share), with what one pass over the calibration images tells of them."""
-    samples, ends = collect_samples(network, calibration, report)
+    real = {one.name: None for one in network.sites if one.kind == "weight"}
+    with biased(network, trail.biases), network.using(real):
+        samples, ends = collect_samples(network, calibration, report)
     watchers = {site.name: _Watcher(network, trail, site) for site, _, _ in found}
     _watch(network, calibration, trail, list(watchers.values()))
     return [_suspect(network, site, apart, share, samples, ends, watchers[site.name]) for site, apart, share in found]
@@ -73,12 +74,13 @@ def _suspect(
         values, rows = network.layers[site.layer].weight, network.rows(site)
     else:
         values = samples[site.name]
-        rows = Rows.of(values.view(1, -1), f"The site {site.name!r}", ends[site.name])
+        whole = values.view(-1, site.numel) if site == network.logits and len(site.shape) == 1 else None
+        band = network.bands.get(site.name)
+        rows = Rows.of(values.view(1, -1), f"The site {site.name!r}", ends[site.name], logits=whole, band=band)
     error = quantization_error(values, fitted.spec, fitted.range)
     usual = network.specs[site.kind].bits
-    whole = values.view(-1, site.numel) if site == network.logits and len(site.shape) == 1 else None
     lo, hi = seen.ends()
-    return Suspect(site, bits, usual, apart, share, fitted, rows, error, lo, hi, whole, *seen.lean())
+    return Suspect(site, bits, usual, apart, share, fitted, rows, error, lo, hi, *seen.lean())
 
 
 class _Watcher:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qexplore.debugging.divergence import SUSPECT
 from qexplore.plain import plain
 
 
@@ -30,12 +31,12 @@ class Fix:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """What fixes are ordered by, best first: closeness to the model, which one image more or less does not move;
-        unmeasured ones come last.
+        """What fixes are ordered by, best first: closeness to the model, which one image more or less does not move, and
+        below what matters not at all; unmeasured ones come last.
         """
         if self.accuracy is None or self.divergence is None:
             return math.inf, 0.0
-        return self.divergence, -float(self.accuracy["value"])
+        return max(self.divergence, SUSPECT), -float(self.accuracy["value"])
 
 
 @dataclass(frozen=True)

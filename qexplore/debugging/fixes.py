@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -23,7 +23,7 @@ from qexplore.registry import key_of
 from qexplore.report import Report
 from qexplore.zoo import Task
 
-MEASURED = 6
+MEASURED, SLOW_MEASURED = 6, 3
 SLOW = "adaround"  # a recipe with this step takes as long as all the others together
 
 
@@ -34,20 +34,26 @@ def find_fixes(
 
     Where there are several findings, all their first fixes together are one more, which belongs to no single finding.
     measure: the first of each finding come before the second, what needs no learning before what does; at most
-    MEASURED are carried out.
+    MEASURED are carried out, of those with learning at most SLOW_MEASURED.
     """
     proposed = [propose(trouble) for trouble in troubles]
-    everything = _together(proposed)
-    known = _distinct(recipe, [*everything, *_by_turns(proposed)])
-    if measure:
-        chosen = sorted(known, key=lambda key: _slow(known[key]))[:MEASURED]
-        for key in report.track(chosen, "measuring fixes"):
-            known[key] = _measured(task, known[key], seed, report)
+    together = _together(proposed)
+    known = _distinct(recipe, [*_by_turns(proposed), *together])
+    chosen = _chosen(known, _distinct(recipe, together).keys()) if measure else []
+    for number, key in enumerate(chosen):
+        known[key] = _measured(task, known[key], seed, _within(report, number, len(chosen), known[key].label))
     findings = []
     for trouble, own in zip(troubles, proposed, strict=True):
         keys = dict.fromkeys(_key(fixed) for edit in own if (fixed := _apply(recipe, edit)) is not None)
         findings.append(trouble.finding.with_fixes(tuple(known[key] for key in keys if key in known)))
     return tuple(findings), tuple(sorted(known.values(), key=lambda fix: fix.merit))
+
+
+def _chosen(known: Mapping[str, Fix], together: Collection[str]) -> list[str]:
+    """Those that are measured: quick ones before slow ones, of either kind those in `together` first."""
+    order = sorted(known, key=lambda key: (_slow(known[key]), key not in together))
+    left_out = [key for key in order if _slow(known[key])][SLOW_MEASURED:]
+    return [key for key in order if key not in left_out][:MEASURED]
 
 
 def _together(proposed: Sequence[Sequence[Edit]]) -> list[Edit]:
@@ -113,10 +119,7 @@ def _evaluate(task: Task, network: Network) -> tuple[Accuracy, float]:
     return Accuracy.of(right, images), apart / images
 
 
-def _within(report: Report, label: str) -> Report:
-    """A report for the work on one fix: whoever listens can stop it."""
-    return Report(lambda event: report.event("progress", **{**_progress(event), "text": label}))
-
-
-def _progress(event: dict[str, object]) -> dict[str, object]:
-    return {"done": event.get("done", 0), "total": event.get("total", 1)}
+def _within(report: Report, done: int, total: int, label: str) -> Report:
+    """A report for the work on one fix: whatever it tells is told as the progress of all, so that it can be stopped."""
+    report.progress(done, total, label)
+    return Report(lambda event: report.progress(done, total, label))

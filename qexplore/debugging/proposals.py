@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -117,20 +116,22 @@ def gentler_step(trouble: Trouble) -> list[Edit]:
     if key_of(step) not in {key_of(name) for name in recipe.optional}:
         return []
     absorbs = STEPS.canonical(step) == "absorb-high-bias"
-    other = [edits.setting("biases absorbed as the calibration images allow", f"{step}.method", "empirical")]
+    other = [edits.settings("biases absorbed as the calibration images allow", {f"{step}.method": "empirical"})]
     return [*(other if absorbs else []), edits.without(step)]
 
 
 @PROPOSALS.register("unlike-images")
 def no_images(trouble: Trouble) -> list[Edit]:
-    """Activation ranges without these images: found anew for every batch, or from the batch norms."""
+    """Activation ranges without these images: from the batch norms, or anew for every image."""
     name = next((s.name for s in trouble.recipe.steps if key_of(s.name) == key_of("activation-ranges")), None)
     if name is None:
         return []
-    found = []
-    if "dynamic" in inspect.signature(STEPS.get(name)).parameters:
-        found.append(edits.setting("activation ranges found anew for every batch", f"{name}.dynamic", True))
-    return found
+    ends = [trouble.finding.evidence[end] for end in ("lo", "hi")]
+    norms = {f"{name}.method": "batch-norm", f"{name}.input": ends, f"{name}.logits": ""}
+    return [
+        edits.settings("activation ranges from the batch norms", norms),
+        edits.settings("activation ranges anew for every image", {f"{name}.dynamic": True, f"{name}.logits": ""}),
+    ]
 
 
 @PROPOSALS.register("bits-everywhere")
@@ -141,7 +142,7 @@ def everywhere(trouble: Trouble) -> list[Edit]:
     weights, activations = (trouble.finding.evidence[kind] for kind in ("weights", "activations"))
     kind = "weight" if weights >= activations else "activation"
     bits = trouble.network.specs[kind].bits
-    more = [edits.setting(f"{HIGH} bits for all {kind}s", f"{kind}s.bits", HIGH)] if bits < HIGH else []
+    more = [edits.settings(f"{HIGH} bits for all {kind}s", {f"{kind}s.bits": HIGH})] if bits < HIGH else []
     if kind == "activation":
         return more
     finer = [_finer()] if trouble.weights_share_a_grid else []
@@ -149,7 +150,7 @@ def everywhere(trouble: Trouble) -> list[Edit]:
 
 
 def _finer() -> Edit:
-    return edits.setting("one grid a channel for the weights", "weights.granularity", "channel")
+    return edits.settings("one grid a channel for the weights", {"weights.granularity": "channel"})
 
 
 def _correction(trouble: Trouble) -> list[Edit]:

@@ -12,33 +12,38 @@ from qexplore.allocate.sensitivity.alone import Alone
 from qexplore.debugging.evidence import Suspect
 from qexplore.debugging.sites import divergences
 from qexplore.debugging.trail import Trail, biased
-from qexplore.network import Network
+from qexplore.network import Network, Own
+from qexplore.network.network import Estimator
 from qexplore.numerics import Range, Spec, apply_estimator, estimate_range, grid_of, quantize
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
 METHODS = ("mse", "min-max", "percentile")
 CROSS_ENTROPY = "cross-entropy"
+OWN = "own"
 OPTIONS = {"percentile": {"percent": 99.9}}
 
 
 @dataclass(frozen=True, eq=False)
 class Remedy:
-    """One thing changed: "bits" (the recipe's), "channels" (a grid for each), "bias" (corrected), or a range estimator;
-    noise: mean squared error of the values with it, where it tells something.
+    """One thing changed: "bits" (the recipe's), "channels" (a grid for each), "bias" (corrected), a range estimator, or
+    "own": the site's own estimator behind real weights. Of ranges: noise, the mean squared error of the values, and
+    span, the width over that of the present range.
     """
 
     name: str
     change: Alone
     noise: float = float("nan")
+    span: float = float("nan")
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What a remedy leaves: divergence in nats, and mean squared error of the values."""
+    """What a remedy leaves, divergence in nats; noise and span as those of the remedy."""
 
     divergence: float
     noise: float
+    span: float
 
 
 def try_all(
@@ -48,14 +53,17 @@ def try_all(
     proposed = [remedies(network, trail, suspect) for suspect in suspects]
     changes = [remedy.change for some in proposed for remedy in some]
     left = iter(divergences(network, calibration, trail, changes, report, "looking for causes"))
-    return [{remedy.name: Tried(next(left), remedy.noise) for remedy in some} for some in proposed]
+    return [{remedy.name: Tried(next(left), remedy.noise, remedy.span) for remedy in some} for some in proposed]
 
 
 def remedies(network: Network, trail: Trail, suspect: Suspect) -> list[Remedy]:
     """The changes that could help a suspect."""
-    ranges = [_ranged(network, trail, suspect, method) for method in METHODS]
-    if suspect.logits is not None:
-        ranges.append(_ranged(network, trail, suspect, CROSS_ENTROPY))
+    methods: dict[str, Estimator] = {name: (name, dict(OPTIONS.get(name, {}))) for name in METHODS}
+    if suspect.rows.logits is not None:
+        methods[CROSS_ENTROPY] = (CROSS_ENTROPY, {})
+    if suspect.site.kind == "activation" and network.own.get(suspect.site.name, Own()).range is None:
+        methods[OWN] = network.estimator(suspect.site)
+    ranges = [_ranged(network, trail, suspect, name, methods[name]) for name in methods]
     wider = [_usual_bits(network, trail, suspect)] if suspect.bits < suspect.usual else []
     if suspect.site.kind == "activation":
         return [*wider, *ranges, _split_activation(network, trail, suspect)]
@@ -68,19 +76,16 @@ def _usual_bits(network: Network, trail: Trail, suspect: Suspect) -> Remedy:
         return Remedy("bits", Alone.quantized(network, suspect.site, suspect.usual))
 
 
-def _ranged(network: Network, trail: Trail, suspect: Suspect, method: str) -> Remedy:
-    spec = suspect.fitted.spec
-    if method == CROSS_ENTROPY:
-        assert suspect.logits is not None
-        interval = estimate_range(suspect.logits, spec, method)
-    else:
-        interval = apply_estimator(suspect.rows, spec, method, dict(OPTIONS.get(method, {})))
+def _ranged(network: Network, trail: Trail, suspect: Suspect, name: str, estimator: Estimator) -> Remedy:
+    spec, present = suspect.fitted.spec, suspect.fitted.range
+    interval = apply_estimator(suspect.rows, spec, *estimator)
     noise = _noise(suspect, spec, interval)
+    span = float(((interval.hi - interval.lo) / (present.hi - present.lo).clamp(min=1e-30)).median())
     if suspect.site.kind == "weight":
         weight = network.layers[suspect.site.layer].weight
-        return Remedy(method, _with_weight(network, trail, suspect, quantize(weight, spec, interval)), noise)
+        return Remedy(name, _with_weight(network, trail, suspect, quantize(weight, spec, interval)), noise, span)
     with network.fixing({suspect.site.name: interval}), biased(network, trail.biases):
-        return Remedy(method, Alone.quantized(network, suspect.site, suspect.bits), noise)
+        return Remedy(name, Alone.quantized(network, suspect.site, suspect.bits), noise, span)
 
 
 def _split_weight(network: Network, trail: Trail, suspect: Suspect) -> Remedy:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from qexplore.debugging.words import percent
+
 Document = Mapping[str, Any]
 LISTED = 10  # sites in the table of the report
 WORDS = {
@@ -29,7 +31,7 @@ def markdown(document: Document) -> str:
         f"# Debugging {recipe['name']} on {document['task']}",
         verdict(document),
         f"Task {document['task']}, recipe {recipe['name']}, seed {document['seed']}, after the debugging flowchart of "
-        "the white paper (figure 9): the float network after all steps, weights and activations apart, then site by site. "
+        "the white paper (figure 9): the float network after all steps, weights and activations apart, single sites. "
         "Sites were compared on calibration images without labels; accuracies are those on the evaluation images.",
         "## Weights or activations?",
         _checks(document["checks"]),
@@ -47,7 +49,7 @@ def markdown(document: Document) -> str:
 
 def verdict(document: Document) -> str:
     """The outcome in a sentence or two."""
-    before, now = (percent(document[key]["value"]) for key in ("fp32", "accuracy"))
+    before, now = (percent(document[key]["value"], 1) for key in ("fp32", "accuracy"))
     if document["healthy"]:
         return f"Healthy: {now} (FP32 {before}), and nothing stands out."
     told = [f"{WORDS[cause]} ({_places(found)})" for cause, found in grouped(document)]
@@ -76,20 +78,13 @@ def unexplained(document: Document) -> str:
     """Which sites do harm and show no cause, and what remains to be done."""
     names = document["unexplained"]
     kinds = {row["site"]: row["kind"] for row in document["sites"]}
-    behind = any(finding["site"] and kinds[finding["site"]] == "weight" for finding in document["findings"])
-    after = (
-        " Ranges of activations were found behind the quantized weights: repair those first and look again."
-        if behind and any(kinds[name] == "activation" for name in names)
-        else ""
-    )
+    weights = any(finding["site"] and kinds[finding["site"]] == "weight" for finding in document["findings"])
+    told = weights and any(kinds[name] == "activation" for name in names)
+    after = " Some lie behind weights that were found: repair those first and look again." if told else ""
     return (
-        f"{', '.join(names)}: alone they move the softmax, and no other range, grid or bias of theirs changes much. "
+        f"Alone these move the softmax, and no other range, grid or bias of theirs changes much: {', '.join(names)}. "
         f"More bits there or training with quantization remain.{after}"
     )
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _places(findings: Sequence[Document]) -> str:
@@ -101,7 +96,7 @@ def _checks(checks: Iterable[Document]) -> str:
     rows = [
         (
             row["name"],
-            percent(row["accuracy"]),
+            percent(row["accuracy"], 1),
             _interval(row),
             f"{row['divergence']:.2g}",
             f"+{row['gained']} −{row['lost']} (p = {row['p']:.2g})" if row["name"] != "fp32" else "",
@@ -120,7 +115,7 @@ def _sites(document: Document) -> str:
             row["site"],
             row["bits"],
             f"{row['divergence']:.2g}",
-            f"{100 * row['share']:.0f} %",
+            percent(row["share"]),
             causes.get(row["site"], ""),
         )
         for row in sites[:LISTED]
@@ -150,7 +145,7 @@ def _measured(fix: Document) -> tuple[str, str, str]:
     found = fix["accuracy"]
     if found is None:
         return "not measured", "", ""
-    return percent(found["value"]), _interval(found), f"{fix['divergence']:.2g}"
+    return percent(found["value"], 1), _interval(found), f"{fix['divergence']:.2g}"
 
 
 def _interval(accuracy: Document) -> str:

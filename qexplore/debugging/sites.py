@@ -17,6 +17,8 @@ from qexplore.numerics import sqnr_db
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
+COLUMNS = ["site", "index", "kind", "layer", "op", "bits", "divergence", "share", "sqnr_db"]
+
 
 def alone(network: Network, trail: Trail, site: Site) -> Alone:
     """`site` as the recipe has left it; a weight comes with the bias that was corrected for it."""
@@ -67,7 +69,7 @@ def site_divergences(network: Network, calibration: Calibration, trail: Trail, r
         }
         for site, apart in zip(sites, found, strict=True)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _biases(network: Network, trail: Trail, site: Site) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from qexplore.debugging.checks import ACTIVATIONS, FP32, QUANTIZED, REAL, WEIGHT
 from qexplore.debugging.divergence import HARM, ONE_BIT, SUSPECT
 from qexplore.debugging.finding import Finding
 from qexplore.debugging.trail import Change
+from qexplore.debugging.words import percent
 from qexplore.zoo import Task
 
 HALF = 0.5
@@ -85,7 +86,7 @@ def bits_everywhere(whole: Whole, named: Sequence[Finding], share: float) -> Fin
 
 
 def _percent(check: Check) -> str:
-    return f"{check.judged.accuracy.value:.1%}"
+    return percent(check.judged.accuracy.value, 1)
 
 
 def _ends(task: Task, part: str) -> tuple[float, float]:

@@ -46,6 +46,13 @@ class Grid:
         signal = float(np.square(np.asarray(x, float)).sum())
         return 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf
 
+    def split(self, x: Values) -> tuple[float, float]:
+        """Mean squared error by rounding and by clipping, in the unit of x squared."""
+        x = np.asarray(x, float)
+        square = np.square(x - self.rounded(x))
+        outside = (x < self.low) | (x > self.high)
+        return float(np.where(outside, 0.0, square).mean()), float(np.where(outside, square, 0.0).mean())
+
     def clipped(self, x: Values) -> float:
         """Fraction of elements outside the grid."""
         x = np.asarray(x)

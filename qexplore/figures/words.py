@@ -41,6 +41,11 @@ def small(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
+def decibels(value: float) -> str:
+    """A ratio of powers: 8.692 → '8.7 dB'; one without any noise is 'exact'."""
+    return "exact" if math.isinf(value) and value > 0 else f"{value:.1f} dB".replace("-", "−")
+
+
 def seconds(value: float) -> str:
     """A duration in the unit that suits it: '0.8 ms', '0.42 s', '3 min 05 s'."""
     if value < 0.0995:

@@ -13,6 +13,7 @@ _PAGES = {
     "home": ("Home", ":material/home:"),
     "network": ("Network", ":material/account_tree:"),
     "quantizer": ("Quantizer", ":material/stairs:"),
+    "ranges": ("Ranges", ":material/width:"),
     "post_training": ("Post-training", ":material/waterfall_chart:"),
     "sensitivity": ("Sensitivity", ":material/grid_on:"),
     "budgets": ("Budgets", ":material/tune:"),

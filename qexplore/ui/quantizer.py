@@ -30,12 +30,18 @@ _view = st.components.v2.component(
 
 
 def quantizer(
-    values: NDArray[np.float32], name: str, stored: tuple[float, float], state: Mapping[str, Any], *, key: str
+    values: NDArray[np.float32],
+    name: str,
+    stored: tuple[float, float],
+    state: Mapping[str, Any],
+    *,
+    key: str,
+    fixed: bool = False,
 ) -> dict[str, Any] | None:
     """Draws the view; returns {bits, kind, powerOfTwo, low, high} once a hand has changed it, None before.
 
     values: sample of the tensor, at most some thousands, in its own unit. stored: the range of the profile.
-    state: where to start, with the keys of the answer.
+    state: where to start, with the keys of the answer. fixed: bits and kind of grid have no controls here.
     """
     data = {
         "tensor": key,
@@ -43,6 +49,7 @@ def quantizer(
         "values": base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii"),
         "stored": list(stored),
         "state": dict(state),
+        "fixed": fixed,
     }
     answer = _view(data=data, key=key, default={"state": None}, on_state_change=lambda: None)
     return None if answer.state is None else dict(answer.state)

@@ -29,7 +29,9 @@ def test_rounded_values_and_errors_are_those_of_the_engine(kind: dict, bits: int
     drawn = grid(low, high, bits, **kind)
     expected = quantize(torch.from_numpy(x), spec, interval).numpy()
     np.testing.assert_allclose(drawn.rounded(x), expected, atol=1e-5)
-    assert drawn.sqnr_db(x) == pytest.approx(quantization_error(torch.from_numpy(x), spec, interval).sqnr_db, abs=1e-3)
+    error = quantization_error(torch.from_numpy(x), spec, interval)
+    assert drawn.sqnr_db(x) == pytest.approx(error.sqnr_db, abs=1e-3)
+    assert drawn.split(x) == pytest.approx((error.rounding, error.clipping), rel=1e-3, abs=1e-6)
 
 
 def test_an_empty_range_keeps_zero() -> None:

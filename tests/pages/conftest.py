@@ -27,7 +27,9 @@ class Bench:
         self.asked.append(request)
         if self.refusal:
             raise QexploreError(self.refusal)
-        return {"accuracy": {"value": 0.9, "low": 0.87, "high": 0.92, "images": 500}, "seconds": 0.1}
+        found = {"accuracy": {"value": 0.9, "low": 0.87, "high": 0.92, "images": 500}, "seconds": 0.1}
+        paired = {"gained": 3, "lost": 15, "change": -0.024, "p": 0.0075}
+        return found | {"variants": {label: found | paired for label in request.get("variants", {})}}
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
     st.cache_resource.clear()
     monkeypatch.setattr(benches, "warm", lambda: made)
-    for user in ("qexplore.ui.home.warm", "qexplore.ui.budgets.page.warm"):
+    for user in ("qexplore.ui.home.warm", "qexplore.ui.budgets.page.warm", "qexplore.ui.ranges.page.warm"):
         monkeypatch.setattr(user, lambda: made)
     return made
 

@@ -20,7 +20,7 @@ def test_a_page_opens(opened: Callable[..., AppTest], page: str) -> None:
     assert words(opened(page))
 
 
-@pytest.mark.parametrize("page", ["network", "quantizer", "post_training", "sensitivity", "budgets"])
+@pytest.mark.parametrize("page", ["network", "quantizer", "ranges", "post_training", "sensitivity", "budgets"])
 @pytest.mark.parametrize("task", zoo.names())
 def test_a_page_opens_on_the_task_of_its_address(opened: Callable[..., AppTest], page: str, task: str) -> None:
     at = opened(page, task=task)

@@ -30,6 +30,7 @@ class Bench {
   // New data only when the tensor changed: a rerun of the page must not undo what a hand has set.
   take(data) {
     this.watch.observe(this.root);
+    this.root.classList.toggle("fixed", Boolean(data.fixed));
     if (this.tensor === data.tensor) return;
     this.tensor = data.tensor;
     const bytes = Uint8Array.from(atob(data.values), (c) => c.charCodeAt(0));

@@ -1,0 +1,94 @@
+"""The accuracy of the network with each range of one site."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from qexplore.figures.figure import PADDING, Live
+from qexplore.figures.palette import BLUE, GREY, VERMILLION
+from qexplore.figures.words import measured, percent
+
+_ROW = 30  # pixels
+
+
+def outcomes(table: pd.DataFrame, site: str, *, fp32: float, picked: str = "") -> Live:
+    """Measured accuracies with their 95 % intervals, a row a range; FP32 as a dotted line.
+
+    table: range, accuracy, low, high, images; NaN where nothing was measured. fp32: fraction.
+    """
+    rows = table[["range", "accuracy", "low", "high", "images"]].reset_index(drop=True)
+    known = rows.dropna().assign(
+        picked=lambda t: t["range"] == picked, said=lambda t: [percent(value) for value in t["accuracy"]]
+    )
+    return Live(
+        title="Accuracy of the network with each range of one site, with intervals.",
+        name=f"outcomes-{site}",
+        alt=_finding(known, site),
+        look="Measured on the evaluation images, with 95 % intervals; the dotted line is FP32.",
+        data=rows,
+        spec=_spec(),
+        tables={"rows": rows.assign(accuracy=rows["accuracy"].fillna(fp32)), "known": known, "fp32": _line(fp32)},
+    )
+
+
+def _line(fp32: float) -> pd.DataFrame:
+    return pd.DataFrame({"fp32": [fp32]})
+
+
+def _finding(known: pd.DataFrame, site: str) -> str:
+    if known.empty:
+        return f"No accuracy has been measured with other ranges of {site}."
+    best, worst = known.nlargest(1, "accuracy").iloc[0], known.nsmallest(1, "accuracy").iloc[0]
+    ends = [
+        f"{row['range']}: {measured(row['accuracy'], row['low'], row['high'], int(row['images']))}"
+        for row in (best, worst)
+    ]
+    return f"Ranges of {site}: best {ends[0]}; worst {ends[1]}."
+
+
+def _spec() -> dict[str, Any]:
+    y = {"field": "range", "type": "nominal", "sort": None, "title": None, "axis": {"ticks": False, "labelLimit": 130}}
+    x = {
+        "field": "accuracy",
+        "type": "quantitative",
+        "title": "accuracy of the network",
+        "scale": {"zero": False},
+        "axis": {"format": ".0%", "tickCount": 5},
+    }
+    colour = {"condition": {"test": "datum.picked", "value": VERMILLION}, "value": BLUE}
+    said = [
+        {"field": "range"},
+        *({"field": f, "format": ".1%"} for f in ("accuracy", "low", "high")),
+        {"field": "images"},
+    ]
+    known: dict[str, Any] = {"data": {"name": "known"}}
+    return {
+        "height": {"step": _ROW},
+        "width": "container",
+        "padding": {**PADDING, "right": 8},
+        "layer": [
+            {"data": {"name": "rows"}, "mark": {"type": "point", "opacity": 0}, "encoding": {"y": y, "x": x}},
+            {
+                "data": {"name": "fp32"},
+                "mark": {"type": "rule", "color": GREY, "strokeDash": [3, 3]},
+                "encoding": {"x": {**x, "field": "fp32"}},
+            },
+            {
+                **known,
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}, "color": colour},
+            },
+            {
+                **known,
+                "mark": {"type": "point", "filled": True, "size": 75, "opacity": 1},
+                "encoding": {"y": y, "x": x, "color": colour, "tooltip": said},
+            },
+            {
+                **known,
+                "mark": {"type": "text", "dy": -9, "fontSize": 11, "fontWeight": "bold"},
+                "encoding": {"y": y, "x": x, "text": {"field": "said"}, "color": colour},
+            },
+        ],
+    }

@@ -1,0 +1,22 @@
+"""How the range estimators are told apart wherever they are drawn together: a colour and a shape each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qexplore.figures.palette import SERIES
+
+_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
+
+
+def looks(names: Sequence[str], **legend: Any) -> dict[str, Any]:
+    """Encodings `color` and `shape` of the field "method", the same for the same names in the same order."""
+    many = [names.index(name) for name in names]
+    shown = {"title": None, "orient": "bottom", "columns": 4, **legend}
+    colours = [SERIES[i % len(SERIES)] for i in many]
+    shapes = [_SHAPES[i % len(_SHAPES)] for i in many]
+    return {
+        "color": {"field": "method", "legend": shown, "scale": {"domain": list(names), "range": colours}},
+        "shape": {"field": "method", "legend": shown, "scale": {"domain": list(names), "range": shapes}},
+    }

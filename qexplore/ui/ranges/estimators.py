@@ -1,0 +1,62 @@
+"""The estimators of one site side by side: values and ranges, errors, accuracies, and all of it as a table."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.figures import ranges as figures
+from qexplore.ui.draw import figure
+from qexplore.ui.ranges.answers import Found, accuracies
+from qexplore.ui.ranges.choice import Choice
+
+
+def picture(choice: Choice) -> None:
+    """The values, and under them the range of each estimator."""
+    values = choice.profile.tensor(choice.site)
+    figure(figures.brackets(values, choice.shown, choice.site, picked=choice.by, stored=choice.stored), key="brackets")
+    if choice.per_channel:
+        st.caption("This weight has one range a channel; the brackets span the widest one.")
+
+
+def outcomes(choice: Choice, found: Found) -> None:
+    """What the network keeps with each range, and what the site loses."""
+    drawn = figures.outcomes(
+        accuracies(choice, found), choice.site, fp32=float(choice.profile.fp32["value"]), picked=choice.by
+    )
+    figure(drawn, key="outcomes", words=False)
+    figure(figures.parts(choice.shown, choice.site, picked=choice.by), key="parts", words=False)
+    st.caption(
+        "Above: accuracy of the whole network as measured, with 95 % intervals; the dotted line is FP32. Below: mean "
+        "squared error of the site, unit of the site squared; blue is lost by rounding, ochre by clipping."
+    )
+
+
+def numbers(choice: Choice, found: Found) -> None:
+    """The same as a table."""
+    rows = choice.shown.drop(columns=["accuracy", "low", "high"], errors="ignore").merge(
+        accuracies(choice, found).drop(columns="images"), left_on="method", right_on="range", how="left"
+    )
+    tried = [found.tried.get(by) for by in rows["method"]]
+    rows["gained"] = [t.gained if t else None for t in tried]
+    rows["lost"] = [t.lost if t else None for t in tried]
+    number, small = st.column_config.NumberColumn, "%.3g"
+    columns = ["method", "lo", "hi", "scale", "sqnr_db", "rounding", "clipping", "accuracy", "low", "high", "gained"]
+    st.dataframe(
+        rows[[*columns, "lost"]],
+        hide_index=True,
+        column_config={
+            "method": "range",
+            "lo": number("low end", format=small),
+            "hi": number("high end", format=small),
+            "scale": number("scale", format=small, help="Distance of two grid points, of the coarsest channel."),
+            "sqnr_db": number("SQNR, dB", format="%.1f"),
+            "rounding": number("rounding error", format="%.2e", help="Mean square, unit of the site squared."),
+            "clipping": number("clipping error", format="%.2e", help="Mean square, unit of the site squared."),
+            "accuracy": number("accuracy", format="percent"),
+            "low": number("95 % from", format="percent"),
+            "high": number("to", format="percent"),
+            "gained": number("gained", help=f"Images right with this range and wrong with {choice.stored}."),
+            "lost": number("lost", help=f"Images wrong with this range and right with {choice.stored}."),
+        },
+        alt=f"Ranges of {choice.site} at {choice.bits} bits with their errors and accuracies.",
+    )

@@ -1,0 +1,35 @@
+"""The range moved by hand: the Quantizer's view with the site's own grid."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.ui.quantizer import quantizer
+from qexplore.ui.ranges.choice import Choice, Ends, rounded, write_hand
+
+
+def by_hand(choice: Choice) -> Ends | None:
+    """Draws the view; returns the range of the address, or the one that a hand has just set."""
+    stored = choice.ends_of(choice.stored)
+    low, high = choice.ends or stored
+    side = choice.profile.recipe["weights" if choice.row["kind"] == "weight" else "activations"]
+    symmetric = bool(side.get("symmetric", choice.row["kind"] == "weight"))
+    start = {
+        "kind": "symmetric" if symmetric else "asymmetric",
+        "powerOfTwo": bool(side.get("power_of_two")),
+        "bits": choice.bits,
+        "low": min(low, 0.0),
+        "high": max(high, 0.0),
+    }
+    st.caption(
+        f"Drag the two ends, or let the values decide; {choice.stored} chose {stored[0]:.3g} to {stored[1]:.3g}. "
+        "The network is measured with your range when you let go."
+        + (" This weight has one range a channel: yours holds for all channels alike." if choice.per_channel else "")
+    )
+    key = f"hand {choice.profile.task} {choice.site} {choice.bits}"
+    changed = quantizer(choice.profile.tensor(choice.site), choice.site, stored, start, key=key, fixed=True)
+    if changed is None or changed["low"] >= changed["high"]:
+        return choice.ends
+    ends = rounded((float(changed["low"]), float(changed["high"])))
+    st.query_params["hand"] = write_hand(int(choice.row["index"]), ends)
+    return ends

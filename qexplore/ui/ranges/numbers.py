@@ -1,0 +1,80 @@
+"""The headline and the strip of numbers: what the picked range keeps, and what it does to the network."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.figures.words import decibels, interval, percent, points, seconds
+from qexplore.ui.ranges.answers import Found, Tried
+from qexplore.ui.ranges.choice import Choice
+from qexplore.ui.strip import Card, strip
+
+_SURE = 0.05  # p below which a difference is called one
+
+
+def numbers(choice: Choice, found: Found) -> None:
+    """Draws the strip."""
+    cards = [_error(choice), _measured(choice, found, choice.stored, f"stored range, {choice.stored}")]
+    if choice.by != choice.stored:
+        cards.append(_measured(choice, found, choice.by, f"your range, {choice.by}"))
+    strip([*cards, _change(choice, found)])
+
+
+def headline(choice: Choice, found: Found) -> None:
+    """One sentence: how far the ranges of this site are apart."""
+    row = choice.row
+    st.markdown(f"{_where(choice)} {_apart(choice, found)} :gray[{row['kind']} · {row['op']} · {row['shape']}]")
+
+
+def _where(choice: Choice) -> str:
+    rest = f"at those of {choice.profile.recipe['name']}" if choice.rest is None else f"at {choice.rest} bits"
+    return f"**Site {choice.row['index']}, `{choice.site}`, at {choice.bits} bits**, all others {rest}:"
+
+
+def _apart(choice: Choice, found: Found) -> str:
+    tried = found.tried
+    if len(tried) < 2:
+        return "measuring …" if found.pending else "not measured."
+    best = max(tried, key=lambda by: tried[by].measured.value)
+    worst = min(tried, key=lambda by: tried[by].measured.value)
+    top, low = tried[best].measured, tried[worst].measured
+    if top.low <= low.high:
+        return f"no range can be told from another; all keep {percent(low.value)} to {percent(top.value)}."
+    return f"**{best}** keeps {percent(top.value)} of the images, **{worst}** {percent(low.value)}."
+
+
+def _error(choice: Choice) -> Card:
+    rows = choice.shown.set_index("method")["sqnr_db"]
+    best = str(rows.drop(index=choice.by, errors="ignore").idxmax())
+    if choice.by not in rows:
+        return Card("SQNR of your range", "–", "move an end of the range below")
+    return Card(f"SQNR of {choice.by}", decibels(rows[choice.by]), f"{best} {decibels(rows[best])}")
+
+
+def _measured(choice: Choice, found: Found, by: str, label: str) -> Card:
+    tried = found.tried.get(by)
+    if tried is None:
+        said = "measuring …" if found.pending else "not measured"
+        return Card(label, said, "on all evaluation images", "measured", waiting=True)
+    m = tried.measured
+    how = f"in {seconds(m.seconds)}" if m.seconds is not None else "stored"
+    return Card(label, percent(m.value), f"{interval(m.low, m.high)}, {m.images:,} images, {how}", "measured")
+
+
+def _change(choice: Choice, found: Found) -> Card:
+    label = f"{choice.by} instead of {choice.stored}"
+    tried = found.tried.get(choice.by)
+    if choice.by == choice.stored:
+        return Card("difference", "none", "this is the stored range: pick another one", "")
+    if tried is None:
+        return Card(label, "measuring …" if found.pending else "–", "paired, image by image", waiting=True)
+    return Card(label, points(tried.change), verdict(tried))
+
+
+def verdict(tried: Tried) -> str:
+    """Whether the difference could be chance."""
+    counts = f"{tried.gained} images gained, {tried.lost} lost"
+    if tried.gained + tried.lost == 0:
+        return "every image is answered alike"
+    chance = "p < 0.001" if tried.p < 0.001 else f"p = {tried.p:.2g}"
+    return f"{counts}, {chance}" if tried.p < _SURE else f"{counts}: may be chance ({chance})"

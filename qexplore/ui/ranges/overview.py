@@ -1,0 +1,68 @@
+"""Beyond one site: every estimator at every site, each estimator everywhere, and channels before and after."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.figures import ranges as figures
+from qexplore.runs.profiles import Profile
+from qexplore.ui.chrome import pick_site
+from qexplore.ui.draw import figure
+from qexplore.ui.ranges.choice import Choice, stored_method
+
+
+def contest(choice: Choice) -> None:
+    """Who wins where, at the bits of the picked site."""
+    profile, bits = choice.profile, choice.bits
+    rows = profile.ranges[profile.ranges["bits"] == bits]
+    measured = rows["accuracy"].notna().any()
+    over = str(st.session_state.get("contest-over", "accuracy")) if measured else "sqnr_db"
+    st.markdown(f"**Who wins where, at {bits} bits** :gray[:small[one site at a time, all others as stored]]")
+    drawn = figures.contest(rows, profile.sites, over=over, picked=choice.site)
+    st.markdown(drawn.alt)
+    figure(drawn, key="contest", on_pick=pick_site, beside=_over if measured else None)
+    if not measured:
+        st.caption("Beyond 4 bits no range of a single site shows in the accuracy; it is stored for 2, 3 and 4 bits.")
+
+
+def _over() -> None:
+    names = {"accuracy": "accuracy, measured", "sqnr_db": "SQNR, dB"}
+    st.selectbox("over", list(names), format_func=names.__getitem__, key="contest-over", label_visibility="collapsed")
+
+
+def everywhere(profile: Profile) -> None:
+    """One estimator for all sites of a kind."""
+    st.markdown("**One estimator for all of them** :gray[:small[measured; the other side as stored]]")
+    for column, kind in zip(st.columns(2, gap="large"), ("weight", "activation"), strict=True):
+        with column:
+            stored = stored_method(profile, kind)
+            st.markdown(f"All **{kind}s** :gray[:small[stored: {stored}]]")
+            drawn = figures.everywhere(profile.estimators, kind, fp32=float(profile.fp32["value"]))
+            figure(drawn, key=f"everywhere-{kind}", words=False)
+            st.caption(drawn.alt)
+
+
+def channels(choice: Choice) -> None:
+    """Ranges of the channels before and after equalization, of the picked weight or of the one before it."""
+    profile = choice.profile
+    weights = profile.channels["site"].unique().tolist()
+    layer = choice.row["layer"]
+    shown = choice.site if choice.site in weights else next((w for w in weights if w == f"{layer}.weight"), None)
+    st.markdown("**Channels before and after equalization**")
+    left, right = st.columns(2, gap="large")
+    with left:
+        figure(
+            figures.imbalance(profile.channels, profile.sites, picked=shown or ""), key="imbalance", on_pick=pick_site
+        )
+    with right:
+        if shown is None:
+            st.caption("Pick a weight to see its channels.")
+            return
+        drawn = figures.equalized(profile.channels, shown)
+        figure(drawn, key="equalized")
+        st.markdown(drawn.alt)
+        if not figures.touched(profile.channels, shown):
+            st.info(
+                f"Equalization does not touch `{shown}`: no neighbour that only a ReLU separates takes its scales.",
+                icon=":material/block:",
+            )

@@ -11,8 +11,10 @@ from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, GREY, VERMILLION
 from qexplore.figures.words import listed, small
 
+_NUMBERED = 6  # culprits that fit with their numbers
 
-def culprits(sites: pd.DataFrame, guilty: Collection[str] = (), *, picked: str = "", height: int = 190) -> Live:
+
+def culprits(sites: pd.DataFrame, guilty: Collection[str] = (), *, picked: str = "", height: int = 230) -> Live:
     """Bars of the divergence that each site causes alone; weights upwards, activations downwards, culprits marked.
 
     sites: site, index, kind, bits, divergence (mean KL to the FP32 softmax, nats), share (of the sum), sqnr_db.
@@ -28,7 +30,7 @@ def culprits(sites: pd.DataFrame, guilty: Collection[str] = (), *, picked: str =
         name="culprits",
         alt=_finding(bars),
         look="One site quantized, all others real: how far the network's answers move from FP32 (mean KL divergence on "
-        "calibration images, no labels). Orange bars are the culprits; click one to pick it.",
+        "calibration images, no labels). Weights upwards, activations downwards, culprits orange; click one.",
         data=bars.drop(columns=["signed", "picked"]).reset_index(drop=True),
         spec=_spec(height),
         tables={"bars": bars, "marks": _marks(bars, most)},
@@ -37,8 +39,8 @@ def culprits(sites: pd.DataFrame, guilty: Collection[str] = (), *, picked: str =
 
 
 def _marks(bars: pd.DataFrame, most: float) -> pd.DataFrame:
-    """Index numbers over the culprits, a little beyond their bars."""
-    rows = bars[bars["culprit"]]
+    """Index numbers of the worst culprits, a little beyond their bars."""
+    rows = bars[bars["culprit"]].nlargest(_NUMBERED, "divergence")
     beyond = rows["signed"] + 0.09 * most * (2.0 * (rows["kind"] == "weight") - 1.0)
     return pd.DataFrame({"index": rows["index"], "at": beyond, "text": rows["index"].astype(str)})
 
@@ -63,7 +65,7 @@ def _spec(height: int) -> dict[str, Any]:
     y = {
         "field": "signed",
         "type": "quantitative",
-        "title": "← activations · weights → nats",
+        "title": "divergence, nats",
         "axis": {"labelExpr": "format(abs(datum.value), '.2~g')", "tickCount": 5},
     }
     said: list[dict[str, Any]] = [{"field": f} for f in ("site", "index", "kind", "bits")]

@@ -59,7 +59,7 @@ def _built(steps: pd.DataFrame, floor: float) -> list[dict[str, Any]]:
                 "start": before["accuracy"],
                 "change": change,
                 "seconds": took,
-                "text": f"{points(change)}\n{seconds(took)}",
+                "text": f"{points(change)}\n{_took(took)}",
             }
         )
     return rows if len(found) == 1 else [*rows, _total("complete recipe", "total", found[-1], floor)]
@@ -71,9 +71,13 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _total(name: str, kind: str, row: Mapping[str, Any], floor: float) -> dict[str, Any]:
     """A bar from the foot of the axis to an accuracy."""
-    took = "" if kind == "FP32" or row.get("seconds") is None else f"\n{seconds(float(row['seconds']))}"
+    took = "" if kind == "FP32" or row.get("seconds") is None else f"\n{_took(float(row['seconds']))}"
     text = f"{percent(row['accuracy'])}{took}"
     return {**_ends(row), "row": name, "kind": kind, "start": floor, "seconds": row.get("seconds"), "text": text}
+
+
+def _took(value: float) -> str:
+    return "< 1 ms" if value < 0.001 else seconds(value)
 
 
 def _ends(row: Mapping[str, Any]) -> dict[str, Any]:

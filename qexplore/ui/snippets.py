@@ -85,3 +85,11 @@ def debug_command(task: str, recipe: str, seed: int) -> str:
 
 def _line(verb: str, task: str, recipe: str, seed: int) -> str:
     return f"python -m qexplore {verb} {shlex.quote(recipe)} --task {task} --seed {seed} --json"
+
+
+SNIPPETS = {
+    "recipe": (run_cell, run_command),
+    "ablation": (ablate_cell, ablate_command),
+    "debug": (debug_cell, debug_command),
+}
+"""Notebook cell and command line by the kind of run."""

@@ -12,8 +12,10 @@ from qexplore.runs import Store
 from qexplore.runs.records import Records
 from tests.executors import Idle
 
+File = pd.DataFrame | dict[str, Any] | str
 
-def shelve(home: Path, spec: dict[str, Any], result: dict[str, Any], **files: pd.DataFrame | dict[str, Any] | str) -> str:
+
+def shelve(home: Path, spec: dict[str, Any], result: dict[str, Any], **files: File) -> str:
     """A finished run with its files, named as the keywords with _ for the dot; returns its id."""
     shelf = Store(home, executor=Idle())
     run = shelf.submit(spec)

@@ -8,7 +8,7 @@ from qexplore.figures.words import interval, percent, points
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training import known
-from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.post_training.choice import Choice, Own
 from qexplore.ui.post_training.offer import waiting
 from qexplore.ui.post_training.picker import forget
 from qexplore.ui.strip import Card, strip
@@ -16,18 +16,24 @@ from qexplore.ui.strip import Card, strip
 
 def applied(profile: Profile, choice: Choice) -> None:
     """Draws the recipe of one's own and its result; nothing where the pickers say it all."""
-    if choice.own is None:
+    own = choice.own
+    if own is None:
         return
     with st.container(border=True, key="applied"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":material/build: **{choice.own.name}** lies over the pickers.", width="stretch")
+            st.markdown(f":material/build: {_name(own)}", width="stretch")
             st.button("Back to the picked recipe", icon=":material/undo:", key="back", on_click=forget)
-        before = accuracy(profile, choice.before) if choice.before else None
-        now = accuracy(profile, choice.own)
-        cards = [_card("before", before)] if choice.before else []
-        strip([*cards, _card("with the fix" if choice.before else "measured", now), *_change(before, now)])
+        before, now = accuracy(profile, own.before) if own.before else None, accuracy(profile, own.recipe)
+        cards = [_card("before", before)] if own.before else []
+        strip([*cards, _card("now", now), *_change(before, now)])
         if now is None:
-            waiting(profile, choice.own)
+            waiting(profile, own.recipe, "applied")
+
+
+def _name(own: Own) -> str:
+    if own.before and own.label:
+        return f"**{own.before.name}** with **{own.label}** instead of the picked recipe"
+    return f"**{own.recipe.name}** instead of the picked recipe"
 
 
 def accuracy(profile: Profile, recipe: Recipe) -> dict[str, float] | None:
@@ -47,7 +53,7 @@ def _card(label: str, row: dict[str, float] | None) -> Card:
     if row is None:
         return Card(label, "not measured yet", waiting=True)
     note = f"{interval(row['low'], row['high'])}, {int(row['images']):,} images"
-    return Card(label, percent(row["accuracy"]), note, "measured" if label != "before" else "")
+    return Card(label, percent(row["accuracy"]), note, "measured" if label == "now" else "")
 
 
 def _change(before: dict[str, float] | None, now: dict[str, float] | None) -> list[Card]:

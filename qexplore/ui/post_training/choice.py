@@ -7,13 +7,22 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe, presets
-from qexplore.ui.post_training.address import pack, unpack
+from qexplore.ui.post_training.address import BadLink, pack, unpack
 
 PIPELINES = ("standard", "data-free", "corrected", "plain")
-FORMATS = {"W8A8": (8, 8), "W4A8": (4, 8), "W4A4": (4, 4)}
+FORMATS = {"W8A8": (8, 8), "W4A8": (4, 8), "W4A4": (4, 4), "W3A3": (3, 3)}
 GRANULARITIES = ("tensor", "channel")
+_LONGEST = 80  # letters of a label
+
+
+@dataclass(frozen=True)
+class Own:
+    """A recipe of one's own: what makes it so, and the recipe that it was made of, where there is one."""
+
+    recipe: Recipe
+    label: str = ""
+    before: Recipe | None = None
 
 
 @dataclass(frozen=True)
@@ -21,20 +30,18 @@ class Choice:
     """What the address says.
 
     picked: the recipe of the pickers; plain: the same bits and granularity without any optional step.
-    off: optional steps that are switched off. own: a recipe laid over the pickers, such as a fix; before: what it was
-    made of.
+    off: optional steps that are switched off. own: a recipe laid over the pickers, such as a repair.
     """
 
     picked: Recipe
     plain: Recipe
     off: tuple[str, ...] = ()
-    own: Recipe | None = None
-    before: Recipe | None = None
+    own: Own | None = None
 
     @property
     def complete(self) -> Recipe:
         """The recipe with every switch on."""
-        return self.own or self.picked
+        return self.own.recipe if self.own else self.picked
 
     @property
     def recipe(self) -> Recipe:
@@ -84,18 +91,19 @@ def _is_preset(name: str, shown: str) -> bool:
     return name in presets() and repr(Recipe.load(name)) == shown
 
 
-def read_own(text: str | None) -> tuple[Recipe | None, Recipe | None]:
-    """The recipe of one's own in an address, and the one it was made of; QexploreError where it cannot be read."""
+def read_own(text: str | None) -> Own | None:
+    """The recipe of one's own in an address; QexploreError where it cannot be read."""
     if not text:
-        return None, None
+        return None
     document = unpack(text)
-    own, before = document.get("recipe"), document.get("before")
-    if not isinstance(own, dict):
-        raise QexploreError("The address holds no recipe: pick one.")
-    return Recipe.load(own), Recipe.load(before) if isinstance(before, dict) else None
+    recipe, before = document.get("recipe"), document.get("before")
+    if not isinstance(recipe, dict):
+        raise BadLink("The address holds no recipe: pick one.")
+    made_of = Recipe.load(before) if isinstance(before, dict) else None
+    return Own(Recipe.load(recipe), str(document.get("label") or "")[:_LONGEST], made_of)
 
 
-def write_own(own: Recipe, before: Recipe | None) -> str:
-    """Both as the address holds them."""
-    document: dict[str, Any] = {"recipe": own.to_document()}
-    return pack(document | ({"before": before.to_document()} if before else {}))
+def write_own(own: Own) -> str:
+    """A recipe of one's own as the address holds it."""
+    document: dict[str, Any] = {"recipe": own.recipe.to_document(), "label": own.label}
+    return pack(document | ({"before": own.before.to_document()} if own.before else {}))

@@ -22,7 +22,7 @@ from qexplore.ui.post_training.leads import leads
 from qexplore.ui.post_training.offer import button, spoken
 from qexplore.ui.work.watch import watch
 
-_SUBJECTS = {"plain": "no optional step", "recipe": "the recipe above"}
+_BARE, _ABOVE = "without any step", "as above"  # they stand in the address
 _TAKES = 25  # seconds on a network of the zoo, on a slow core, the fixes measured
 
 
@@ -56,15 +56,14 @@ def _subject(choice: Choice) -> Recipe:
         return choice.plain
     named = st.segmented_control(
         "debug",
-        list(_SUBJECTS),
-        default="plain",
-        format_func=_SUBJECTS.__getitem__,
+        [_BARE, _ABOVE],
+        default=_BARE,
         required=True,
         key="debug",
         bind="query-params",
         label_visibility="collapsed",
     )
-    return choice.plain if named == "plain" else choice.recipe
+    return choice.plain if named == _BARE else choice.recipe
 
 
 def _healthy(document: dict[str, Any]) -> str:

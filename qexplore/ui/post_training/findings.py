@@ -11,7 +11,7 @@ from qexplore.figures.words import listed, measured, points, seconds, small
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training import known
-from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.post_training.choice import Choice, Own
 from qexplore.ui.post_training.picker import apply
 from qexplore.ui.work.watch import active, ask, watch
 
@@ -46,10 +46,10 @@ def findings(document: Document) -> None:
 
 def _text(found: Sequence[Document]) -> str:
     first = found[0]
-    at = f"at `{first['site']}` ({small(first['divergence'])} nats). " if first["site"] else ""
+    at = f":gray[at `{first['site']}`, {small(first['divergence'])} nats.] " if first["site"] else ""
     others = [finding["site"] for finding in found[1:] if finding["site"]]
     more = f" The same at {len(others)} more: {listed(others, 2)}." if others else ""
-    return f":gray[{at}]{first['text']}{more}"
+    return f"{at}{first['text']}{more}"
 
 
 def fixes(profile: Profile, choice: Choice, subject: Recipe, document: Document) -> None:
@@ -64,7 +64,7 @@ def fixes(profile: Profile, choice: Choice, subject: Recipe, document: Document)
 
 def _fix(profile: Profile, choice: Choice, subject: Recipe, fix: Document, before: Document, place: int) -> None:
     made = Recipe.load(fix["recipe"])
-    on = choice.own is not None and choice.own.to_document() == made.to_document()
+    on = choice.own is not None and choice.own.recipe.to_document() == made.to_document()
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"fix-{place}"):
         st.markdown(f"**{fix['label']}**  \n{worth(profile, made, fix, before)}", width="stretch")
         st.button(
@@ -73,7 +73,7 @@ def _fix(profile: Profile, choice: Choice, subject: Recipe, fix: Document, befor
             icon=":material/check:" if on else ":material/build:",
             disabled=on,
             on_click=_apply,
-            args=(profile, made, subject),
+            args=(profile, Own(made, fix["label"], subject)),
         )
 
 
@@ -90,8 +90,8 @@ def worth(profile: Profile, made: Recipe, fix: Document, before: Document) -> st
     return f"{change}: {measured(row['accuracy'], row['low'], row['high'], int(row['images']))}{took}"
 
 
-def _apply(profile: Profile, made: Recipe, subject: Recipe) -> None:
-    apply(made, subject)
-    spec = known.spec_of("recipe", profile, made)
-    if known.measured(profile, made) is None and not active([spec]):
+def _apply(profile: Profile, own: Own) -> None:
+    apply(own)
+    spec = known.spec_of("recipe", profile, own.recipe)
+    if known.measured(profile, own.recipe) is None and not active([spec]):
         ask(spec)

@@ -83,7 +83,7 @@ def _side(document: Mapping[str, Any], checks: Checks) -> Stage:
 def _sites(document: Mapping[str, Any]) -> Stage:
     guilty, total = culprits(document), len(document["sites"])
     if guilty:
-        return Stage("Which sites?", f"{len(guilty)} of {total}", f"first {guilty[0]}", "harm")
+        return Stage("Which sites?", f"{len(guilty)} of {total}", f"worst: {guilty[0]}", "harm")
     verdict = "none stands out" if document["healthy"] else "no single one: many do a little"
     return Stage(
         "Which sites?", verdict, f"{total} sites, each quantized alone", "sound" if document["healthy"] else "idle"

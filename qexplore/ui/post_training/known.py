@@ -123,10 +123,9 @@ def _document(path: str) -> dict[str, Any]:
 
 
 def _stored_ablation(profile: Profile, name: str) -> pd.DataFrame | None:
-    path = profile.folder / "ablation.parquet"
-    rows = _table(str(path)) if path.exists() else None
-    rows = None if rows is None else rows[rows["recipe"] == name]
-    return rows if rows is not None and len(rows) else None
+    rows = profile.ablation
+    rows = rows[rows["recipe"] == name]
+    return rows if len(rows) else None
 
 
 def _stored_diagnosis(profile: Profile, name: str) -> dict[str, Any] | None:

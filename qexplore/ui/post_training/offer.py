@@ -40,14 +40,14 @@ def offer(profile: Profile, recipe: Recipe) -> None:
         watch([spec], key="ablation")
 
 
-def waiting(profile: Profile, recipe: Recipe) -> None:
+def waiting(profile: Profile, recipe: Recipe, key: str) -> None:
     """A recipe that is being measured, or could be."""
     spec = known.spec_of("recipe", profile, recipe)
     if not active([spec]):
-        with st.container(horizontal=True, vertical_alignment="center", key="variant"):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"{key}-wait"):
             st.markdown(f"**{recipe.name}** has not been measured.", width="content")
-            button(spec, "Measure it", ":material/play_arrow:", "measure-variant")
-    watch([spec], key="variant")
+            button(spec, "Measure it", ":material/play_arrow:", f"measure-{key}")
+    watch([spec], key=key)
 
 
 def button(spec: dict[str, Any], label: str, icon: str, key: str) -> None:

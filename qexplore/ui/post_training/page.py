@@ -41,4 +41,4 @@ def _switched(profile: Profile, choice: Choice, found: Known | None) -> None:
     if now is not None:
         st.markdown(switched(choice, now))
     else:
-        waiting(profile, choice.recipe)
+        waiting(profile, choice.recipe, "variant")

@@ -10,6 +10,7 @@ from qexplore.ui.post_training.choice import (
     FORMATS,
     GRANULARITIES,
     Choice,
+    Own,
     available,
     read_own,
     recipe_of,
@@ -22,8 +23,7 @@ ABOUT = {
     "corrected": "Equalization, absorption and bias correction: the ladder that 8-bit MobileNets need.",
     "plain": "Ranges and nothing else: the network as it is, on a grid.",
 }
-_RANGES = {"tensor": "one a tensor", "channel": "one a channel"}
-START = {"pipeline": "standard", "format": "W4A4", "ranges": "tensor"}
+START = {"pipeline": "standard", "format": "W3A3", "ranges": "tensor"}
 
 
 def choose() -> Choice:
@@ -34,10 +34,15 @@ def choose() -> Choice:
     with second:
         form = _pick("format", list(FORMATS), "Bits of weights and of activations.", "bits")
     with third:
-        ranges = _pick("ranges", list(GRANULARITIES), "How many ranges a weight tensor has.", "weight ranges")
+        ranges = _pick(
+            "ranges",
+            list(GRANULARITIES),
+            "Whether a weight tensor has one range, or one for each output channel.",
+            "a weight range for each",
+        )
     picked, plain = recipe_of(pipeline, form, ranges), recipe_of("plain", form, ranges)
-    own, before = _own()
-    return Choice(picked, plain, _off(own or picked), own, before)
+    own = _own()
+    return Choice(picked, plain, _off(own.recipe if own else picked), own)
 
 
 def _pick(key: str, options: list[str], about: str, label: str = "") -> str:
@@ -45,7 +50,6 @@ def _pick(key: str, options: list[str], about: str, label: str = "") -> str:
         label or key,
         options,
         default=START[key] if START[key] in options else options[0],
-        format_func=lambda name: _RANGES.get(name, name),
         required=True,
         key=key,
         bind="query-params",
@@ -61,18 +65,18 @@ def forget() -> None:
         st.query_params.pop(key, None)
 
 
-def apply(own: Recipe, before: Recipe | None = None) -> None:
+def apply(own: Own) -> None:
     """Makes a recipe the one that the page is about, with all its steps on."""
     forget()
-    st.query_params["recipe"] = write_own(own, before)
+    st.query_params["recipe"] = write_own(own)
 
 
-def _own() -> tuple[Recipe | None, Recipe | None]:
+def _own() -> Own | None:
     try:
         return read_own(st.query_params.get("recipe"))
     except QexploreError as error:
         st.warning(str(error), icon=":material/link_off:")
-        return None, None
+        return None
 
 
 def _off(recipe: Recipe) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
 from qexplore.runs import FINISHED, Run
 from qexplore.ui.draw import figure
-from qexplore.ui.snippets import run_cell, run_command
+from qexplore.ui.snippets import SNIPPETS
 from qexplore.ui.stored import store
+from qexplore.ui.work.results import results
 from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table
 
 
@@ -81,6 +82,7 @@ def _one(run: Run) -> None:
             st.button(label, icon=":material/replay:", key="again", on_click=_resume, args=(run.id,))
             st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
             _file("JSON", json.dumps(asdict(run), indent=1), f"{run.id}.json", "application/json")
+        results(run)
         _repeat(run)
         with st.expander("What it was asked, and what it answered", icon=":material/data_object:"):
             st.json({"spec": run.spec, "result": run.result, "engine": run.engine}, expanded=1)
@@ -88,11 +90,12 @@ def _one(run: Run) -> None:
 
 def _repeat(run: Run) -> None:
     recipe, seed = run.spec.get("recipe"), int(run.spec.get("seed", 0))
-    if run.kind == "recipe" and run.task:
+    if run.kind in SNIPPETS and run.task:
+        cell, command = SNIPPETS[run.kind]
         st.caption("The same in a notebook, or on the command line")
-        st.code(run_cell(run.task, recipe, seed))
+        st.code(cell(run.task, recipe, seed))
         if isinstance(recipe, str):
-            st.code(run_command(run.task, recipe, seed), language="bash", wrap_lines=True)
+            st.code(command(run.task, recipe, seed), language="bash", wrap_lines=True)
 
 
 def _several(runs: list[Run]) -> None:

@@ -24,7 +24,9 @@ def name(run: Run) -> str:
     """What a run does: 'recipe w8a8 on mobilenet-digits'."""
     recipe = run.spec.get("recipe")
     recipe = recipe.get("name", "") if isinstance(recipe, dict) else recipe or ""
-    what = {"recipe": f"recipe {recipe}", "measure": "measurement", "profile": "profile"}.get(run.kind, run.kind)
+    named = {"recipe": "recipe", "ablation": "ablation of", "debug": "debugging of"}
+    plain = {"measure": "measurement"}.get(run.kind, run.kind)
+    what = f"{named[run.kind]} {recipe}" if run.kind in named else plain
     return f"{what} on {run.task}" if run.task else what
 
 

@@ -1,0 +1,37 @@
+"""What an ended run has found, drawn from its files: the waterfall of an ablation, the report of a debugging."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from qexplore import figures
+from qexplore.runs import Run
+from qexplore.ui.draw import figure
+from qexplore.ui.post_training.flow import flow
+from qexplore.ui.stored import store
+
+
+def results(run: Run) -> None:
+    """Draws what a run of a known kind has filed; nothing for others, and where the file is missing."""
+    folder = store().folder(run.id)
+    if run.kind == "ablation" and (folder / "ablation.parquet").exists():
+        table = pd.read_parquet(folder / "ablation.parquet")
+        figure(figures.waterfall(table), key=f"waterfall-{run.id}")
+    if run.kind == "debug" and (folder / "debug.json").exists():
+        _diagnosis(run, folder)
+
+
+def _diagnosis(run: Run, folder: Path) -> None:
+    flow(json.loads((folder / "debug.json").read_text(encoding="utf-8")))
+    report = folder / "report.md"
+    if not report.exists():
+        return
+    text = report.read_text(encoding="utf-8")
+    with st.expander("The report", icon=":material/description:"):
+        st.markdown(text)
+    name = f"{run.id}-report.md"
+    st.download_button("Report", text, name, "text/markdown", icon=":material/download:", on_click="ignore")

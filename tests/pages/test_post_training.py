@@ -1,0 +1,311 @@
+"""The Post-training page: what each step buys, switched off and on, and from the culprit to its repair."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from qexplore.recipes import Recipe, presets
+from qexplore.recipes.ablation import BUILD_UP, WITHOUT, variants
+from qexplore.runs import Store
+from qexplore.ui.post_training.address import BadLink, pack, unpack
+from qexplore.ui.post_training.choice import (
+    FORMATS,
+    GRANULARITIES,
+    PIPELINES,
+    Choice,
+    Own,
+    read_own,
+    recipe_of,
+    without,
+    word,
+    write_own,
+)
+from qexplore.ui.post_training.known import variant
+from tests.executors import Idle
+from tests.figures.tables import FOUND_SITES, LADDER, RISING, ablation
+from tests.pages.shelf import accuracy, shelve
+from tests.pages.words import words
+
+Open = Callable[..., AppTest]
+TASK, PRESET, BARE = "mobilenet-digits-unbalanced", "corrected-w8a8-per-tensor", "w8a8-per-tensor"
+HERE = {"task": TASK, "pipeline": "corrected", "format": "W8A8"}
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page queues stays in the queue."""
+    monkeypatch.setattr("qexplore.runs.store.executor_for", lambda root: Idle())
+
+
+@pytest.fixture
+def measured(home: Path) -> Path:
+    """A home in which the ladder has been measured on the unbalanced twin."""
+    spec = {"kind": "ablation", "task": TASK, "recipe": PRESET, "seed": 0}
+    shelve(home, spec, {"accuracy": accuracy(0.996)}, ablation_parquet=ablation(RISING, LADDER))
+    return home
+
+
+def check(name: str, value: float, divergence: float, lost: int = 0) -> dict[str, Any]:
+    row = {**accuracy(value), "name": name, "accuracy": value, "divergence": divergence, "loss": 0.1}
+    return {**row, "gained": 0, "lost": lost, "p": 2 * 0.5**lost if lost else 1.0}
+
+
+def diagnosis(*, healthy: bool = False) -> dict[str, Any]:
+    """What debugging the bare ranges files: one culprit and two repairs, or nothing at all."""
+    low = 0.994 if healthy else 0.102
+    site = {
+        "cause": "unbalanced-channels",
+        "site": "stem.conv.weight",
+        "step": "",
+        "text": "Ranges differ by 8 octaves.",
+    }
+    repaired = Recipe.load("w8a8-per-tensor-equalized").to_document()
+    fix = {"label": "channels equalized", "recipe": repaired, "accuracy": accuracy(0.99), "divergence": 0.01}
+    return {
+        "task": TASK,
+        "recipe": Recipe.load(BARE).to_document(),
+        "seed": 0,
+        "healthy": healthy,
+        "fp32": accuracy(0.996),
+        "accuracy": accuracy(low),
+        "checks": [
+            check("fp32", 0.996, 0.0),
+            check("all sites real", 0.996, 0.0),
+            check("weights only", low, 2.0, 0 if healthy else 447),
+            check("activations only", 0.996, 0.02),
+            check("quantized", low, 2.1, 0 if healthy else 447),
+        ],
+        "findings": [] if healthy else [{**site, "divergence": 0.8, "evidence": {}, "fixes": [fix]}],
+        "fixes": [] if healthy else [{**fix, "seconds": 0.9}],
+        "unexplained": [],
+        "sites": FOUND_SITES.to_dict("records"),
+    }
+
+
+@pytest.fixture
+def debugged(home: Path) -> Path:
+    """A home in which the bare ranges have been debugged."""
+    spec = {"kind": "debug", "task": TASK, "recipe": BARE, "seed": 0}
+    shelve(home, spec, {"accuracy": accuracy(0.102)}, debug_json=diagnosis(), report_md="# Debugging")
+    return home
+
+
+def queued(home: Path) -> list[dict[str, Any]]:
+    return [run.spec for run in Store(home, executor=Idle()).runs(state="queued")]
+
+
+def toggle(at: AppTest, step: str) -> Any:
+    return next(one for one in at.toggle if one.label == step)
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_answer_stands_in_one_sentence_with_its_figures(opened: Open) -> None:
+    at = opened("post_training", **HERE)
+    said = words(at)
+    assert (
+        "**equalize buys most: +89.0 points.** The steps lead from 10.2 % without any to 99.6 % with all (FP32 99.6 %)."
+        in said
+    )
+    assert len(at.get("vega_lite_chart")) == 2
+    assert all(len(chart.proto.alt) > 20 for chart in at.get("vega_lite_chart"))
+    assert "Measured on this machine" in said
+
+
+def test_a_network_that_needs_no_step_is_called_so_and_leads_to_its_twin(home: Path, opened: Open) -> None:
+    table = ablation([0.994, 0.994, 0.996, 0.996, 0.996], LADDER)
+    spec = {"kind": "ablation", "task": "mobilenet-digits", "recipe": PRESET, "seed": 0}
+    shelve(home, spec, {"accuracy": accuracy(0.996)}, ablation_parquet=table)
+    at = opened("post_training", **{**HERE, "task": "mobilenet-digits"})
+    assert "Nothing that 500 images could show" in words(at)
+    assert [link.proto.label for link in at.get("page_link")][0] == "See the twin"
+
+
+def test_every_optional_step_has_a_switch_and_all_are_on(opened: Open, measured: Path) -> None:
+    at = opened("post_training", **HERE)
+    assert [(one.label, one.value) for one in at.toggle] == [(step, True) for step in LADDER]
+    assert queued(measured) == []
+
+
+def test_a_step_switched_off_shows_what_is_stored_at_once(opened: Open, measured: Path) -> None:
+    at = opened("post_training", **HERE)
+    toggle(at, "equalize").set_value(False).run()
+    assert at.query_params["off"] == "equalize"
+    assert "Without equalize: **10.0 %**" in words(at)
+    assert "(p < 0.001, 500 images) against the complete recipe" in words(at)
+    assert queued(measured) == []
+
+
+def test_what_is_not_stored_is_measured_and_shown_when_it_is_there(opened: Open, measured: Path) -> None:
+    at = opened("post_training", **HERE, off="equalize")
+    toggle(at, "correct-bias").set_value(False).run()
+    asked = queued(measured)
+    assert [spec["kind"] for spec in asked] == ["recipe"]
+    assert asked[0]["recipe"] == without(Recipe.load(PRESET), ["equalize", "correct-bias"]).to_document()
+    shelve(measured, asked[0], {"accuracy": accuracy(0.555), "steps": [{"name": "fold-bn", "seconds": 0.5}]})
+    at.run()
+    assert "Without equalize, correct-bias: **55.5 %** (53.5–57.5 %) on 500 images, measured on this machine" in words(
+        at
+    )
+
+
+def test_a_link_to_switched_steps_queues_nothing_by_itself(opened: Open, measured: Path) -> None:
+    at = opened("post_training", **HERE, off="equalize,correct-bias")
+    assert not toggle(at, "equalize").value
+    assert queued(measured) == []
+    at.button(key="measure-variant").click().run()
+    assert len(queued(measured)) == 1
+
+
+@pytest.mark.usefixtures("measured")
+def test_another_recipe_leaves_the_switches_behind(opened: Open) -> None:
+    at = opened("post_training", **HERE, off="equalize")
+    at.button_group(key="pipeline").set_value("data-free").run()
+    assert "off" not in at.query_params
+    assert all(one.value for one in at.toggle)
+
+
+def test_what_nobody_has_measured_is_offered_with_its_time(opened: Open, home: Path) -> None:
+    at = opened("post_training", task=TASK, pipeline="data-free", format="W4A8", ranges="channel")
+    assert "**data-free-w4a8 has not been measured step by step on this task.**" in words(at)
+    at.button(key="measure-steps").click().run()
+    assert queued(home) == [{"kind": "ablation", "task": TASK, "recipe": "data-free-w4a8", "seed": 0}]
+    assert at.button(key="measure-steps").disabled
+
+
+def test_a_run_that_failed_says_why_beside_its_button(opened: Open, home: Path) -> None:
+    from qexplore.runs.records import Records
+
+    store = Store(home, executor=Idle())
+    run = store.submit({"kind": "ablation", "task": TASK, "recipe": "data-free-w4a8", "seed": 0})
+    Records(home).finish(run, "failed", error="The disk is full.")
+    at = opened("post_training", task=TASK, pipeline="data-free", format="W4A8", ranges="channel")
+    assert at.error[0].value == "The disk is full."
+
+
+@pytest.mark.usefixtures("debugged")
+def test_the_flowchart_names_side_site_cause_and_repair(opened: Open) -> None:
+    said = words(opened("post_training", **HERE))
+    assert "✗ yes: −89.4 points" in said
+    assert "✗ the weights" in said
+    assert "✗ 1 of 5" in said
+    assert "**Unbalanced channels share a grid** :gray[at `stem.conv.weight`, 0.8 nats.] Ranges differ" in said
+    assert "**channels equalized**  \n+88.8 points: 99.0 %" in said
+
+
+def test_a_repair_is_applied_with_one_click_and_measured(opened: Open, debugged: Path) -> None:
+    at = opened("post_training", **HERE)
+    at.button(key="apply-0").click().run()
+    asked = queued(debugged)
+    assert asked == [{"kind": "recipe", "task": TASK, "recipe": "w8a8-per-tensor-equalized", "seed": 0}]
+    assert "**w8a8-per-tensor** with **channels equalized** instead of the picked recipe" in words(at)
+    assert at.button(key="apply-0").label == "Applied"
+    shelve(debugged, asked[0], {"accuracy": accuracy(0.992), "steps": []})
+    at.run()
+    said = words(at)
+    assert "+89.0 points" in said
+    assert "the 95 % intervals lie apart" in said
+    at.button(key="back").click().run()
+    assert "instead of the picked recipe" not in words(at)
+
+
+def test_a_healthy_network_is_called_healthy(home: Path, opened: Open) -> None:
+    spec = {"kind": "debug", "task": TASK, "recipe": BARE, "seed": 0}
+    shelve(home, spec, {"accuracy": accuracy(0.994)}, debug_json=diagnosis(healthy=True))
+    at = opened("post_training", **HERE)
+    assert "**Healthy:** the quantized network reaches 99.4 % on 500 images" in at.success[0].value
+    assert "✓ neither" in words(at)
+
+
+def test_the_culprit_is_sought_in_the_recipe_that_is_shown(opened: Open, debugged: Path) -> None:
+    at = opened("post_training", **HERE, debug="as above")
+    at.button(key="find-culprit").click().run()
+    assert queued(debugged) == [{"kind": "debug", "task": TASK, "recipe": PRESET, "seed": 0}]
+
+
+def test_an_address_without_a_recipe_is_told_in_place(opened: Open) -> None:
+    at = opened("post_training", recipe="no recipe at all")
+    assert "The recipe in the address cannot be read" in at.warning[0].value
+    assert at.toggle
+
+
+def test_the_runs_page_shows_the_waterfall_and_the_flowchart(opened: Open, measured: Path, debugged: Path) -> None:
+    runs = {run.kind: run.id for run in Store(measured, executor=Idle()).runs()}
+    at = opened("runs", run=runs["ablation"])
+    assert f"ablation of {PRESET} on {TASK}" in words(at)
+    assert len(at.get("vega_lite_chart")) == 1
+    at = opened("runs", run=runs["debug"])
+    assert f"debugging of {BARE} on {TASK}" in words(at)
+    assert "✗ the weights" in words(at)
+    assert "# Debugging" in words(at)
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_pickers_say_what_the_recipe_does(pipeline: str, form: str, granularity: str) -> None:
+    recipe = recipe_of(pipeline, form, granularity)
+    assert (recipe.weights["bits"], recipe.activations["bits"]) == FORMATS[form]
+    assert recipe.weights["granularity"] == granularity
+    assert bool(recipe.optional) == (pipeline != "plain")
+    assert ("adaround" in recipe.optional) == (pipeline == "standard")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_switched_recipe_meets_the_row_of_the_ablation_that_has_its_steps(name: str) -> None:
+    recipe = Recipe.load(name)
+    rows = [row for row in variants(recipe) if row.group in (BUILD_UP, WITHOUT)]
+    table = ablation([0.5] * (len(recipe.optional) + 1), list(recipe.optional))
+    for row in rows:
+        off = tuple(step for step in recipe.optional if step not in row.recipe.optional)
+        known = variant(None, Choice(recipe, recipe, off), table)  # type: ignore[arg-type]
+        assert known is not None
+        step = known.value["step"]
+        found = next(v for v in rows if (v.group, v.step) == (known.value["group"], step))
+        assert found.recipe.optional == row.recipe.optional
+
+
+def test_a_preset_runs_under_its_name_and_what_was_changed_under_its_document() -> None:
+    recipe = Recipe.load(PRESET)
+    assert word(recipe) == PRESET
+    assert word(without(recipe, ["equalize"])) == without(recipe, ["equalize"]).to_document()
+    assert word(recipe.with_settings({"weights.bits": 3}))["weights"]["bits"] == 3
+
+
+NAMES = st.text(min_size=1, max_size=20)
+
+
+@given(NAMES, st.lists(st.sampled_from(LADDER), min_size=1, max_size=6), st.integers(2, 8))
+def test_a_recipe_of_ones_own_survives_the_address(label: str, steps: list[str], bits: int) -> None:
+    recipe = Recipe.from_document({"name": "mine", "weights": {"bits": bits}, "steps": steps})
+    own = Own(recipe, label, Recipe.load(BARE))
+    assert read_own(write_own(own)) == own
+    assert set(write_own(own)) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+@given(st.text(max_size=40))
+def test_a_text_that_was_not_packed_is_refused_in_one_sentence(text: str) -> None:
+    with pytest.raises(BadLink):
+        unpack(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A" * 9000,
+        urlsafe_b64encode(zlib.compress(b" " * 10_000_000)).decode(),
+        urlsafe_b64encode(zlib.compress(b"[" * 60_000)).decode(),
+        pack({})[:-3],
+    ],
+)
+def test_a_link_cannot_unfold_without_end(text: str) -> None:
+    with pytest.raises(BadLink):
+        unpack(text)

@@ -99,7 +99,7 @@ def _measured(task: Task, fix: Fix, seed: int, report: Report) -> Fix:
     """The fix with its accuracy and divergence; as it was where the recipe cannot be carried out."""
     clock = time.perf_counter()
     try:
-        network = prepare(task, Recipe.from_document(fix.recipe), seed, _within(report, fix.label))
+        network = prepare(task, Recipe.from_document(fix.recipe), seed, report)
     except QexploreError as error:
         report.event("log", text=f"The fix {fix.label!r} cannot be carried out: {error}")
         return fix

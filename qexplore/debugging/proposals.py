@@ -127,10 +127,11 @@ def no_images(trouble: Trouble) -> list[Edit]:
     if name is None:
         return []
     ends = [trouble.finding.evidence[end] for end in ("lo", "hi")]
-    norms = {f"{name}.method": "batch-norm", f"{name}.input": ends, f"{name}.logits": ""}
+    logits = {f"{name}.logits": '""'}  # strings are read as YAML
+    norms = {f"{name}.method": "batch-norm", f"{name}.input": ends, **logits}
     return [
         edits.settings("activation ranges from the batch norms", norms),
-        edits.settings("activation ranges anew for every image", {f"{name}.dynamic": True, f"{name}.logits": ""}),
+        edits.settings("activation ranges anew for every image", {f"{name}.dynamic": True, **logits}),
     ]
 
 

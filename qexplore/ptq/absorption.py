@@ -47,7 +47,7 @@ def absorb_high_bias(
 
 def _plain_relu(network: Network, pair: Pair) -> bool:
     clamp = network.graph.by_name.get(pair.clamp)
-    return clamp is not None and clamp.lower == 0 and clamp.upper is None
+    return clamp is not None and clamp.lower == 0 and clamp.upper is None and not pair.function
 
 
 def _least_outputs(network: Network, calibration: Calibration, report: Report) -> dict[str, Tensor]:

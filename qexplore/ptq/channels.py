@@ -66,6 +66,22 @@ class Channels:
         # Zero padding lowers averages at the border, with marks as without.
         return torch.allclose(marked / even, self.spread(numbers, after.shape), rtol=1e-5)
 
+    def scaled_by(self, op: Op, source: str, known: Mapping[str, Any]) -> bool:
+        """Whether `op`, a function of `source` alone, scales each channel with any positive factor, as PReLU does:
+        tried on numbers of both signs and many sizes.
+        """
+        before, after = known[source], known[op.name]
+        if op.kind != "function" or op.inputs != (source,) or op.call is None or not isinstance(after, Tensor):
+            return False
+        if not (self.fit(before.shape) and self.fit(after.shape)):
+            return False
+        numbers, marks = torch.linspace(-6, 6, before.numel()).sinh(), torch.arange(1.0, self.number + 1)
+        for x in (numbers.reshape(before.shape), numbers.flip(0).reshape(before.shape)):
+            scaled, plain = op.call(x * self.spread(marks, before.shape)), op.call(x)
+            if not torch.allclose(scaled, plain * self.spread(marks, after.shape), rtol=1e-4, atol=1e-6):
+                return False
+        return True
+
     def _through(self, op: Op, source: str, known: Mapping[str, Any], values: Tensor) -> Tensor:
         assert op.call is not None
         marked = self.spread(values, known[source].shape)

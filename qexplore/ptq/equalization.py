@@ -18,22 +18,25 @@ from qexplore.report import Report
 
 @dataclass(frozen=True)
 class Pair:
-    """Two layers that only a positively homogeneous path joins; clamp: the bounded ReLU between them, if there is
-    one.
+    """Two layers that only a positively homogeneous path joins.
+
+    clamp: the ReLU between them, bounded or not, "" where there is none. function: another homogeneous function on the
+    path, a PReLU say, "" where there is none.
     """
 
     first: str
     second: str
     clamp: str
+    function: str = ""
 
 
 @STEPS.register("equalize")
 def equalize(network: Network, calibration: Calibration, report: Report, *, sweeps: int = 40) -> Network:
     """Cross-layer equalization: s = √(r₁ / r₂), W₁ ← W₁ / s, b₁ ← b₁ / s, W₂ ← W₂ s (white paper §3.2).
 
-    Pairs are joined by a single path of ReLU, pooling and flattening, so only inside residual blocks; a depthwise
-    triple is two pairs with the fixed point c = (r₁ r₂ r₃)^(1/3). The bound of a ReLU6 between them becomes 6 / s, one
-    value a channel, so that the function stays the same. Sweeps end when no scale moves by more than 1 %.
+    Pairs are joined by a single path of ReLU, PReLU, pooling and flattening, so only inside residual blocks; a
+    depthwise triple is two pairs with the fixed point c = (r₁ r₂ r₃)^(1/3). The bound of a ReLU6 between them becomes
+    6 / s, one value a channel, so that the function stays the same. Sweeps end when no scale moves by more than 1 %.
     """
     pairs = scalable_pairs(network)
     for sweep in range(sweeps):
@@ -51,25 +54,27 @@ def scalable_pairs(network: Network) -> list[Pair]:
     found = []
     for op in network.graph.ops:
         if op.kind in LAYERS:
-            clamp, end = _follow(network, op, known)
+            clamp, function, end = _follow(network, op, known)
             if end is not None and _channels_agree(network, op, end, known[end.inputs[0]].shape):
-                found.append(Pair(op.name, end.name, clamp))
+                found.append(Pair(op.name, end.name, clamp, function))
     return found
 
 
-def _follow(network: Network, op: Op, known: Mapping[str, Any]) -> tuple[str, Op | None]:
-    """From a layer along its only reader to the next layer; None where the path branches, adds, mixes channels or is
-    not homogeneous.
+def _follow(network: Network, op: Op, known: Mapping[str, Any]) -> tuple[str, str, Op | None]:
+    """From a layer along its only reader to the next layer, with what a Pair names on the way; None where the path
+    branches, adds, mixes channels or is not homogeneous.
     """
     channels = Channels.of(network.layers[op.name])
-    clamp, source, at = "", op, network.graph.only_reader(op.name)
+    clamp, function, source, at = "", "", op, network.graph.only_reader(op.name)
     while at is not None and at.kind not in LAYERS:
         if at.kind == "clamp" and at.lower == 0 and not clamp:
             clamp = at.name
+        elif channels.scaled_by(at, source.name, known):
+            function = at.name
         elif not channels.kept_by(at, source.name, known):
-            return clamp, None
+            return clamp, function, None
         source, at = at, network.graph.only_reader(at.name)
-    return clamp, at
+    return clamp, function, at
 
 
 def _channels_agree(network: Network, first: Op, second: Op, shape: torch.Size) -> bool:

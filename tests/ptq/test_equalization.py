@@ -60,6 +60,18 @@ def changed(model: nn.Module, x: Tensor, *names: str) -> tuple[Network, float]:
     return network, float((network(x) - want).abs().max() / want.abs().max())
 
 
+@torch.fx.wrap
+def centred(x: Tensor) -> Tensor:
+    return x - x.amax(1, keepdim=True)
+
+
+class Centred(nn.Module):
+    """Homogeneous, but no channel by itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return centred(x)
+
+
 def conv(inside: int, outside: int, kernel: int = 3, **settings: int) -> nn.Conv2d:
     return nn.Conv2d(inside, outside, kernel, **settings)
 
@@ -97,7 +109,27 @@ PATHS: dict[str, tuple[int, Callable[[], nn.Module], Tensor]] = {
         1, lambda: Net(lambda s, x: s.b(F.relu6(s.a(x))).flatten(1), a=nn.Linear(8, 8), b=nn.Linear(8, 4)), TOKENS),
     "more channels than tokens": (
         1, lambda: Net(lambda s, x: s.b(F.relu6(s.a(x))).flatten(1), a=nn.Linear(8, 12), b=nn.Linear(12, 4)), TOKENS),
+    "prelu": (
+        1, lambda: Net(lambda s, x: s.b(s.f(s.a(x))).flatten(1), a=conv(3, 8), f=nn.PReLU(8), b=conv(8, 4)), IMAGES),
+    "leaky relu and a pool": (
+        1, lambda: Net(lambda s, x: s.b(F.max_pool2d(F.leaky_relu(s.a(x), 0.3), 2)).flatten(1), a=conv(3, 8),
+                       b=conv(8, 4)), IMAGES),
+    "prelu of flattened pixels": (
+        1, lambda: Net(lambda s, x: s.b(s.f(s.a(x).flatten(1))), a=conv(3, 8), f=nn.PReLU(288), b=nn.Linear(288, 4)),
+        IMAGES),
+    "leaky relu of tokens": (
+        1, lambda: Net(lambda s, x: s.b(s.f(s.a(x))).flatten(1), a=nn.Linear(8, 12), f=nn.LeakyReLU(0.2),
+                       b=nn.Linear(12, 4)), TOKENS),
     # What follows mixes channels, adds, or does not scale.
+    "elu": (0, lambda: Net(lambda s, x: s.b(F.elu(s.a(x))).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "hard swish": (
+        0, lambda: Net(lambda s, x: s.b(F.hardswish(s.a(x))).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "soft threshold": (
+        0, lambda: Net(lambda s, x: s.b(F.softshrink(s.a(x), 0.01)).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "a gate between channels": (
+        0, lambda: Net(lambda s, x: s.b(s.f(s.a(x))).flatten(1), a=conv(3, 8), f=nn.GLU(1), b=conv(4, 4)), IMAGES),
+    "the largest channel taken off": (
+        0, lambda: Net(lambda s, x: s.b(s.f(s.a(x))).flatten(1), a=conv(3, 8), f=Centred(), b=conv(8, 4)), IMAGES),
     "mean over channels": (
         0, lambda: Net(lambda s, x: s.b(s.a(x).mean(1).flatten(1)), a=conv(3, 8, padding=1), b=nn.Linear(64, 4)),
         IMAGES),
@@ -171,6 +203,19 @@ def test_the_three_ranges_of_a_depthwise_triple_reach_their_geometric_mean(act: 
     assert change <= 1e-5
     for found in ranges(network):
         assert torch.allclose(found, mean, rtol=0.02)
+
+
+def test_no_bias_is_absorbed_through_a_function_that_scales_but_does_not_shift() -> None:
+    torch.manual_seed(0)
+    model = Net(lambda s, x: s.b(2 * s.a(x).relu()).flatten(1), a=conv(3, 8), b=conv(8, 4)).eval().requires_grad_(False)
+    model.a.bias += 100
+    network = Network.of(model, IMAGES[:1])
+    assert len(scalable_pairs(network)) == 1
+    data = qx.Data(calibration=(IMAGES, torch.zeros(len(IMAGES), dtype=torch.int64)))
+    absorb = STEPS.get("absorb-high-bias")
+    absorb(network, Calibration(data), Report(), method="empirical")  # type: ignore[call-arg]
+    with torch.no_grad():
+        assert torch.allclose(network(IMAGES), model(IMAGES), rtol=1e-4)
 
 
 def test_dead_channels_stay_and_nothing_becomes_infinite() -> None:

@@ -16,14 +16,14 @@ def _streamlit_asks_below_its_pages(errors: list[str], open_page: object) -> obj
     forgive_probes(errors)
 
 
-def test_a_recipe_runs_to_its_end_and_is_listed(page: Page, app_url: str) -> None:
-    go(page, app_url, "post_training?task=resnet-digits")
-    page.get_by_role("button", name="Run w8a8 here").click()
-    expect(page.get_by_text("w8a8 was run on this machine").first).to_be_visible(timeout=60_000)
+def test_a_recipe_is_measured_step_by_step_and_is_listed(page: Page, app_url: str) -> None:
+    go(page, app_url, "post_training?task=resnet-digits&pipeline=corrected&format=W4A8")
+    page.get_by_role("button", name="Measure each step").click()
+    expect(page.get_by_text("Measured on this machine").first).to_be_visible(timeout=60_000)
     go(page, app_url, "runs")
     page.get_by_text("Ended").first.wait_for()
     go(page, app_url)
-    expect(page.get_by_text("recipe w8a8 on resnet-digits").first).to_be_visible()
+    expect(page.get_by_text("ablation of corrected-w4a8-per-tensor on resnet-digits").first).to_be_visible()
 
 
 def test_the_cancel_button_ends_a_run(page: Page, app_url: str) -> None:

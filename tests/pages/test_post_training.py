@@ -126,7 +126,7 @@ def test_a_network_that_needs_no_step_is_called_so_and_leads_to_its_twin(home: P
     shelve(home, spec, {"accuracy": accuracy(0.996)}, ablation_parquet=table)
     at = opened("post_training", **{**HERE, "task": "mobilenet-digits"})
     assert "Nothing that 500 images could show" in words(at)
-    assert [link.proto.label for link in at.get("page_link")][0] == "See the twin"
+    assert at.get("page_link")[0].proto.label == "See the twin"
 
 
 def test_every_optional_step_has_a_switch_and_all_are_on(opened: Open, measured: Path) -> None:

@@ -21,7 +21,7 @@ def leads(profile: Profile, document: Mapping[str, Any]) -> None:
     harm = f"moves the answers by {small(float(row['divergence']))} nats at {int(row['bits'])} bits"
     st.markdown("**What to try next**")
     with st.container(border=True, key="leads"):
-        st.markdown(f"**{worst}** {harm}.")
+        _lead(f"**{worst}** {harm}: would another range serve it better?", "ranges", "Open in Ranges", task)
         _lead(
             "See its values on their grid, and what clipping and rounding cost.", "quantizer", "Open in Quantizer", task
         )

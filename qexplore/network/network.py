@@ -198,9 +198,9 @@ class Network:
             if site.kind == "activation" and not values.numel():
                 self._rows[site.name] = Rows(slices, what=what, band=band)
             else:
-                whole = values.view(-1, site.numel) if site == self.logits and len(site.shape) == 1 else None
-                ends = self._ends.get(site.name)
-                self._rows[site.name] = Rows.of(slices, what, ends, logits=whole, band=band)
+                whole = site == self.logits and len(site.shape) == 1 and values.numel() % site.numel == 0
+                logits = values.view(-1, site.numel) if whole else None
+                self._rows[site.name] = Rows.of(slices, what, self._ends.get(site.name), logits=logits, band=band)
         return self._rows[site.name]
 
     def values(self, site: Site) -> Tensor:

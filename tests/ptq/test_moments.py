@@ -233,6 +233,22 @@ def test_analytic_and_empirical_means_agree_where_values_are_normal(normal: tupl
     assert first["empirical_std"].to_numpy() == pytest.approx(first["analytic_std"].to_numpy(), rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["mobilenet-digits", "resnet-digits"])
+def test_on_the_zoo_means_agree_to_a_tenth_of_a_deviation_and_bands_hold_nearly_everything(name: str) -> None:
+    task = qx.Task(name)
+    data = Calibration(task.data)
+    network = STEPS.get("fold-bn")(Network.of(task.model, task.example), data, Report())
+    table = compare_means(network, data)
+    table = table[table["analytic_std"] > 0]
+    off = (table["analytic"] - table["empirical"]).abs() / table["analytic_std"]
+    assert off.groupby(table["layer"]).mean().max() < 0.1
+    network = STEPS.get("activation-ranges")(network, data, Report())
+    for site in network.sites:
+        if site.kind == "activation":
+            interval, seen = network.bands[site.name].interval(6.0), network.values(site)
+            assert float(((seen < interval.lo) | (seen > interval.hi)).float().mean()) < 0.005
+
+
 def test_empirical_means_do_not_hang_on_the_size_of_batches(normal: tuple[Network, Tensor]) -> None:
     network, x = normal
     data = calibration(x[:50]).data

@@ -109,6 +109,14 @@ def test_the_range_of_the_input_comes_from_the_step_before_the_data() -> None:
         assert float(network.fitted(network.site("input"), 8).range.hi) == hi
 
 
+def test_the_digits_lie_between_the_ends_that_they_declare() -> None:
+    data = qx.Task("resnet-digits").data
+    assert data.interval is not None
+    for part in ("train", "calibration", "evaluation"):
+        x, _ = data.tensors(part)
+        assert (float(x.min()), float(x.max())) == data.interval
+
+
 def test_a_site_that_nothing_tells_of_is_named_with_the_way_out() -> None:
     with pytest.raises(
         QexploreError, match=r"site 'input' .*input: \[least, greatest\].*under 'sites'.*calibrate with"

@@ -24,9 +24,9 @@ class Sweep:
         self.batches: list[Values] = []
 
     def add(self, x: Tensor) -> None:
-        """One more batch of images, which the sweep may change in place."""
+        """One more batch of images, which stay as they are: no plan writes into its input."""
         self.batches.append(self.memory.new())
-        self.batches[-1][self.plan.input], _ = self.memory.place(channels_last(x), self.memory.held)
+        self.batches[-1][self.plan.input], _ = self.memory.place(x, self.memory.held)
 
     def carry_out(self, step: Step) -> None:
         def act(values: Values) -> Any:
@@ -63,8 +63,9 @@ def side_by_side(
         plans = network.real_plan(), network.plan()
     real, quantized = (Sweep(plan, memory) for plan in plans)
     for x, _ in replace(calibration, batch=batch).batches():
-        real.add(x)
-        quantized.add(x.clone())  # operations in place on one must not be seen by the other
+        images = channels_last(x)
+        real.add(images)
+        quantized.add(images)
     for first, second in zip(plans[0].steps, plans[1].steps, strict=True):
         real.carry_out(first)
         real.free(first)

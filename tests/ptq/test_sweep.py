@@ -155,3 +155,15 @@ def test_a_full_disk_is_one_clear_sentence(folder: Path) -> None:
 def test_a_bound_that_is_no_size_is_refused(gigabytes: float) -> None:
     with pytest.raises(qx.QexploreError, match="memory"):
         Memory(gigabytes)
+
+
+@pytest.mark.parametrize("first", [nn.ReLU(inplace=True), nn.Sequential(nn.Flatten(), nn.ReLU6())])
+def test_images_that_both_sweeps_share_stay_as_they_are(first: nn.Module) -> None:
+    images = torch.randn(20, 6)
+    part = (images, torch.zeros(20, dtype=torch.int64))
+    task = qx.Task(model=nn.Sequential(first, nn.Linear(6, 3)), data=qx.Data(calibration=part, evaluation=part))
+    network, shared = Network.of(task.model, task.example), []
+    for step, _, quantized in side_by_side(network, Calibration(task.data), BATCH, Memory()):
+        shared = quantized.of("input") if step.name == "input" else shared
+        quantized.carry_out(step)
+        assert torch.equal(torch.cat(shared), images)

@@ -7,6 +7,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ from qexplore.ui.post_training.choice import (
     write_own,
 )
 from qexplore.ui.post_training.known import variant
+from qexplore.ui.post_training.steps import replaceable
 from tests.executors import Idle
 from tests.figures.tables import FOUND_SITES, LADDER, RISING, ablation
 from tests.pages.shelf import accuracy, shelve
@@ -309,3 +311,28 @@ def test_a_text_that_was_not_packed_is_refused_in_one_sentence(text: str) -> Non
 def test_a_link_cannot_unfold_without_end(text: str) -> None:
     with pytest.raises(BadLink):
         unpack(text)
+
+
+def test_a_gain_that_a_later_step_repeats_is_told() -> None:
+    table = ablation([0.5, 0.6, 0.99], ["equalize", "adaround"])
+    spare = (table["group"] == "without") & (table["step"] == "equalize")
+    table.loc[spare, ["accuracy", "change", "gained", "lost", "p"]] = [0.992, 0.002, 1, 0, 1.0]
+    assert replaceable(table).startswith("On the way **equalize** (+10.0 points) gains")
+    assert replaceable(ablation(RISING, LADDER)) == ""
+
+
+def test_a_site_that_was_clicked_leads_on(opened: Open, debugged: Path) -> None:
+    at = opened("post_training", **HERE)
+    assert leads_of(at)[0]["site"] == "stem.conv.weight"
+    at.session_state["debugged-site"] = {TASK: "head.out"}
+    at.run()
+    queries = leads_of(at)
+    assert [query["site"] for query in queries] == ["head.out"] * 4
+    assert queries[0]["bits"] == "4"
+    assert queries[2]["lock"] == "4:8"
+
+
+def leads_of(at: AppTest) -> list[dict[str, str]]:
+    """Queries of the links to Ranges, Quantizer, Budgets and Sensitivity."""
+    links = [link.proto for link in at.get("page_link") if link.proto.label.startswith("Open in")]
+    return [dict(parse_qsl(link.query_string)) for link in links]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -40,20 +41,34 @@ def debugging(profile: Profile, choice: Choice) -> None:
     with left:
         sites = pd.DataFrame(document["sites"])
         drawn = figures.culprits(sites, culprits(document), picked=str(st.session_state.get("site", "")))
-        figure(drawn, on_pick=pick_site)
+        figure(drawn, on_pick=partial(_pick, profile))
+        findings(document)
     with right:
         if document["healthy"]:
             st.success(_healthy(document), icon=":material/check_circle:")
-        findings(document)
         fixes(profile, choice, subject, document)
-    leads(profile, document)
+    leads(profile, document, st.session_state.get("debugged-site", {}).get(profile.task))
     _foot(profile, subject, found)
+
+
+def _pick(profile: Profile, mark: dict[str, object]) -> None:
+    """The site that was clicked is picked on all pages, and where this page leads to."""
+    pick_site(mark)
+    st.session_state["debugged-site"] = {profile.task: mark.get("site")}
 
 
 def _subject(choice: Choice) -> Recipe:
     """Which recipe is debugged: the bare ranges of these bits, or the recipe of the page."""
     if choice.recipe == choice.plain:
         return choice.plain
+    with st.container(horizontal=True, vertical_alignment="center"):
+        bare = _choose_bare()
+        subject = choice.plain if bare else choice.recipe
+        st.markdown(f":gray[{subject.name}]", width="content")
+    return subject
+
+
+def _choose_bare() -> bool:
     named = st.segmented_control(
         "debug",
         [_BARE, _ABOVE],
@@ -63,7 +78,7 @@ def _subject(choice: Choice) -> Recipe:
         bind="query-params",
         label_visibility="collapsed",
     )
-    return choice.plain if named == _BARE else choice.recipe
+    return named == _BARE
 
 
 def _healthy(document: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from qexplore.figures.left_out import SIGNIFICANT
-from qexplore.figures.words import interval, percent, points, small
+from qexplore.figures.words import interval, percent, points
 
 _ALONE = 0.8  # share of the divergence from which on one side is named alone
 _SIGN = {"sound": "✓ ", "harm": "✗ ", "idle": ""}
@@ -64,14 +64,14 @@ def _loss(document: Mapping[str, Any], checks: Checks) -> Stage:
         return Stage(question, f"yes: {points(row['accuracy'] - fp32['accuracy'])}", numbers, "harm")
     if document["healthy"]:
         return Stage(question, "no", numbers, "sound")
-    moved = f"these images cannot tell, but its answers move by {small(row['divergence'])} nats"
+    moved = f"these images cannot tell, but its answers move by {_nats(row)}"
     return Stage(question, moved, numbers, "harm")
 
 
 def _side(document: Mapping[str, Any], checks: Checks) -> Stage:
     weights, activations = checks["weights only"], checks["activations only"]
-    numbers = f"weights only {percent(weights['accuracy'])} and {small(weights['divergence'])} nats; "
-    numbers += f"activations only {percent(activations['accuracy'])} and {small(activations['divergence'])} nats"
+    numbers = f"weights only {percent(weights['accuracy'])} and {_nats(weights)}; "
+    numbers += f"activations only {percent(activations['accuracy'])} and {_nats(activations)}"
     if document["healthy"]:
         return Stage("Weights or activations?", "neither", numbers, "sound")
     share = weights["divergence"] / max(weights["divergence"] + activations["divergence"], 1e-300)
@@ -99,6 +99,10 @@ def _repair(document: Mapping[str, Any], before: Mapping[str, Any]) -> Stage:
         return Stage(question, best["label"], "not measured yet", "idle")
     gain = best["accuracy"]["value"] - before["accuracy"]
     return Stage(question, best["label"], f"{percent(best['accuracy']['value'])}: {points(gain)}", "sound")
+
+
+def _nats(row: Mapping[str, Any]) -> str:
+    return f"{row['divergence']:.2g} nats"
 
 
 def culprits(document: Mapping[str, Any]) -> list[str]:

@@ -12,16 +12,17 @@ from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training.flow import culprits
 
 
-def leads(profile: Profile, document: Mapping[str, Any]) -> None:
-    """Draws the way on from the worst site of a diagnosis."""
+def leads(profile: Profile, document: Mapping[str, Any], picked: str | None = None) -> None:
+    """Draws the way on from the site that was picked, else from the worst culprit of a diagnosis."""
     rows = {str(row["site"]): row for row in document["sites"]}
-    guilty = [site for site in culprits(document) if site in rows]
+    guilty = [site for site in (picked, *culprits(document)) if site in rows]
     worst = guilty[0] if guilty else max(rows, key=lambda site: float(rows[site]["divergence"]))
     row, task = rows[worst], {"task": profile.task, "site": worst}
     harm = f"moves the answers by {small(float(row['divergence']))} nats at {int(row['bits'])} bits"
+    bits = {"bits": str(int(row["bits"]))}
     st.markdown("**What to try next**")
     with st.container(border=True, key="leads"):
-        _lead(f"**{worst}** {harm}: would another range serve it better?", "ranges", "Open in Ranges", task)
+        _lead(f"**{worst}** {harm}: would another range serve it better?", "ranges", "Open in Ranges", {**task, **bits})
         _lead(
             "See its values on their grid, and what clipping and rounding cost.", "quantizer", "Open in Quantizer", task
         )

@@ -15,8 +15,10 @@ from qexplore.ui.draw import figure
 from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice
 from qexplore.ui.post_training.known import Known
+from qexplore.ui.post_training.switches import ABOUT
 from qexplore.ui.strip import Card, strip
 
+_MUCH = 0.02  # gain of accuracy from which on a step is said to gain on the way
 TWIN = "mobilenet-digits-unbalanced"
 
 
@@ -54,7 +56,8 @@ def answer(table: pd.DataFrame) -> str:
         nothing = f"**Nothing that {images:,} images could show:** the steps lead {course}"
         return f"{nothing}, {points(whole)}; p = {first['p']:.2f}."
     best = rows["step"].iloc[1 + int(gains.argmax())]
-    return f"**{best} buys most: {points(float(gains.max()))}.** The steps lead {course}."
+    about = f" :gray[{ABOUT[best]}]" if best in ABOUT else ""
+    return f"**{best} buys most: {points(float(gains.max()))}.** The steps lead {course}.{about}"
 
 
 def _now(choice: Choice, now: Known | None) -> dict[str, Any] | None:
@@ -66,6 +69,20 @@ def _right(table: pd.DataFrame) -> None:
         return
     st.markdown("**Leave one out** :gray[:small[the complete recipe less one step]]")
     figure(figures.left_out(table))
+    spare = replaceable(table)
+    if spare:
+        st.caption(spare)
+
+
+def replaceable(table: pd.DataFrame) -> str:
+    """Steps that gain much on the way, and that the complete recipe does not miss; nothing where there is none."""
+    way = table[table["group"] == "build-up"]
+    gains = dict(zip(way["step"], way["accuracy"].diff(), strict=True))
+    spare = table[(table["group"] == "without") & (table["p"] > SIGNIFICANT)]["step"]
+    told = [f"**{step}** ({points(gains[step])})" for step in spare if gains.get(step, 0.0) >= _MUCH]
+    if not told:
+        return ""
+    return f"On the way {' and '.join(told)} gains, yet the complete recipe can spare it: a later step does the same."
 
 
 def sides(table: pd.DataFrame) -> None:

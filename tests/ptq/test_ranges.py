@@ -142,6 +142,15 @@ def test_another_estimator_does_not_pretend_to_have_seen_images() -> None:
             network.fitted(site, 8)
 
 
+def test_sensitivities_of_a_network_ranged_without_images_come_from_the_calibration_images_or_not_at_all() -> None:
+    free = recipe({"method": "batch-norm"})
+    for metric in ("fit", "loss"):
+        table = qx.sensitivity("resnet-digits", metric, (2, 8), recipe=free)
+        assert table["loss"].notna().all()
+    with pytest.raises(QexploreError, match=r"'input' was ranged without images.*'fit' or 'loss'"):
+        qx.sensitivity("resnet-digits", "sqnr", (2, 8), recipe=free)
+
+
 def test_one_site_with_another_method_needs_images_and_gets_them() -> None:
     document = recipe({"method": "batch-norm"}, sites={"logits": {"method": "min-max"}})
     with pytest.raises(AssertionError, match="counted"):

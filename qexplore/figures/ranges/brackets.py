@@ -14,7 +14,7 @@ from qexplore.figures.words import decibels
 
 _BINS = 96
 _ROW = 24  # pixels a bracket
-_HILL = 150  # pixels of the histogram
+_HILL = 200  # pixels of the histogram
 _AXIS = 46  # pixels of the axis below
 
 

@@ -11,7 +11,7 @@ from qexplore.figures.palette import GREY
 from qexplore.figures.ranges.series import looks
 from qexplore.figures.words import listed
 
-OVER = {"sqnr_db": "SQNR, dB", "accuracy": "accuracy with this site alone at these bits"}
+OVER = {"sqnr_db": "SQNR, dB", "accuracy": "accuracy"}
 _TIE = {"sqnr_db": 0.05, "accuracy": 1e-9}  # differences that nobody would call a win
 
 
@@ -61,9 +61,10 @@ def _finding(rows: pd.DataFrame, over: str) -> str:
         return "Nothing was measured at these bits."
     number = rows["site"].nunique()
     parts = [f"{method} at {count}" for method, count in winners(rows, over).items()]
+    parts[0] += f" of {number} sites"
     spread = rows.groupby("site")["value"].agg(lambda v: v.max() - v.min()).sort_values(ascending=False)
     return (
-        f"Of {number} sites none is better than {', '.join(parts)} (ties count for each); the choice matters most at "
+        f"Best, ties counted for each: {', '.join(parts)}. The choice matters most at "
         f"{listed([str(site) for site in spread.index[:3]])}."
     )
 
@@ -76,7 +77,7 @@ def _spec(rows: pd.DataFrame, over: str) -> dict[str, Any]:
         "scale": {"nice": False, "padding": 8},
         "axis": {"tickMinStep": 1, "grid": False},
     }
-    form = ".1f" if over == "sqnr_db" else ".0%"
+    form = ".1~f" if over == "sqnr_db" else ".1~%"
     y = {
         "field": "value",
         "type": "quantitative",
@@ -89,7 +90,7 @@ def _spec(rows: pd.DataFrame, over: str) -> dict[str, Any]:
         {"field": "value", "title": OVER[over], "format": ".2f" if over == "sqnr_db" else ".1%"}
     ]
     return {
-        "height": 260,
+        "height": 300,
         "width": "container",
         "padding": PADDING,
         "layer": [

@@ -111,7 +111,7 @@ _LOOK = {
 def _spec(channels: int) -> dict[str, Any]:
     width = max(1.0, min(5.0, 150 / max(channels, 1)))
     return {
-        "height": 230,
+        "height": 270,
         "width": "container",
         "padding": PADDING,
         "data": {"name": "channels"},
@@ -138,7 +138,7 @@ def _spec(channels: int) -> dict[str, Any]:
 
 
 _SPREAD: dict[str, Any] = {
-    "height": 230,
+    "height": 270,
     "width": "container",
     "padding": PADDING,
     "data": {"name": "rows"},
@@ -155,7 +155,7 @@ _SPREAD: dict[str, Any] = {
         "y": {
             "field": "ratio",
             "type": "quantitative",
-            "title": "widest / narrowest channel",
+            "title": "widest ÷ narrowest",
             "scale": {"type": "log"},
             "axis": {"tickCount": 4, "format": "~s"},
         },

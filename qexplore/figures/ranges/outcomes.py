@@ -55,7 +55,7 @@ def _spec() -> dict[str, Any]:
         "type": "quantitative",
         "title": "accuracy of the network",
         "scale": {"zero": False},
-        "axis": {"format": ".0%", "tickCount": 5},
+        "axis": {"format": ".1~%", "tickCount": 5},
     }
     colour = {"condition": {"test": "datum.picked", "value": VERMILLION}, "value": BLUE}
     said = [

@@ -51,7 +51,7 @@ def _spec() -> dict[str, Any]:
         "field": "error",
         "type": "quantitative",
         "title": "mean squared error, unit of the site squared",
-        "axis": {"format": ".1~e", "tickCount": 4},
+        "axis": {"format": ".2~g", "tickCount": 4},
     }
     names = {"domain": list(PARTS), "range": list(PARTS.values())}
     return {

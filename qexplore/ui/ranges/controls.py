@@ -30,29 +30,17 @@ def choose(profile: Profile) -> Choice:
 
 def _site(profile: Profile, start: str) -> str:
     names = profile.sites.loc[profile.sites["kind"] != "opaque", "site"].tolist()
-    index = dict(zip(profile.sites["site"], profile.sites["index"].astype(int), strict=True))
-    return str(
-        st.selectbox(
-            "site",
-            names,
-            index=names.index(start),
-            format_func=lambda name: f"{index[name]} · {name}",
-            key="site",
-            bind="query-params",
-        )
-    )
+    return str(st.selectbox("site", names, index=names.index(start), key="site", bind="query-params"))
 
 
 def _rest(profile: Profile) -> int | None:
-    options = [STORED, "6", "5", "4", "3"]
-    name = str(profile.recipe["name"])
     chosen = st.selectbox(
-        "all other sites",
-        options,
-        format_func=lambda value: f"as in {name}" if value == STORED else f"{value} bits",
+        "bits of all other sites",
+        [STORED, "6", "5", "4", "3"],
         key="rest",
         bind="query-params",
-        help="With few bits everywhere the errors of all sites add up, and the choice weighs more.",
+        help=f"{STORED}: as the recipe {profile.recipe['name']} has them. With few bits everywhere the errors of all "
+        "sites add up, and the choice weighs more.",
     )
     return None if chosen == STORED else int(chosen)
 
@@ -66,7 +54,6 @@ def _by(choice: Choice) -> Choice:
         "range of this site",
         options,
         default=NAIVE,
-        format_func=lambda name: f"{name} (stored)" if name == choice.stored else name,
         required=True,
         key="by",
         bind="query-params",

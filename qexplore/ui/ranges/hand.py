@@ -22,8 +22,8 @@ def by_hand(choice: Choice) -> Ends | None:
         "high": max(high, 0.0),
     }
     st.caption(
-        f"Drag the two ends, or let the values decide; {choice.stored} chose {stored[0]:.3g} to {stored[1]:.3g}. "
-        "The network is measured with your range when you let go."
+        f"Drag the two ends; when you let go the network is measured. {choice.stored} chose {stored[0]:.3g} to "
+        f"{stored[1]:.3g}."
         + (" This weight has one range a channel: yours holds for all channels alike." if choice.per_channel else "")
     )
     key = f"hand {choice.profile.task} {choice.site} {choice.bits}"

@@ -6,7 +6,7 @@ import streamlit as st
 
 from qexplore.figures.words import decibels, interval, percent, points, seconds
 from qexplore.ui.ranges.answers import Found, Tried
-from qexplore.ui.ranges.choice import Choice
+from qexplore.ui.ranges.choice import HAND, Choice
 from qexplore.ui.strip import Card, strip
 
 _SURE = 0.05  # p below which a difference is called one
@@ -47,15 +47,17 @@ def _error(choice: Choice) -> Card:
     rows = choice.shown.set_index("method")["sqnr_db"]
     best = str(rows.drop(index=choice.by, errors="ignore").idxmax())
     if choice.by not in rows:
-        return Card("SQNR of your range", "–", "move an end of the range below")
-    return Card(f"SQNR of {choice.by}", decibels(rows[choice.by]), f"{best} {decibels(rows[best])}")
+        return Card("SQNR, by hand", "–", f"of this site; {best} {decibels(rows[best])}")
+    return Card(f"SQNR, {choice.by}", decibels(rows[choice.by]), f"of this site; {best} {decibels(rows[best])}")
 
 
 def _measured(choice: Choice, found: Found, by: str, label: str) -> Card:
     tried = found.tried.get(by)
     if tried is None:
         said = "measuring …" if found.pending else "not measured"
-        return Card(label, said, "on all evaluation images", "measured", waiting=True)
+        untouched = by == HAND and choice.ends is None
+        note = "move an end of the range below" if untouched else "on all evaluation images"
+        return Card(label, said, note, "measured", waiting=True)
     m = tried.measured
     how = f"in {seconds(m.seconds)}" if m.seconds is not None else "stored"
     return Card(label, percent(m.value), f"{interval(m.low, m.high)}, {m.images:,} images, {how}", "measured")

@@ -43,26 +43,30 @@ def everywhere(profile: Profile) -> None:
 
 
 def channels(choice: Choice) -> None:
-    """Ranges of the channels before and after equalization, of the picked weight or of the one before it."""
+    """Ranges of the channels before and after equalization, of the picked weight or of one near the activation."""
     profile = choice.profile
-    weights = profile.channels["site"].unique().tolist()
-    layer = choice.row["layer"]
-    shown = choice.site if choice.site in weights else next((w for w in weights if w == f"{layer}.weight"), None)
-    st.markdown("**Channels before and after equalization**")
+    shown = _weight(choice)
+    st.markdown("**Channels before and after equalization** :gray[:small[of weights; ReLU6 replaced by ReLU]]")
     left, right = st.columns(2, gap="large")
     with left:
-        figure(
-            figures.imbalance(profile.channels, profile.sites, picked=shown or ""), key="imbalance", on_pick=pick_site
-        )
+        spread = figures.imbalance(profile.channels, profile.sites, picked=shown)
+        st.markdown(spread.alt)
+        figure(spread, key="imbalance", on_pick=pick_site)
     with right:
-        if shown is None:
-            st.caption("Pick a weight to see its channels.")
-            return
         drawn = figures.equalized(profile.channels, shown)
-        figure(drawn, key="equalized")
         st.markdown(drawn.alt)
         if not figures.touched(profile.channels, shown):
             st.info(
-                f"Equalization does not touch `{shown}`: no neighbour that only a ReLU separates takes its scales.",
+                f"Equalization does not touch `{shown}`: no layer next to it, with nothing but a ReLU between, shares "
+                "its channels.",
                 icon=":material/block:",
             )
+        figure(drawn, key="equalized")
+
+
+def _weight(choice: Choice) -> str:
+    """The picked weight; for an activation the last weight before it, for the input the first one."""
+    weights = choice.profile.channels["site"].unique().tolist()
+    index = choice.profile.sites.set_index("site")["index"]
+    before = [name for name in weights if index[name] <= index[choice.site]]
+    return str(before[-1] if before else weights[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from qexplore.cli import run as words_of_run
 from qexplore.cli.lines import accuracy, table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
+
+WIDTH = 100  # columns of text
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -20,16 +23,18 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     from qexplore.debugging import debug  # here, because it loads torch
 
     recipe = words_of_run.recipe(words)
-    if words.report is not None and not words.report.parent.is_dir():
-        raise QexploreError(f"The report cannot be written to {str(words.report)!r}: its folder does not exist.")
+    if words.report is not None:
+        _require_place(words.report)
     found = debug(words.task, recipe, words.seed, watcher)
     if words.report is not None:
-        try:
-            words.report.write_text(found.to_markdown(), encoding="utf-8")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise QexploreError(f"The report cannot be written to {str(words.report)!r}: {reason}.") from error
+        words.report.write_text(found.to_markdown(), encoding="utf-8")
     return found.to_document()
+
+
+def _require_place(path: Path) -> None:
+    """QexploreError where no file can be written: told before the work."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise QexploreError(f"The report cannot be written to {str(path)!r}: give a file in a folder that exists.")
 
 
 def text(document: Document) -> str:
@@ -39,7 +44,7 @@ def text(document: Document) -> str:
         f"FP32      {accuracy(document['fp32'])}",
         f"quantized {accuracy(document['accuracy'])}",
         "",
-        verdict(document),
+        _wrapped(verdict(document)),
         "",
         table(("network", "accuracy", "divergence"), (_check(row) for row in document["checks"])),
         *_findings(document),
@@ -47,7 +52,7 @@ def text(document: Document) -> str:
     if document["fixes"]:
         lines += ["", table(("fix", "accuracy", "interval", "divergence"), fix_rows(document))]
     if document["unexplained"]:
-        lines += ["", f"Not explained: {unexplained(document)}"]
+        lines += ["", _wrapped(f"Not explained: {unexplained(document)}")]
     return "\n".join(lines)
 
 
@@ -57,8 +62,13 @@ def _findings(document: Document) -> list[str]:
     lines = []
     for cause, findings in grouped(document):
         lines += ["", f"{cause}: {WORDS[cause]}"]
-        lines += [f"  {place(one)} ({one['divergence']:.2g} nats)\n    {one['text']}" for one in findings]
+        for one in findings:
+            lines += [f"  {place(one)} ({one['divergence']:.2g} nats)", _wrapped(one["text"], "    ")]
     return lines
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def _check(row: Document) -> tuple[str, str, str]:

@@ -211,8 +211,8 @@ def sensitive_site(case: Case) -> Told | None:
         return None
     times = case.suspect.divergence / case.median
     text = (
-        f"It does {percent(case.suspect.share)} of what all sites do one by one, {few(times)} times as much as the median "
-        f"of the {_plural(case)}: {_bits(case.suspect.bits)} do not suffice here, whatever the range."
+        f"It does {percent(case.suspect.share)} of what all sites do one by one, {few(times)} times as much as the "
+        f"median of the {_plural(case)}: {_bits(case.suspect.bits)} do not suffice here, whatever the range."
     )
     return Told(text, {"bits": case.suspect.bits, "times_median": times})
 

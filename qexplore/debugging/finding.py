@@ -31,8 +31,8 @@ class Fix:
 
     @property
     def merit(self) -> tuple[float, float]:
-        """What fixes are ordered by, best first: closeness to the model, as far as it matters, before accuracy, which an
-        image more or less decides; unmeasured ones come last.
+        """What fixes are ordered by, best first: closeness to the model, as far as it matters, before accuracy, which
+        an image more or less decides; unmeasured ones come last.
         """
         if self.accuracy is None or self.divergence is None:
             return math.inf, 0.0

@@ -100,10 +100,7 @@ def balance(trouble: Trouble) -> list[Edit]:
     """Cross-layer equalization, then a grid for each channel of the weights, then more bits for the site."""
     found = []
     if not trouble.has("equalize"):
-        steps = [StepSetting("equalize")]
-        if any(op.kind == "clamp" and op.upper is not None for op in trouble.network.graph.ops):
-            steps.insert(0, StepSetting("replace-relu6"))
-        found.append(edits.inserted("channels equalized", steps, "fold-bn"))
+        found.append(_equalization(trouble))
     if trouble.network.site(trouble.finding.site).kind == "weight" and trouble.weights_share_a_grid:
         found.append(_finer())
     return found or high_bits(trouble)
@@ -148,6 +145,13 @@ def everywhere(trouble: Trouble) -> list[Edit]:
         return more
     finer = [_finer()] if trouble.weights_share_a_grid else []
     return [*_rounding(trouble), *finer, *_correction(trouble), *more]
+
+
+def _equalization(trouble: Trouble) -> Edit:
+    bounded = any(op.kind == "clamp" and op.upper is not None for op in trouble.network.graph.ops)
+    names = ["replace-relu6", "equalize"] if bounded else ["equalize"]
+    label = "ReLU6 replaced and channels equalized" if bounded else "channels equalized"
+    return edits.inserted(label, [StepSetting(name) for name in names], "fold-bn")
 
 
 def _finer() -> Edit:

@@ -1,0 +1,167 @@
+"""What a diagnosis measures is what its words say, and its fixes do repair."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import qexplore as qx
+from qexplore.debugging.checks import QUANTIZED, REAL
+from qexplore.debugging.divergence import divergence
+from qexplore.network import Network
+from qexplore.recipes import Recipe
+from qexplore.recipes.carry_out import prepare
+from tests.debugging import plants
+from tests.debugging.plants import MOBILENET, RESNET, TWIN
+
+
+@pytest.fixture(scope="module")
+def broken() -> qx.Diagnosis:
+    """A diagnosis of a network whose channels are unbalanced."""
+    return qx.debug(TWIN, "w8a8-per-tensor")
+
+
+def kl(real: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Another way to the same figure, image by image."""
+    p, q = real.double().softmax(-1), other.double().softmax(-1)
+    return (p * (p / q).log()).sum(-1)
+
+
+def test_divergence_is_that_of_the_softmax() -> None:
+    real, other = torch.randn(7, 5), torch.randn(7, 5)
+    torch.testing.assert_close(divergence(real, other), kl(real, other))
+    assert float(divergence(real, real + 3).abs().max()) < 1e-12  # a constant on all logits says nothing
+
+
+@pytest.mark.parametrize("recipe", ["w4a8", "w4a8-per-tensor"])
+def test_a_site_alone_is_what_a_network_with_only_that_site_gives(recipe: str) -> None:
+    task = qx.Task(RESNET)
+    sites = qx.debug(task, recipe, measure_fixes=False).sites.set_index("site")
+    network = prepare(task, Recipe.load(recipe))
+    x, _ = task.data.tensors("calibration")
+    with network.using(network.uniform(None, None)):
+        real = network(x)
+    for site in ("stem.conv.weight", "blocks.1.first.conv.out", "classifier.out"):
+        with network.using({**network.uniform(None, None), site: network.bits[site]}):
+            apart = float(kl(real, network(x)).mean())
+        assert sites.loc[site, "divergence"] == pytest.approx(apart, rel=1e-3)
+    assert float(sites["share"].sum()) == pytest.approx(1)
+
+
+def test_the_checks_are_those_of_the_evaluation_images(broken: qx.Diagnosis) -> None:
+    checks = broken.checks.set_index("name")
+    result = qx.run(TWIN, "w8a8-per-tensor")
+    assert checks.loc[QUANTIZED, "accuracy"] == result.accuracy.value
+    assert checks.loc["fp32", "accuracy"] == result.fp32_accuracy.value
+    assert checks.loc["weights only", "accuracy"] < checks.loc["activations only", "accuracy"]
+
+
+def test_the_measured_accuracy_of_a_fix_is_that_of_its_recipe(broken: qx.Diagnosis) -> None:
+    for fix in broken.fixes:
+        assert fix.accuracy == qx.run(TWIN, fix.recipe).accuracy.to_document()
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda: plants.few_bits(MOBILENET, "blocks.2.add.out"),
+        lambda: plants.scaled_range(RESNET, "blocks.0.add.out", 0.1),
+        lambda: plants.scaled_range(MOBILENET, "classifier.out", 0.2),
+        lambda: plants.outlier_channel(0, 5, 256),
+        lambda: plants.lying_moments(1, 5.0),
+        lambda: plants.unlike_images(RESNET, 0.3),
+    ],
+)
+def test_the_best_fix_leaves_nothing_to_be_found(plant) -> None:
+    planted = plant()
+    found = qx.debug(planted.task, planted.recipe)
+    best = found.fixes[0]
+    assert best.divergence < 0.1 * found.checks.set_index("name").loc[QUANTIZED, "divergence"]
+    again = qx.debug(planted.task, best.recipe, measure_fixes=False)
+    assert again.healthy, [(one.cause, one.site) for one in again.findings]
+
+
+def test_corrected_biases_are_no_change_of_the_network() -> None:
+    plant = plants.biased_error(RESNET, "blocks.1.first.conv", "blocks.1.first.bn", bits=3)
+    steps = ["fold-bn", {"weight-ranges": {"method": "min-max"}}, "correct-bias", "activation-ranges"]
+    recipe = Recipe.from_document({**plant.recipe.to_document(), "steps": steps})
+    network = prepare(plant.task, recipe)
+    x, _ = plant.task.data.tensors("evaluation")
+    with torch.inference_mode():
+        apart = kl(plant.task.model(x), real_with_corrected_biases(network, x))
+    assert float(apart.mean()) > 0.01  # they do matter
+    found = qx.debug(plant.task, recipe, measure_fixes=False)
+    assert found.checks.set_index("name").loc[REAL, "divergence"] < 1e-9
+    assert "network-changed" not in {one.cause for one in found.findings}
+
+
+def real_with_corrected_biases(network: Network, x: torch.Tensor) -> torch.Tensor:
+    with network.using(network.uniform(None, None)):
+        return network(x)
+
+
+def test_two_faults_have_one_repair_together() -> None:
+    first, second = "blocks.1.project.conv.weight", "blocks.2.add.out"
+    recipe = plants.few_bits(MOBILENET, first).recipe.with_settings({f"sites.{second}.bits": 2})
+    found = qx.debug(MOBILENET, recipe)
+    assert {(one.cause, one.site) for one in found.findings} == {("too-few-bits", first), ("too-few-bits", second)}
+    assert found.fixes[0].label.startswith("all together: ")
+    assert "sites" not in found.fixes[0].recipe
+    assert found.fixes[0].divergence < min(fix.divergence for fix in found.fixes[1:])
+
+
+def test_the_same_words_again(broken: qx.Diagnosis) -> None:
+    assert qx.debug(TWIN, "w8a8-per-tensor").to_markdown() == broken.to_markdown()
+
+
+def test_the_document_is_plain_json(broken: qx.Diagnosis) -> None:
+    document = json.loads(json.dumps(broken.to_document(), allow_nan=False))
+    assert document["healthy"] is False
+    assert [row["name"] for row in document["checks"]] == [
+        "fp32",
+        "all sites real",
+        "weights only",
+        "activations only",
+        "quantized",
+    ]
+    assert document["findings"][0]["site"] == broken.findings[0].site
+    assert document["accuracy"]["value"] == document["checks"][-1]["accuracy"]
+
+
+def test_the_report_names_places_causes_and_repairs(broken: qx.Diagnosis) -> None:
+    report = broken.to_markdown()
+    assert all(one.site in report and one.text in report for one in broken.findings)
+    assert all(f"| {fix.label} | " in report for fix in broken.fixes)
+
+
+def test_whoever_listens_can_stop_it_at_any_event() -> None:
+    class Stop(Exception):
+        pass
+
+    plant = plants.outlier_channel(1, 3, 128)
+    events: list[dict] = []
+    qx.debug(plant.task, plant.recipe, on_event=events.append)
+    texts = [event["text"] for event in events if event["event"] == "progress"]
+    wanted = ["weights or activations?", "site by site", "looking for causes", "channels equalized"]
+    assert set(wanted) <= set(texts)
+    assert all(0 <= one["done"] <= one["total"] for one in events if one["event"] == "progress")
+    for last in wanted:
+        seen: list[str] = []
+
+        def listen(event: dict, last: str = last, seen: list[str] = seen) -> None:
+            seen.append(event.get("text", ""))
+            if event.get("text") == last:
+                raise Stop
+
+        with pytest.raises(Stop):
+            qx.debug(plant.task, plant.recipe, on_event=listen)
+        assert seen.count(last) == 1
+
+
+def test_a_recipe_that_quantizes_nothing_is_healthy() -> None:
+    found = qx.debug(RESNET, Recipe.from_document({"name": "float", "steps": ["fold-bn"]}))
+    assert found.healthy
+    assert found.sites.empty
+    assert "Healthy" in found.to_markdown()

@@ -58,12 +58,13 @@ def text(document: Document) -> str:
 
 def _findings(document: Document) -> list[str]:
     from qexplore.debugging.report import WORDS, grouped, place
+    from qexplore.debugging.words import nats
 
     lines = []
     for cause, findings in grouped(document):
         lines += ["", f"{cause}: {WORDS[cause]}"]
         for one in findings:
-            lines += [f"  {place(one)} ({one['divergence']:.2g} nats)", _wrapped(one["text"], "    ")]
+            lines += [f"  {place(one)} ({nats(one['divergence'])} nats)", _wrapped(one["text"], "    ")]
     return lines
 
 
@@ -72,7 +73,9 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _check(row: Document) -> tuple[str, str, str]:
-    return row["name"], f"{100 * row['accuracy']:.1f} %", f"{row['divergence']:.2g}"
+    from qexplore.debugging.words import nats
+
+    return row["name"], f"{100 * row['accuracy']:.1f} %", nats(row["divergence"])
 
 
 VERBS.register("debug")(Verb("Tell why a recipe loses accuracy, where, and what repairs it.", arguments, work, text))

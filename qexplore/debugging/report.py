@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from qexplore.debugging.words import percent
+from qexplore.debugging.words import nats, percent
 
 Document = Mapping[str, Any]
 LISTED = 10  # sites in the table of the report
@@ -98,7 +98,7 @@ def _checks(checks: Iterable[Document]) -> str:
             row["name"],
             percent(row["accuracy"], 1),
             _interval(row),
-            f"{row['divergence']:.2g}",
+            nats(row["divergence"]),
             f"+{row['gained']} −{row['lost']} (p = {row['p']:.2g})" if row["name"] != "fp32" else "",
         )
         for row in checks
@@ -114,7 +114,7 @@ def _sites(document: Document) -> str:
         (
             row["site"],
             row["bits"],
-            f"{row['divergence']:.2g}",
+            nats(row["divergence"]),
             percent(row["share"]),
             causes.get(row["site"], ""),
         )
@@ -130,7 +130,7 @@ def _sites(document: Document) -> str:
 
 def _group(cause: str, findings: Sequence[Document]) -> str:
     lines = [f"### {WORDS[cause][:1].upper()}{WORDS[cause][1:]}", ""]
-    lines += [f"- **{place(one)}** ({one['divergence']:.2g} nats): {one['text']}" for one in findings]
+    lines += [f"- **{place(one)}** ({nats(one['divergence'])} nats): {one['text']}" for one in findings]
     labels = dict.fromkeys(fix["label"] for one in findings for fix in one["fixes"])
     repairs = f"Repairs, measured below: {'; '.join(labels)}." if labels else "No change of the recipe repairs it."
     return "\n".join([*lines, "", repairs])
@@ -145,7 +145,7 @@ def _measured(fix: Document) -> tuple[str, str, str]:
     found = fix["accuracy"]
     if found is None:
         return "not measured", "", ""
-    return percent(found["value"], 1), _interval(found), f"{fix['divergence']:.2g}"
+    return percent(found["value"], 1), _interval(found), nats(fix["divergence"])
 
 
 def _interval(accuracy: Document) -> str:

@@ -12,7 +12,7 @@ from qexplore.debugging.checks import ACTIVATIONS, FP32, QUANTIZED, REAL, WEIGHT
 from qexplore.debugging.divergence import HARM, ONE_BIT, SUSPECT
 from qexplore.debugging.finding import Finding
 from qexplore.debugging.trail import Change
-from qexplore.debugging.words import percent
+from qexplore.debugging.words import nats, percent
 from qexplore.zoo import Task
 
 HALF = 0.5
@@ -41,8 +41,8 @@ def network_changed(whole: Whole) -> Finding | None:
     step = whole.changes[worst].step
     text = (
         f"With every site real the network has {_percent(real)} of the images right, the model {_percent(fp32)}: the "
-        f"step {step!r} changes its function (divergence {before[worst]:.2g} before and "
-        f"{whole.changes[worst].divergence:.2g} nats after it), and quantization has no part in that."
+        f"step {step!r} changes its function (divergence {nats(before[worst])} before and "
+        f"{nats(whole.changes[worst].divergence)} nats after it), and quantization has no part in that."
     )
     evidence = {"real": real.divergence, "before": before[worst], "after": whole.changes[worst].divergence}
     return Finding("network-changed", "", text, real.divergence, step, evidence)
@@ -55,8 +55,8 @@ def unlike_images(whole: Whole) -> Finding | None:
         return None
     seen, used = (_ends(whole.task, part) for part in ("calibration", "evaluation"))
     text = (
-        f"The calibration images are not like those in use: quantization moves the softmax by {whole.calibration:.2g} "
-        f"nats there and by {there:.2g} on the evaluation images. Inputs reach from {seen[0]:.3g} to {seen[1]:.3g} in "
+        f"The calibration images are not like those in use: quantization moves the softmax by {nats(whole.calibration)} "
+        f"nats there and by {nats(there)} on the evaluation images. Inputs reach from {seen[0]:.3g} to {seen[1]:.3g} in "
         f"calibration and from {used[0]:.3g} to {used[1]:.3g} in use: calibrate with images that are prepared alike."
     )
     evidence = {"calibration": whole.calibration, "evaluation": there}
@@ -78,7 +78,7 @@ def bits_everywhere(whole: Whole, named: Sequence[Finding], share: float) -> Fin
     worse = "weights" if weights.divergence >= activations.divergence else "activations"
     text = (
         f"No single site explains the {_percent(quantized)} (FP32 {_percent(fp32)}): many do a little each, the "
-        f"{worse} most (weights alone {weights.divergence:.2g} nats, activations alone {activations.divergence:.2g}). "
+        f"{worse} most (weights alone {nats(weights.divergence)} nats, activations alone {nats(activations.divergence)}). "
         "Learn the rounding, give more bits or finer grids, or train with quantization."
     )
     evidence = {"weights": weights.divergence, "activations": activations.divergence, "share_named": share}

@@ -209,7 +209,7 @@ def sensitive_site(case: Case) -> Told | None:
     """No fault is to be seen, and yet the site does a large part of the harm: it needs more bits than the others."""
     if case.suspect.share < STANDS_OUT or case.suspect.divergence < TIMES * case.median:
         return None
-    times = case.suspect.divergence / case.median
+    times = case.suspect.divergence / max(case.median, 1e-12)
     text = (
         f"It does {percent(case.suspect.share)} of what all sites do one by one, {few(times)} times as much as the "
         f"median of the {_plural(case)}: {_bits(case.suspect.bits)} do not suffice here, whatever the range."

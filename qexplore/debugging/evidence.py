@@ -107,8 +107,8 @@ class _Watcher:
             self._count += error.shape[1]
             return
         value = known[self.site.at]
-        axis = 1 if value.dim() in (2, 4, 5) else value.dim() - 1
-        rows = value.movedim(axis, 0).flatten(1)
+        value = value[:, None] if value.dim() == 1 else value
+        rows = value.movedim(channel_axis(self.site, value), 0).flatten(1)
         self._ends.append((rows.amin(dim=1), rows.amax(dim=1)))
 
     def ends(self) -> tuple[Tensor, Tensor]:
@@ -125,6 +125,12 @@ class _Watcher:
             return None, 0.0
         mean = torch.stack(self._sums).sum(dim=0) / self._count
         return mean.float(), float(mean.square().sum() * self._count) / max(self._square, 1e-300)
+
+
+def channel_axis(site: Site, value: Tensor) -> int:
+    """Where the channels of an activation lie: behind the images, but last in tokens [images, places, channels]."""
+    tokens = value.dim() == 3 and site.op not in ("conv", "depthwise")
+    return 2 if tokens else 1
 
 
 def _watch(network: Network, calibration: Calibration, trail: Trail, watchers: Sequence[_Watcher]) -> None:

@@ -9,10 +9,10 @@ from functools import partial
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.alone import Alone
-from qexplore.debugging.evidence import Suspect
+from qexplore.debugging.evidence import Suspect, channel_axis
 from qexplore.debugging.sites import divergences
 from qexplore.debugging.trail import Trail, biased
-from qexplore.network import Network, Own
+from qexplore.network import Network, Own, Site
 from qexplore.network.network import Estimator
 from qexplore.numerics import Range, Spec, apply_estimator, estimate_range, grid_of, quantize
 from qexplore.ptq import Calibration
@@ -99,12 +99,14 @@ def _split_activation(network: Network, trail: Trail, suspect: Suspect) -> Remed
     spec = replace(suspect.fitted.spec, granularity="channel")
     with biased(network, trail.biases):
         plan = network.real_plan()
-    enter = partial(_by_channel, spec=spec, interval=Range(suspect.lo, suspect.hi))
+    enter = partial(_by_channel, site=suspect.site, spec=spec, interval=Range(suspect.lo, suspect.hi))
     return Remedy("channels", Alone(network, suspect.site, plan, enter))
 
 
-def _by_channel(value: Tensor, spec: Spec, interval: Range) -> Tensor:
-    axis = 1 if value.dim() in (2, 4, 5) else value.dim() - 1
+def _by_channel(value: Tensor, site: Site, spec: Spec, interval: Range) -> Tensor:
+    if value.dim() == 1:
+        return _by_channel(value[:, None], site, spec, interval)[:, 0]
+    axis = channel_axis(site, value)
     return quantize(value.movedim(axis, 0), spec, interval).movedim(0, axis)
 
 

@@ -55,9 +55,10 @@ def unlike_images(whole: Whole) -> Finding | None:
         return None
     seen, used = (_ends(whole.task, part) for part in ("calibration", "evaluation"))
     text = (
-        f"The calibration images are not like those in use: quantization moves the softmax by {nats(whole.calibration)} "
-        f"nats there and by {nats(there)} on the evaluation images. Inputs reach from {seen[0]:.3g} to {seen[1]:.3g} in "
-        f"calibration and from {used[0]:.3g} to {used[1]:.3g} in use: calibrate with images that are prepared alike."
+        "The calibration images are not like those in use: quantization moves the softmax by "
+        f"{nats(whole.calibration)} nats there and by {nats(there)} on the evaluation images. Inputs reach from "
+        f"{seen[0]:.3g} to {seen[1]:.3g} in calibration and from {used[0]:.3g} to {used[1]:.3g} in use: calibrate with "
+        "images that are prepared alike."
     )
     evidence = {"calibration": whole.calibration, "evaluation": there}
     evidence |= {"calibration_lo": seen[0], "calibration_hi": seen[1], "lo": used[0], "hi": used[1]}
@@ -78,8 +79,8 @@ def bits_everywhere(whole: Whole, named: Sequence[Finding], share: float) -> Fin
     worse = "weights" if weights.divergence >= activations.divergence else "activations"
     text = (
         f"No single site explains the {_percent(quantized)} (FP32 {_percent(fp32)}): many do a little each, the "
-        f"{worse} most (weights alone {nats(weights.divergence)} nats, activations alone {nats(activations.divergence)}). "
-        "Learn the rounding, give more bits or finer grids, or train with quantization."
+        f"{worse} most (weights alone {nats(weights.divergence)} nats, activations alone "
+        f"{nats(activations.divergence)}). Learn the rounding, give more bits or finer grids, or train the quantized one."
     )
     evidence = {"weights": weights.divergence, "activations": activations.divergence, "share_named": share}
     return Finding("bits-everywhere", "", text, quantized.divergence, "", evidence)

@@ -1,0 +1,69 @@
+"""A range is moved by hand, and the network answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+import qexplore as qx
+from tests.browser.look import card, chart, forgive_probes, go
+
+TASK, SITE = "resnet-digits", "blocks.0.second.conv.out"
+
+
+@pytest.fixture(autouse=True)
+def _streamlit_asks_below_its_pages(errors: list[str], open_page: object) -> object:
+    yield
+    forgive_probes(errors)
+
+
+def test_a_range_moved_by_hand_is_measured_on_the_whole_network(page: Page, app_url: str) -> None:
+    go(page, app_url, f"ranges?task={TASK}&site={SITE}&b=2")
+    expect(card(page, "stored range, mse")).to_contain_text("98.2 %", timeout=30_000)
+    page.get_by_role("radio", name="by hand").or_(page.get_by_role("button", name="by hand")).first.click()
+    end = page.locator(".handle[data-end=high] circle")
+    expect(end).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-set=kind]")).to_be_hidden()  # the site's own grid
+    box = end.bounding_box()
+    page.mouse.move(box["x"] + 8, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 160, box["y"] + 8, steps=6)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile("hand=6(:|%3A)"))
+    expect(card(page, "your range, by hand")).to_contain_text("%", timeout=60_000)
+    expect(page.get_by_text(re.compile(r"500 images, in ")).first).to_be_visible()
+
+    lo, hi = map(float, re.search(r"hand=6(?::|%3A)([-\d.e]+)(?:,|%2C)([-\d.e]+)", page.url).groups())
+    settings = {f"sites.{SITE}.bits": 2, f"sites.{SITE}.range": [lo, hi]}
+    expected = qx.run(TASK, qx.Recipe.load("w8a8").with_settings(settings)).accuracy.value
+    expect(card(page, "your range, by hand")).to_have_text(f"{100 * expected:.1f} %")
+
+
+def test_a_link_to_a_range_reproduces_its_accuracy(page: Page, app_url: str, open_page: Callable[..., Page]) -> None:
+    path = f"ranges?task={TASK}&site={SITE}&b=3&rest=4&by=percentile"
+    go(page, app_url, path)
+    expect(card(page, "your range, percentile")).to_contain_text("%", timeout=60_000)
+    other = open_page(width=390, height=844)
+    go(other, app_url, page.url.removeprefix(app_url + "/"))
+    measured = card(page, "your range, percentile").inner_text()
+    expect(card(other, "your range, percentile")).to_have_text(measured, timeout=60_000)
+
+
+def test_a_clicked_mark_picks_its_site(page: Page, app_url: str) -> None:
+    go(page, app_url, f"ranges?task={TASK}")
+    marks = chart(page, "contest").locator(".mark-symbol path")
+    expect(marks.first).to_be_visible(timeout=30_000)
+    marks.first.scroll_into_view_if_needed()
+    marks.first.click(force=True)
+    expect(page).to_have_url(re.compile(r"site=input"))
+    expect(page.get_by_role("combobox", name=re.compile("^site"))).to_have_value("input")
+
+
+def test_the_picture_names_every_range_and_the_headline_the_extremes(page: Page, app_url: str) -> None:
+    go(page, app_url, "ranges")
+    brackets = page.locator("svg.marks").filter(has_text="batch-norm").first
+    expect(brackets).to_contain_text("mse (stored)", timeout=30_000)
+    expect(page.get_by_text("mse keeps 98.8 % of the images, batch-norm 55.0 %.")).to_be_visible()

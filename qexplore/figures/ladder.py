@@ -25,7 +25,6 @@ def ladder(x: dict[str, Any], colour: dict[str, Any], said: list[dict[str, Any]]
     return [
         {
             "data": data,
-            "params": [{"name": "bar", "select": {"type": "point", "fields": ["row"], "toggle": False}}],
             "mark": {"type": "bar", "height": 15, "yOffset": -2, "cornerRadius": 1, "minBandSize": 2},
             "encoding": {
                 "x": {**x, "field": "start"},

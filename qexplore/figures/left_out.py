@@ -29,16 +29,18 @@ def left_out(table: pd.DataFrame) -> Live:
             "gained": rows["gained"],
             "lost": rows["lost"],
             "p": rows["p"],
+            "seconds": rows["seconds"],
             "text": [f"{points(c)}\n{chance(p)}" for c, p in zip(rows["change"], rows["p"])],
         }
     ).reset_index(drop=True)
+    images = int(table["images"].iloc[0])
     ends = min([-1.0, *bars["change"]]), max([0.0, *bars["change"]])
     return Live(
         title="Bars: what the complete recipe loses when one of its steps is left out.",
         name="left-out",
         alt=_finding(rows),
-        look="Every other step stays. Grey: these images cannot tell the difference from chance (exact McNemar test on "
-        "the same images).",
+        look=f"Every other step stays. Grey: not distinguishable from 0 on {images:,} images (exact McNemar test, image "
+        "by image).",
         data=rows.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
         spec=_spec(*ends),
         tables={"bars": bars},
@@ -91,6 +93,7 @@ def _spec(least: float, most: float) -> dict[str, Any]:
     }
     said = [{"field": f} for f in ("row", "gained", "lost")]
     said += [{"field": "accuracy", "format": ".1%"}, {"field": "p", "title": "McNemar's p", "format": ".2g"}]
+    said.append({"field": "seconds", "format": ".2f"})
     bar = {"x": x, "x2": {"datum": 0}, "y": ROW, "color": colour, "opacity": {"value": 1}, "tooltip": said}
     return {
         "height": {"step": 37},

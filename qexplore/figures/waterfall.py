@@ -40,7 +40,6 @@ def waterfall(table: pd.DataFrame, now: Mapping[str, Any] | None = None) -> Live
         data=table.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
         spec=_spec(floor),
         tables={"bars": bars, "links": _links(bars), "reference": bars[["end"]].head(1)},
-        picks="bar",
     )
 
 

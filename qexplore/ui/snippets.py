@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 OWN_MODEL = """import qexplore as qx
@@ -64,8 +64,35 @@ def debug_cell(task: str, recipe: Any, seed: int) -> str:
 
 
 def _call(result: str, verb: str, task: str, recipe: Any, seed: int) -> str:
+    call = f"{result} = qx.{verb}(qx.Task({json.dumps(task)}), {recipe_code(recipe)}, seed={seed})"
+    return f"import qexplore as qx\n\n{call}"
+
+
+def recipe_code(recipe: Any, without: Sequence[str] = ()) -> str:
+    """A recipe in Python: the name of a preset or a document, less the steps `without`."""
     name = json.dumps(recipe) if isinstance(recipe, str) else f"qx.Recipe.from_document({recipe!r})"
-    return f"import qexplore as qx\n\n{result} = qx.{verb}(qx.Task({json.dumps(task)}), {name}, seed={seed})"
+    if not without:
+        return name
+    loaded = f"qx.Recipe.load({name})" if isinstance(recipe, str) else name
+    return f"{loaded}.without({json.dumps(list(without))})"
+
+
+def steps_cell(task: str, code: str, seed: int) -> str:
+    """A notebook cell that carries a recipe out, measures what each step buys, and finds the culprit.
+
+    code: the recipe in Python, as `recipe_code` writes it.
+    """
+    return "\n".join(
+        [
+            "import qexplore as qx",
+            "",
+            f"task = qx.Task({json.dumps(task)})",
+            f"recipe = {code}",
+            f"qx.run(task, recipe, seed={seed}).steps                  # the accuracy after each step",
+            f"qx.ablate(task, recipe, seed={seed})                     # what each step buys",
+            f"print(qx.debug(task, recipe, seed={seed}).to_markdown()) # the culprit, and what repairs it",
+        ]
+    )
 
 
 def run_command(task: str, recipe: str, seed: int) -> str:

@@ -7,10 +7,12 @@ import shlex
 import threading
 import time
 from argparse import ArgumentParser
+from typing import Any
 
 import pytest
 
-from qexplore.cli import allocate
+import qexplore as qx
+from qexplore.cli import allocate, debug, run
 from qexplore.ui import quantizer, snippets
 from qexplore.ui.desk import Desk
 
@@ -48,6 +50,7 @@ def test_an_address_that_cannot_be_read_changes_nothing(text: str | None) -> Non
         snippets.run_cell("resnet-digits", {"name": "mine", "steps": ["fold-bn"]}, 1),
         snippets.ablate_cell("resnet-digits", {"steps": [{"weight-ranges": {"dynamic": True}}]}, 1),
         snippets.debug_cell("resnet-digits", "w8a8", 0),
+        snippets.steps_cell("resnet-digits", snippets.recipe_code("standard-w4a8", ["adaround"]), 0),
         quantizer.cell("resnet-digits", "stem.conv.weight", START),
     ],
 )
@@ -61,6 +64,29 @@ def test_the_command_line_of_an_allocation_keeps_metric_and_locks() -> None:
     allocate.arguments(parser)
     words, rest = parser.parse_known_args(shlex.split(line)[4:])
     assert (words.metric, words.weight_bits, words.lock) == ("fit", 3.0, ["stem.conv.weight=8"])
+    assert rest == ["--json"]
+
+
+@pytest.mark.parametrize("off", [[], ["equalize"], ["equalize", "adaround"]])
+@pytest.mark.parametrize("document", [True, False])
+def test_a_recipe_in_python_is_that_of_the_page(off: list[str], document: bool) -> None:
+    recipe = qx.Recipe.load("standard-w4a8")
+    code = snippets.recipe_code(recipe.to_document() if document else recipe.name, off)
+    space: dict[str, Any] = {"qx": qx}
+    exec(f"recipe = {code}", space)
+    assert qx.Recipe.load(space["recipe"]) == (recipe.without(off) if off else recipe)
+
+
+@pytest.mark.parametrize(
+    ("verb", "command"),
+    [(run, snippets.run_command), (run, snippets.ablate_command), (debug, snippets.debug_command)],
+)
+@pytest.mark.parametrize("recipe", ["w8a8", "with a space.yaml"])
+def test_a_command_line_says_what_the_page_shows(verb: Any, command: Any, recipe: str) -> None:
+    parser = ArgumentParser()
+    verb.arguments(parser)
+    words, rest = parser.parse_known_args(shlex.split(command("resnet-digits", recipe, 3))[4:])
+    assert (words.recipe, words.task, words.seed) == (recipe, "resnet-digits", 3)
     assert rest == ["--json"]
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training.choice import Choice, word
-from qexplore.ui.snippets import ablate_cell, ablate_command, debug_cell, debug_command, run_cell, run_command
+from qexplore.ui.snippets import ablate_command, debug_command, recipe_code, run_command, steps_cell
 
 
 def keep(profile: Profile, choice: Choice) -> None:
@@ -38,5 +38,4 @@ def _ways(profile: Profile, choice: Choice) -> None:
         lines = [make(task, name, 0) for make in (run_command, ablate_command, debug_command)]
         st.code("\n".join(lines), language="bash", wrap_lines=True)
         st.caption("In a notebook: the recipe, what each step buys, and the culprit")
-        for make in (run_cell, ablate_cell, debug_cell):
-            st.code(make(task, said, 0), wrap_lines=True)
+        st.code(steps_cell(task, recipe_code(word(choice.complete), choice.off), 0), wrap_lines=True)

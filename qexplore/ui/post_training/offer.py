@@ -11,7 +11,7 @@ from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training import known
 from qexplore.ui.work.watch import active, ask, watch
 
-_LEARNS = 20  # seconds that learned rounding takes on a network of the zoo, on a slow core
+_LEARNS = 12  # seconds that learned rounding takes on a network of the zoo, on a slow core
 _REST = 1.5  # seconds for all other steps together, and the evaluation
 
 

@@ -26,13 +26,15 @@ from qexplore.ptq import Calibration
 from qexplore.recipes import Recipe, presets
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
+from qexplore.runs.documents import dumps
 from qexplore.runs.profile_channels import channel_table
 from qexplore.runs.profile_ranges import estimator_table, range_table
-from qexplore.runs.profile_recipes import ablation_table, quick_presets, step_table
+from qexplore.runs.profile_recipes import ablation_table, diagnoses, quick_presets, step_table
 from qexplore.runs.profiles import FORMAT
 from qexplore.zoo import Task
 
 KEPT = 4096  # values of a site that a histogram needs
+DIAGNOSES = ("w8a8-per-tensor", "w4a4-per-tensor", "w8a8")
 ABLATIONS = tuple(name for name in presets() if name.endswith("-w8a8-per-tensor"))
 UNIFORM = (2, 3, 4, 5, 6, 8)
 FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3.0, 4.0, 5.0, 6.0, 8.0)]
@@ -42,7 +44,8 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     """Measures a task after a recipe and files the tables into `folder`.
 
     spec: task, and where wanted recipe ("w8a8"), seed (0), presets (carried out step by step; those that are quick),
-    ablations (presets whose steps are judged; ABLATIONS). Returns the header without the graph.
+    ablations (presets whose steps are judged; ABLATIONS), diagnoses (presets that are debugged; DIAGNOSES). Returns the
+    header without the graph.
     """
     clock = time.perf_counter()
     task, recipe, seed = Task(spec["task"]), Recipe.load(spec.get("recipe", "w8a8")), int(spec.get("seed", 0))
@@ -55,6 +58,8 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     _points(task, network, tables["fit"], report).to_parquet(folder / "points.parquet")
     step_table(task, spec.get("presets", quick_presets()), seed, report).to_parquet(folder / "steps.parquet")
     ablation_table(task, spec.get("ablations", ABLATIONS), seed, report).to_parquet(folder / "ablation.parquet")
+    told = diagnoses(task, spec.get("diagnoses", DIAGNOSES), seed, report)
+    (folder / "debug.json").write_text(dumps(told), encoding="utf-8")
     channel_table(task, network, recipe, seed).to_parquet(folder / "channels.parquet")
     range_table(task, network, report).to_parquet(folder / "ranges.parquet")
     estimator_table(task, network, report).to_parquet(folder / "estimators.parquet")

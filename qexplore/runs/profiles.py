@@ -32,7 +32,7 @@ class Profile:
     × bits × metric → loss; points: measured allocations; steps: accuracy after each step of each preset; channels:
     quantiles of the weights of each output channel, and their range after equalization; ranges: site × bits × range
     estimator → ends, errors, accuracy; estimators: kind of site × bits × estimator used everywhere → accuracy;
-    ablation: what each step of some presets buys.
+    ablation: what each step of some presets buys; diagnoses: what is wrong with some presets.
     """
 
     folder: Path
@@ -82,6 +82,12 @@ class Profile:
     def ablation(self) -> pd.DataFrame:
         """Rows of `ablate` with the column `recipe`."""
         return pd.read_parquet(self.folder / "ablation.parquet")
+
+    @cached_property
+    def diagnoses(self) -> dict[str, dict[str, Any]]:
+        """Preset → document of `debug`."""
+        told: dict[str, dict[str, Any]] = json.loads((self.folder / "debug.json").read_text(encoding="utf-8"))
+        return told
 
     def tensor(self, site: str) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Up to 4,096 values of a site (float32): the weights, or what calibration has seen; UnknownName where there

@@ -29,7 +29,8 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A home in which a worker, in this process, has made a small profile."""
     store = Store(tmp_path_factory.mktemp("used"), executor=Idle())
     spec = {"kind": "profile", "task": "resnet-digits", "recipe": "w8a8", "seed": 2}
-    run = store.submit(spec | {"presets": ["w8a8"], "ablations": ["w8a8-per-tensor-equalized"]})
+    named = {"presets": ["w8a8"], "ablations": ["w8a8-per-tensor-equalized"], "diagnoses": ["w8a8"]}
+    run = store.submit(spec | named)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(profile_job, "UNIFORM", (2, 4, 8))
         patch.setattr(profile_job, "FRONTIER", [(3.0, 3.0), (5.0, 4.0)])
@@ -55,6 +56,8 @@ def test_a_profile_made_in_this_home_is_what_the_pages_read(made: Profile, used:
     assert set(made.steps["recipe"]) == {"w8a8"}
     assert set(made.ablation["recipe"]) == {"w8a8-per-tensor-equalized"}
     assert made.ablation["complete"].sum() == 1
+    assert made.diagnoses["w8a8"]["task"] == "resnet-digits"
+    assert isinstance(made.diagnoses["w8a8"]["healthy"], bool)
     assert made.fp32["images"] == 500
     for row in made.sites.itertuples():
         values = made.tensor(row.site)

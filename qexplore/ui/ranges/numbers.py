@@ -39,8 +39,8 @@ def _apart(choice: Choice, found: Found) -> str:
     worst = min(tried, key=lambda by: tried[by].measured.value)
     top, low = tried[best].measured, tried[worst].measured
     if top.low <= low.high:
-        return f"no range can be told from another; all keep {percent(low.value)} to {percent(top.value)}."
-    return f"**{best}** keeps {percent(top.value)} of the images, **{worst}** {percent(low.value)}."
+        return f"right on {percent(low.value)} to {percent(top.value)} of the images with any range; intervals overlap."
+    return f"right on {percent(top.value)} of the images with **{best}**, on {percent(low.value)} with **{worst}**."
 
 
 def _error(choice: Choice) -> Card:

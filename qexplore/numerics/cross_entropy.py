@@ -8,8 +8,12 @@ from torch import Tensor
 from qexplore.errors import QexploreError
 from qexplore.numerics.grid import Range, grid_of
 from qexplore.numerics.rows import CHUNK, Rows
-from qexplore.numerics.search import least_squares_range, search
+from qexplore.numerics.search import COARSE, COARSE_PAIRS, least_squares_range, search
 from qexplore.numerics.spec import Spec
+
+# Of few logits the cross-entropy has many valleys, and looking closely costs little.
+FEW = 1 << 14
+CLOSE = (torch.exp2(-torch.linspace(0, 6.4, 513)), torch.exp2(-torch.linspace(0, 5.6, 33)))
 
 
 def cross_entropy_range(rows: Rows, spec: Spec) -> Range:
@@ -24,7 +28,8 @@ def cross_entropy_range(rows: Rows, spec: Spec) -> Range:
         )
     entropy = _Entropy(rows.logits)
     full = Range(rows.least, rows.greatest).around_zero()
-    ranges = [search(entropy.of, spec, full), least_squares_range(rows, spec), full]
+    coarse = CLOSE if rows.logits.numel() <= FEW else (COARSE, COARSE_PAIRS)
+    ranges = [search(entropy.of, spec, full, coarse=coarse), least_squares_range(rows, spec), full]
     lo, hi = (torch.stack(ends, dim=1) for ends in zip(*((each.lo, each.hi) for each in ranges), strict=True))
     grid = grid_of(spec, Range(lo, hi))
     return ranges[int(entropy.of(grid.scale[None], grid.zero[None], spec.qmin, spec.qmax).argmin())]

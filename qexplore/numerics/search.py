@@ -33,17 +33,26 @@ def least_squares_range(rows: Rows, spec: Spec) -> Range:
     return found if spec.power_of_two else better(rows, spec, found, full)
 
 
-def search(errors: Errors, spec: Spec, full: Range, *, short: bool = False) -> Range:
-    """The range inside `full` with the least of `errors`, from coarse to fine; short: of few elements.
+def search(
+    errors: Errors,
+    spec: Spec,
+    full: Range,
+    *,
+    short: bool = False,
+    coarse: tuple[Tensor, Tensor] = (COARSE, COARSE_PAIRS),
+) -> Range:
+    """The range inside `full` with the least of `errors`, from coarse to fine.
 
+    short: of few elements. coarse: the fractions of the full range that are tried first where there is one clip point,
+    and those of which all pairs are tried where there are two.
     Symmetric grids and one-sided rows have one clip point; otherwise both are searched together, since the zero point
     couples them. Powers of two are tried one by one.
     """
     if spec.power_of_two:
         return _best(errors, spec, full, torch.exp2(-torch.arange(10.0)).expand(len(full.lo), -1))[0]
     if one_clip_point(spec, full):
-        return _one_clip_point(errors, spec, full, FINE_SHORT if short else FINE)
-    return _two_clip_points(errors, spec, full)
+        return _one_clip_point(errors, spec, full, coarse[0], FINE_SHORT if short else FINE)
+    return _two_clip_points(errors, spec, full, coarse[1])
 
 
 def one_clip_point(spec: Spec, full: Range) -> bool:
@@ -51,15 +60,15 @@ def one_clip_point(spec: Spec, full: Range) -> bool:
     return spec.symmetric or bool(((full.lo == 0) | (full.hi == 0)).all())
 
 
-def _one_clip_point(errors: Errors, spec: Spec, full: Range, fine: tuple[Tensor, ...]) -> Range:
-    best, at = _best(errors, spec, full, COARSE.expand(len(full.lo), -1))
+def _one_clip_point(errors: Errors, spec: Spec, full: Range, coarse: Tensor, fine: tuple[Tensor, ...]) -> Range:
+    best, at = _best(errors, spec, full, coarse.expand(len(full.lo), -1))
     for octaves in fine:
         best, at = _best(errors, spec, full, (at[0][:, None] * torch.exp2(octaves)).clamp(max=1))
     return best
 
 
-def _two_clip_points(errors: Errors, spec: Spec, full: Range) -> Range:
-    low, high = torch.cartesian_prod(COARSE_PAIRS, COARSE_PAIRS).T
+def _two_clip_points(errors: Errors, spec: Spec, full: Range, coarse: Tensor) -> Range:
+    low, high = torch.cartesian_prod(coarse, coarse).T
     best, at = _best(errors, spec, full, low.expand(len(full.lo), -1), high.expand(len(full.lo), -1))
     for octaves in FINE_PAIRS:
         low, high = torch.exp2(torch.cartesian_prod(octaves, octaves)).T

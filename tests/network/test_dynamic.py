@@ -66,6 +66,7 @@ def assert_on_own_grids(value: Tensor, found: Tensor, spec: Spec) -> None:
 @pytest.mark.parametrize("name", sorted(NETS.keys() - OF_THE_BATCH))
 def test_a_batch_gives_the_logits_that_its_images_give_one_by_one(name: str) -> None:
     model, x = built(name)
+    x = x * torch.logspace(-1.5, 0.5, len(x)).view(-1, *[1] * (x.dim() - 1))
     network = dynamic(model, x, bits=8)
     together, alone = network(x), torch.cat([network(image[None]) for image in x])
     assert_close_but_for_ties(together, alone)
@@ -76,7 +77,7 @@ def test_a_batch_gives_the_logits_that_its_images_give_one_by_one(name: str) -> 
 
 def assert_close_but_for_ties(one: Tensor, other: Tensor) -> None:
     """A sum in another order can tip a value at the middle between two codes: then logits differ by steps of 8 bits."""
-    assert torch.allclose(one, other, atol=0.03 * float(other.abs().max()))
+    assert bool(((one - other).abs().amax(dim=1) <= 0.03 * other.abs().amax(dim=1)).all())
 
 
 @pytest.mark.parametrize("bits", [8, 3])

@@ -61,6 +61,18 @@ def changed(model: nn.Module, x: Tensor, *names: str) -> tuple[Network, float]:
 
 
 @torch.fx.wrap
+def smooth_at_the_end(x: Tensor) -> Tensor:
+    return torch.cat([x[:, :4], F.elu(x[:, 4:])], 1)
+
+
+class SmoothAtTheEnd(nn.Module):
+    """Homogeneous in its first channels and wherever numbers are positive."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return smooth_at_the_end(x)
+
+
+@torch.fx.wrap
 def centred(x: Tensor) -> Tensor:
     return x - x.amax(1, keepdim=True)
 
@@ -122,6 +134,9 @@ PATHS: dict[str, tuple[int, Callable[[], nn.Module], Tensor]] = {
                        b=nn.Linear(12, 4)), TOKENS),
     # What follows mixes channels, adds, or does not scale.
     "elu": (0, lambda: Net(lambda s, x: s.b(F.elu(s.a(x))).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
+    "elu of some channels": (
+        0, lambda: Net(lambda s, x: s.b(s.f(s.a(x))).flatten(1), a=conv(3, 8), f=SmoothAtTheEnd(), b=conv(8, 4)),
+        IMAGES),
     "hard swish": (
         0, lambda: Net(lambda s, x: s.b(F.hardswish(s.a(x))).flatten(1), a=conv(3, 8), b=conv(8, 4)), IMAGES),
     "soft threshold": (

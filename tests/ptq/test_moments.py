@@ -167,6 +167,19 @@ def test_bands_of_every_site_and_the_inputs_where_it_is_declared(two: Network) -
     assert float(side.hi) == max(float(part.hi) for part in parts)
 
 
+def test_a_sum_reaches_no_further_than_its_operands_together() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = (nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)) for _ in range(2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (nn.functional.relu6(self.a(x)) + nn.functional.hardtanh(self.b(x))).flatten(1)
+
+    interval = site_bands(folded(Sum().eval(), torch.rand(2, 3, 2, 2)))["add.out"].interval(60.0)
+    assert (float(interval.lo), float(interval.hi)) == (-1.0, 7.0)
+
+
 def test_batch_norms_that_are_not_folded_tell_the_same() -> None:
     task = qx.Task("mobilenet-digits")
     network = Network.of(task.model, task.example)

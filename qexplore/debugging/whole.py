@@ -80,7 +80,7 @@ def bits_everywhere(whole: Whole, named: Sequence[Finding], share: float) -> Fin
     text = (
         f"No single site explains the {_percent(quantized)} (FP32 {_percent(fp32)}): many do a little each, the "
         f"{worse} most (weights alone {nats(weights.divergence)} nats, activations alone "
-        f"{nats(activations.divergence)}). Learn the rounding, give more bits or finer grids, or train the quantized one."
+        f"{nats(activations.divergence)}). Learn the rounding, give more bits or finer grids, or train it quantized."
     )
     evidence = {"weights": weights.divergence, "activations": activations.divergence, "share_named": share}
     return Finding("bits-everywhere", "", text, quantized.divergence, "", evidence)

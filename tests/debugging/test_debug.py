@@ -92,8 +92,12 @@ def test_corrected_biases_are_no_change_of_the_network() -> None:
     with torch.inference_mode():
         apart = kl(plant.task.model(x), real_with_corrected_biases(network, x))
     assert float(apart.mean()) > 0.01  # they do matter
-    found = qx.debug(plant.task, recipe, measure_fixes=False)
+    without, found = (
+        qx.debug(plant.task, one, measure_fixes=False) for one in (recipe.without(["correct-bias"]), recipe)
+    )
     assert found.checks.set_index("name").loc[REAL, "divergence"] < 1e-9
+    before, after = (one.sites.set_index("site").loc[plant.site, "divergence"] for one in (without, found))
+    assert after < 0.1 * before  # the weight alone comes with the bias that was corrected for it
     assert "network-changed" not in {one.cause for one in found.findings}
 
 

@@ -83,6 +83,14 @@ def test_a_bright_calibration_image_is_seen_where_it_sets_ranges() -> None:
     assert {one.cause for one in found.findings} == {"outlier-values"}
 
 
+def test_a_range_that_a_wider_one_beats_is_too_narrow_even_where_rounding_costs_more() -> None:
+    site = "blocks.2.second.conv.out"
+    found = qx.debug(RESNET, Recipe.load("w8a8").with_settings({"activations.bits": 2}), measure_fixes=False)
+    (finding,) = (one for one in found.findings if one.site == site)
+    assert finding.evidence["clipping"] < finding.evidence["rounding"]
+    assert finding.cause == "clipped-range"
+
+
 def test_loss_without_a_culprit_is_called_so() -> None:
     recipe = Recipe.load("w4a4-per-tensor").with_settings({"weights.bits": 3})
     (found,) = qx.debug(MOBILENET, recipe, measure_fixes=False).findings

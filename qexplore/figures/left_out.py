@@ -39,8 +39,8 @@ def left_out(table: pd.DataFrame) -> Live:
         title="Bars: what the complete recipe loses when one of its steps is left out.",
         name="left-out",
         alt=_finding(rows),
-        look=f"Every other step stays. Grey: not distinguishable from 0 on {images:,} images (exact McNemar test, image "
-        "by image).",
+        look=f"Every other step stays. Grey: not distinguishable from 0 on {images:,} images (exact McNemar test on "
+        "pairs).",
         data=rows.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
         spec=_spec(*ends),
         tables={"bars": bars},

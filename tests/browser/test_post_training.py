@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.helpers import fits
 from tests.browser.look import card, forgive_probes, go
 
+UNSTORED = "task=mobilenet-digits-unbalanced&pipeline=corrected&format=W4A8"
+ALL_OFF = f"{UNSTORED}&off=replace-relu6,equalize,absorb-high-bias,correct-bias"
 MEASURED = 60_000  # ms until a short run has ended, its process started
 
 
@@ -24,7 +26,7 @@ def switch(page: Page, step: str) -> None:
 
 
 def test_a_step_that_is_switched_off_is_measured_and_stands_in_the_address(page: Page, app_url: str) -> None:
-    go(page, app_url, "post_training?task=mobilenet-digits-unbalanced&pipeline=corrected&format=W4A8")
+    go(page, app_url, f"post_training?{UNSTORED}")
     for step in ("equalize", "correct-bias"):
         switch(page, step)
         expect(page).to_have_url(re.compile(f"off=[^&]*{step}"), timeout=15_000)
@@ -38,7 +40,7 @@ def test_a_step_that_is_switched_off_is_measured_and_stands_in_the_address(page:
 
 
 def test_the_culprit_is_found_repaired_with_one_click_and_measured(page: Page, app_url: str) -> None:
-    go(page, app_url, "post_training?task=mobilenet-digits-unbalanced&pipeline=plain&format=W4A8")
+    go(page, app_url, f"post_training?{ALL_OFF}&debug=as+above")
     page.get_by_role("button", name="Find the culprit").click()
     expect(page.locator(".qx-flow")).to_contain_text("the weights", timeout=120_000)
     expect(page.get_by_text("Unbalanced channels share a grid")).to_be_visible()
@@ -52,7 +54,7 @@ def test_the_culprit_is_found_repaired_with_one_click_and_measured(page: Page, a
 
 def test_a_measured_recipe_with_its_flowchart_fits_a_phone(open_page, app_url: str) -> None:
     phone = open_page(width=390, height=844)
-    go(phone, app_url, "post_training?task=mobilenet-digits-unbalanced&pipeline=plain&format=W4A8")
+    go(phone, app_url, f"post_training?{ALL_OFF}&debug=as+above")
     expect(phone.get_by_role("heading", name="Find the culprit")).to_be_visible()
     phone.wait_for_timeout(2000)
     assert fits(phone)

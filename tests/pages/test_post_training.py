@@ -40,6 +40,8 @@ from tests.pages.words import words
 Open = Callable[..., AppTest]
 TASK, PRESET, BARE = "mobilenet-digits-unbalanced", "corrected-w8a8-per-tensor", "w8a8-per-tensor"
 HERE = {"task": TASK, "pipeline": "corrected", "format": "W8A8"}
+NOWHERE = {**HERE, "format": "W4A8", "ranges": "channel"}  # no preset: nothing of it can be stored
+UNKNOWN = recipe_of("corrected", "W4A8", "channel")
 
 
 @pytest.fixture(autouse=True)
@@ -176,10 +178,10 @@ def test_another_recipe_leaves_the_switches_behind(opened: Open) -> None:
 
 
 def test_what_nobody_has_measured_is_offered_with_its_time(opened: Open, home: Path) -> None:
-    at = opened("post_training", task=TASK, pipeline="data-free", format="W4A8", ranges="channel")
-    assert "**data-free-w4a8 has not been measured step by step on this task.**" in words(at)
+    at = opened("post_training", **NOWHERE)
+    assert "**corrected-w4a8 has not been measured step by step on this task.**" in words(at)
     at.button(key="measure-steps").click().run()
-    assert queued(home) == [{"kind": "ablation", "task": TASK, "recipe": "data-free-w4a8", "seed": 0}]
+    assert queued(home) == [{"kind": "ablation", "task": TASK, "recipe": UNKNOWN.to_document(), "seed": 0}]
     assert at.button(key="measure-steps").disabled
 
 
@@ -187,9 +189,9 @@ def test_a_run_that_failed_says_why_beside_its_button(opened: Open, home: Path) 
     from qexplore.runs.records import Records
 
     store = Store(home, executor=Idle())
-    run = store.submit({"kind": "ablation", "task": TASK, "recipe": "data-free-w4a8", "seed": 0})
+    run = store.submit({"kind": "ablation", "task": TASK, "recipe": UNKNOWN.to_document(), "seed": 0})
     Records(home).finish(run, "failed", error="The disk is full.")
-    at = opened("post_training", task=TASK, pipeline="data-free", format="W4A8", ranges="channel")
+    at = opened("post_training", **NOWHERE)
     assert at.error[0].value == "The disk is full."
 
 
@@ -217,6 +219,19 @@ def test_a_repair_is_applied_with_one_click_and_measured(opened: Open, debugged:
     assert "the 95 % intervals lie apart" in said
     at.button(key="back").click().run()
     assert "instead of the picked recipe" not in words(at)
+
+
+def test_what_led_to_a_repair_stays_until_the_repaired_recipe_is_debugged(home: Path, opened: Open) -> None:
+    shelve(home, {"kind": "debug", "task": TASK, "recipe": PRESET, "seed": 0}, {}, debug_json=diagnosis())
+    at = opened("post_training", **HERE, debug="as above")
+    at.button(key="apply-0").click().run()
+    assert at.button(key="apply-0").label == "Applied"
+    assert f"**Before the repair** :gray[{PRESET}]" in words(at)
+    repaired = {"kind": "debug", "task": TASK, "recipe": "w8a8-per-tensor-equalized", "seed": 0}
+    shelve(home, repaired, {}, debug_json=diagnosis(healthy=True))
+    at.run()
+    assert "Before the repair" not in words(at)
+    assert at.success
 
 
 def test_a_healthy_network_is_called_healthy(home: Path, opened: Open) -> None:

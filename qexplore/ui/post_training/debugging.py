@@ -21,7 +21,7 @@ from qexplore.ui.post_training.flow import culprits, flow
 from qexplore.ui.post_training.known import Known
 from qexplore.ui.post_training.leads import leads
 from qexplore.ui.post_training.offer import button, spoken
-from qexplore.ui.work.watch import watch
+from qexplore.ui.work.watch import active, ask, watch
 
 _BARE, _ABOVE = "without any step", "as above"  # they stand in the address
 _TAKES = 25  # seconds on a network of the zoo, on a slow core, the fixes measured
@@ -34,7 +34,17 @@ def debugging(profile: Profile, choice: Choice) -> None:
     found = known.diagnosis(profile, subject)
     if found is None:
         _offer(profile, subject)
-        return
+        made_of = choice.own.before if choice.own else None
+        found = known.diagnosis(profile, made_of) if made_of else None
+        if made_of is None or found is None:
+            return
+        subject = made_of
+        st.markdown(f"**Before the repair** :gray[{subject.name}]")
+    _draw(profile, choice, subject, found)
+
+
+def _draw(profile: Profile, choice: Choice, subject: Recipe, found: Known) -> None:
+    """The flowchart of a diagnosis, its sites and causes, the repairs, and where they lead."""
     document: dict[str, Any] = found.value
     flow(document)
     left, right = st.columns([1.25, 1], gap="large")
@@ -104,12 +114,26 @@ def _offer(profile: Profile, subject: Recipe) -> None:
 
 
 def _foot(profile: Profile, subject: Recipe, found: Known) -> None:
-    text = known.report(found)
+    """Where the diagnosis comes from, and its report; a stored one has none until it is made here."""
+    text, spec = known.report(found), known.spec_of("debug", profile, subject)
     with st.container(horizontal=True, vertical_alignment="center"):
         source = f"run {found.run.id} of this machine" if found.run else "came with qexplore"
-        st.caption(f"{subject.name}, {source}, seed {found.value.get('seed', 0)}.", width="stretch")
-        if text is not None:
-            name = f"{profile.task}-{subject.name}-report.md"
+        st.caption(f"{subject.name}, {source}, seed {found.value['seed']}.", width="stretch")
+        if text is None:
+            about = "Carries the flowchart out on this machine and writes a report."
+            busy = bool(active([spec]))
+            st.button(
+                "Debug it here",
+                icon=":material/search:",
+                key="debug-here",
+                disabled=busy,
+                on_click=ask,
+                args=(spec,),
+                help=about,
+            )
+        else:
+            name = f"{profile.task}-{subject.name.replace(' ', '-').replace(',', '')}-report.md"
             st.download_button(
                 "Report", text, name, "text/markdown", icon=":material/download:", on_click="ignore", key="report"
             )
+    watch([spec], key="debug-here")

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import yaml
 from streamlit.testing.v1 import AppTest
@@ -165,6 +166,13 @@ def test_only_what_is_not_known_is_asked_for() -> None:
     beyond = choice(bits=6)
     assert "mse" not in wanting(beyond, stored(beyond))
     assert {"min-max", "percentile"} <= set(wanting(beyond, stored(beyond)))
+
+
+def test_an_opaque_part_is_no_site_with_bits() -> None:
+    profile = profiles.load(TASK)
+    opaque = pd.DataFrame([{"site": "strange", "index": 24, "kind": "opaque", "layer": "strange"}])
+    profile.__dict__["sites"] = pd.concat([profile.sites, opaque], ignore_index=True)
+    assert "strange" not in choice(profile=profile, rest=4).allocation()
 
 
 def test_what_is_stored_is_found_without_a_bench() -> None:

@@ -72,6 +72,14 @@ def test_variants_are_runs_of_the_recipe_with_these_sites_paired_with_the_answer
     assert prepared.answer({"task": TASK})["accuracy"] == qx.run(TASK, "w8a8").accuracy.to_document()
 
 
+def test_a_learned_rounding_outlives_the_ranges_that_were_tried() -> None:
+    recipe = qx.Recipe.load("w4a8-adaround").with_settings({"weights.bits": 2, "adaround.iterations": 20}).to_document()
+    first = prepared.answer({"task": TASK, "recipe": recipe})["accuracy"]
+    tries = {"naive": {f"blocks.{i}.first.conv.weight": {"method": "min-max"} for i in range(3)}}
+    prepared.answer({"task": TASK, "recipe": recipe, "variants": tries})
+    assert prepared.answer({"task": TASK, "recipe": recipe})["accuracy"] == first
+
+
 def test_the_stored_range_tried_as_a_variant_changes_nothing() -> None:
     tries = {"stored": {"stem.conv.weight": {"method": "mse"}}}
     found = prepared.answer({"task": TASK, "bits": {"stem.conv.weight": 3}, "variants": tries})["variants"]["stored"]

@@ -45,7 +45,7 @@ def _finding(rows: pd.DataFrame, kind: str) -> str:
 def _spec(names: list[str]) -> dict[str, Any]:
     x = {"field": "bits", "type": "ordinal", "title": "bits", "axis": {"labelAngle": 0}}
     y = {"field": "accuracy", "type": "quantitative", "title": "accuracy", "axis": {"format": ".0%", "tickCount": 5}}
-    look = looks(names, columns=2)
+    look = looks(names)
     said = [
         {"field": "method"},
         {"field": "bits"},

@@ -13,7 +13,7 @@ _SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down
 def looks(names: Sequence[str], **legend: Any) -> dict[str, Any]:
     """Encodings `color` and `shape` of the field "method", the same for the same names in the same order."""
     many = [names.index(name) for name in names]
-    shown = {"title": None, "orient": "bottom", "columns": 3, "symbolOpacity": 1, "labelLimit": 190, **legend}
+    shown = {"title": None, "orient": "bottom", "columns": 2, "symbolOpacity": 1, **legend}
     colours = [SERIES[i % len(SERIES)] for i in many]
     shapes = [_SHAPES[i % len(_SHAPES)] for i in many]
     return {

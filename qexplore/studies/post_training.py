@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -23,6 +24,7 @@ LADDER_STEPS = ("original", "equalized", "bias absorbed", "bias corrected")
 ROUNDINGS = ("nearest", "bias corrected", "AdaRound")
 DATA_FREE = "Without an image"
 LOGITS = "Activations at 4 bits, weights real"
+LOGITS_ALONE = "Logits at 2 bits, other activations at 8, weights real"
 PIPELINES = "Presets"
 BITS = (4, 3, 2)  # of weights; two bits, where rounding decides everything
 MEANS = "E[x] of layer inputs: batch norms against calibration images"
@@ -34,7 +36,7 @@ NOISE = 0.01  # a loss of accuracy that nearest rounding must have for a gain ov
 @STUDIES.register("post-training")
 def post_training() -> Study:
     """The claims of the white paper's post-training sections that 8 × 8 digits can show."""
-    variants = (*_ladder(), *_roundings(), *_data_free(), *_logits(), *_pipelines())
+    variants = (*_ladder(), *_roundings(), *_data_free(), *_logits(), *_logits_alone(), *_pipelines())
     gauges = (
         Gauge(MEANS, "|difference| / deviation", _means),
         Gauge(ABSORBED, "channels", _absorbed),
@@ -78,12 +80,21 @@ def _logits() -> list[Variant]:
     return found
 
 
+def _logits_alone() -> list[Variant]:
+    """Here the choice of the logits' range decides everything that is lost."""
+    found = []
+    for method in ("min-max", "mse", "cross-entropy"):
+        recipe = _recipe(["fold-bn", "activation-ranges"], sites={"logits": {"bits": 2, "method": method}})
+        found.append(Variant(LOGITS_ALONE, f"logits by {method}", recipe))
+    return found
+
+
 def _pipelines() -> list[Variant]:
     return [Variant(PIPELINES, name, Recipe.load(name), seeded=not name.startswith("data-free")) for name in presets()]
 
 
-def _recipe(steps: list[Any], **quantizers: Any) -> Recipe:
-    return Recipe.from_document({"name": "variant", "steps": steps, **quantizers})
+def _recipe(steps: list[Any], **others: Any) -> Recipe:
+    return Recipe.from_document({"name": "variant", "steps": steps, **others})
 
 
 def _means(task: Task) -> Mapping[str, float]:
@@ -117,6 +128,7 @@ def _claims() -> tuple[Claim, ...]:
         Claim("W8A8 without an image stays within 1 point of FP32.", _data_free_near),
         Claim(f"{MEANS}: half of the channels agree within 0.1 of a standard deviation, 95 % within 0.25.", _agree),
         Claim("Activations at 4 bits: logits by cross-entropy are no worse than logits by MSE.", _logits_no_worse),
+        Claim(f"{LOGITS_ALONE}: cross-entropy leaves a lower loss than MSE.", _logits_lower_loss),
     ]
     for bits in BITS:
         for granularity in ("tensor", "channel"):
@@ -171,6 +183,14 @@ def _near(trials: Trials, table: str, names: tuple[str, ...], task: str, limit: 
 def _logits_no_worse(trials: Trials, task: str) -> Verdict:
     change = paired(trials.of(LOGITS, "logits by mse", task), trials.of(LOGITS, "logits by cross-entropy", task))
     return Verdict(task, change.high >= 0, points(change))
+
+
+def _logits_lower_loss(trials: Trials, task: str) -> Verdict:
+    names = ("logits by mse", "logits by cross-entropy")
+    by_mse, by_entropy = ([t.judged.loss for t in trials.of(LOGITS_ALONE, name, task)] for name in names)
+    change = mean_over_seeds([1000 * (after - before) for before, after in zip(by_mse, by_entropy)])
+    said = f"{change.value:+.1f} ({change.low:+.1f} to {change.high:+.1f}) thousandths of a nat"
+    return Verdict(task, change.value < 0 if math.isnan(change.half) else change.high < 0, said)
 
 
 def _gain(trials: Trials, table: str, task: str) -> Verdict:

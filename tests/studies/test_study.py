@@ -22,6 +22,7 @@ from qexplore.studies.post_training import (
     LADDER,
     LADDER_STEPS,
     LOGITS,
+    LOGITS_ALONE,
     MEANS,
     MOST,
     ROUNDINGS,
@@ -117,6 +118,13 @@ def test_means_have_to_agree_under_every_seed(worst: float, expected: bool) -> N
     readings = tuple(Reading(MEANS, HALF, TASK, seed, value) for seed, value in enumerate((0.05, worst)))
     found = Trials(trials().fp32, (), (*readings, Reading(MEANS, MOST, TASK, 0, 0.2)))
     assert list(verdicts(found, MEANS).values()) == [expected]
+
+
+@pytest.mark.parametrize(("losses", "expected"), [((0.10, 0.11), True), ((0.10, 0.30), False)])
+def test_cross_entropy_has_to_lower_the_loss_under_the_seeds(losses: tuple[float, ...], expected: bool) -> None:
+    before = [trial(LOGITS_ALONE, "logits by mse", 490, 0.2, seed=seed) for seed in range(2)]
+    after = [trial(LOGITS_ALONE, "logits by cross-entropy", 490, loss, seed=s) for s, loss in enumerate(losses)]
+    assert list(verdicts(trials(*before, *after), LOGITS_ALONE).values()) == [expected]
 
 
 def test_every_seed_draws_its_own_calibration_images_and_none_from_the_evaluation_part() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from qexplore.plain import plain
+
 PADDING = {"left": 0, "top": 4, "right": 4, "bottom": 0}
 
 
@@ -40,8 +42,8 @@ class Live(Figure):
 
     def document(self) -> dict[str, Any]:
         """The complete Vega-Lite document with its data inside."""
-        rows = {name: table.to_dict("records") for name, table in self.tables.items()}
-        return {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **self.spec, "datasets": rows}
+        tables = {"datasets": plain(self.tables)}
+        return {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", **self.spec, **tables}
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return {"application/vnd.vegalite.v6+json": self.document(), "text/plain": self.alt}

@@ -31,7 +31,7 @@ from qexplore.ui.post_training.choice import (
     write_own,
 )
 from qexplore.ui.post_training.known import variant
-from qexplore.ui.post_training.steps import replaceable
+from qexplore.ui.post_training.steps import answer, replaceable
 from tests.executors import Idle
 from tests.figures.tables import FOUND_SITES, LADDER, RISING, ablation
 from tests.pages.shelf import accuracy, shelve
@@ -351,3 +351,8 @@ def leads_of(at: AppTest) -> list[dict[str, str]]:
     """Queries of the links to Ranges, Quantizer, Budgets and Sensitivity."""
     links = [link.proto for link in at.get("page_link") if link.proto.label.startswith("Open in")]
     return [dict(parse_qsl(link.query_string)) for link in links]
+
+
+def test_steps_that_cost_accuracy_are_said_to() -> None:
+    assert answer(ablation([0.99, 0.5], ["equalize"])).startswith("**These steps cost 49.0 points.**")
+    assert "equalize takes most: −5.0 points." in answer(ablation([0.9, 0.85, 0.99], ["equalize", "adaround"]))

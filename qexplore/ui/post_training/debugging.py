@@ -117,7 +117,7 @@ def _foot(profile: Profile, subject: Recipe, found: Known) -> None:
     """Where the diagnosis comes from, and its report; a stored one has none until it is made here."""
     text, spec = known.report(found), known.spec_of("debug", profile, subject)
     with st.container(horizontal=True, vertical_alignment="center"):
-        source = f"run {found.run.id} of this machine" if found.run else "came with qexplore"
+        source = f"run {found.run.id} of this machine" if found.run else "from the profile of this task"
         st.caption(f"{subject.name}, {source}, seed {found.value['seed']}.", width="stretch")
         if text is None:
             about = "Carries the flowchart out on this machine and writes a report."

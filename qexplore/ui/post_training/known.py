@@ -129,5 +129,4 @@ def _stored_ablation(profile: Profile, name: str) -> pd.DataFrame | None:
 
 
 def _stored_diagnosis(profile: Profile, name: str) -> dict[str, Any] | None:
-    path = profile.folder / "debug.json"
-    return _document(str(path)).get(name) if path.exists() else None
+    return profile.diagnoses.get(name) if (profile.folder / "debug.json").exists() else None

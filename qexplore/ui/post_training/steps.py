@@ -18,7 +18,7 @@ from qexplore.ui.post_training.known import Known
 from qexplore.ui.post_training.switches import ABOUT
 from qexplore.ui.strip import Card, strip
 
-_MUCH = 0.02  # gain of accuracy from which on a step is said to gain on the way
+_MUCH = 0.02  # change of accuracy from which on a step is said to gain or to take
 TWIN = "mobilenet-digits-unbalanced"
 
 
@@ -47,7 +47,6 @@ def answer(table: pd.DataFrame) -> str:
         return (
             f"This recipe alone ends at **{percent(last['accuracy'])}**, {points(last['accuracy'] - fp32)} from FP32."
         )
-    gains = rows["accuracy"].diff().iloc[1:]
     whole = float(last["accuracy"] - first["accuracy"])
     course = (
         f"from {percent(first['accuracy'])} without any to {percent(last['accuracy'])} with all (FP32 {percent(fp32)})"
@@ -55,9 +54,19 @@ def answer(table: pd.DataFrame) -> str:
     if first["p"] > SIGNIFICANT:
         nothing = f"**Nothing that {images:,} images could show:** the steps lead {course}"
         return f"{nothing}, {points(whole)}; p = {first['p']:.2f}."
-    best = rows["step"].iloc[1 + int(gains.argmax())]
-    about = f" :gray[{ABOUT[best]}]" if best in ABOUT else ""
-    return f"**{best} buys most: {points(float(gains.max()))}.** The steps lead {course}.{about}"
+    if whole < 0:
+        return f"**These steps cost {points(whole).lstrip('−')}.** They lead {course}."
+    return f"{_best_and_worst(rows)} The steps lead {course}."
+
+
+def _best_and_worst(rows: pd.DataFrame) -> str:
+    """The step that gains most, with what it does; and the one that takes most, where that is much."""
+    gains = rows.iloc[1:].assign(gain=rows["accuracy"].diff()).sort_values("gain", ascending=False)
+    best, worst = gains.iloc[0], gains.iloc[-1]
+    said = f"**{best['step']} buys most: {points(best['gain'])}.**"
+    if best["step"] in ABOUT:
+        said += f" :gray[{ABOUT[best['step']]}]"
+    return said if worst["gain"] > -_MUCH else f"{said} {worst['step']} takes most: {points(worst['gain'])}."
 
 
 def _now(choice: Choice, now: Known | None) -> dict[str, Any] | None:
@@ -89,7 +98,7 @@ def sides(table: pd.DataFrame) -> None:
     """Weights alone and activations alone quantized, and the time that the recipe takes."""
     whole = table[table["complete"]].iloc[0]
     cards = [_side(table, "weights only"), _side(table, "activations only")]
-    took = Card("the complete recipe takes", seconds(float(whole["seconds"])), "on one core, without evaluation")
+    took = Card("the complete recipe takes", seconds(float(whole["seconds"])), "evaluation not counted")
     strip([card for card in (*cards, took) if card is not None])
 
 
@@ -130,5 +139,5 @@ def _twin(profile: Profile, table: pd.DataFrame) -> None:
 def _source(profile: Profile, found: Known) -> str:
     if found.run is not None:
         return f"Measured on this machine: run {found.run.id}, seed 0."
-    made = f"{profile.header['created'][:10]}, torch {profile.header['torch']}"
-    return f"Came with qexplore: measured {made}, seed 0, by `{profile.header['command']}`."
+    made = f"{profile.header['created'][:10]}, torch {profile.header['torch']}, seed {profile.seed}"
+    return f"From the profile of this task: {made}, by `{profile.header['command']}`."

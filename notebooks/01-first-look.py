@@ -18,8 +18,6 @@
 # are enough? Everything here runs in seconds on a laptop.
 
 # %%
-import pandas as pd
-
 import qexplore as qx
 from qexplore import figures
 from qexplore.network import evaluate
@@ -46,10 +44,7 @@ for name, result in results.items():
 # Equalization scales the channels back before the grid is laid; one range a channel (`w8a8`) never had the problem.
 
 # %%
-steps = pd.concat(
-    [result.steps.rename(columns={"name": "step"}).assign(recipe=name) for name, result in results.items()], ignore_index=True
-)
-figures.waterfall(steps, fp32=results["w8a8"].fp32_accuracy.value)
+figures.waterfall(qx.ablate(twin, "w8a8-per-tensor-equalized"))
 
 # %%
 assert results["w8a8-per-tensor"].accuracy.value < 0.8 * results["w8a8"].fp32_accuracy.value

@@ -233,6 +233,22 @@ def test_no_bias_is_absorbed_through_a_function_that_scales_but_does_not_shift()
         assert torch.allclose(network(IMAGES), model(IMAGES), rtol=1e-4)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 7])
+@pytest.mark.parametrize("act", [nn.Hardswish, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Softshrink])
+def test_few_channels_hide_no_function_that_bends(act: type[nn.Module], width: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, width), act(), nn.Linear(width, 4)).eval()
+    assert not scalable_pairs(Network.of(model, torch.ones(1, 3)))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("act", [nn.PReLU, nn.LeakyReLU])
+def test_few_channels_are_paired_through_a_leaky_relu(act: type[nn.Module], width: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, width), act(), nn.Linear(width, 4)).eval()
+    assert len(scalable_pairs(Network.of(model, torch.ones(1, 3)))) == 1
+
+
 def test_dead_channels_stay_and_nothing_becomes_infinite() -> None:
     torch.manual_seed(0)
     model = triple(nn.ReLU).eval().requires_grad_(False)

@@ -7,6 +7,7 @@ import shlex
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import parse_qsl
 
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from qexplore.cli import run as run_verb
 from qexplore.cli.pairs import pairs
 from qexplore.figures.ranges import decisive
 from qexplore.runs import prepared, profiles
+from qexplore.ui.post_training.choice import read_own
 from qexplore.ui.ranges import answers, keep
 from qexplore.ui.ranges.answers import Tried, find, stored, wanting
 from qexplore.ui.ranges.choice import HAND, Choice, read_hand, rounded, write_hand
@@ -157,6 +159,18 @@ def test_every_door_measures_what_the_page_shows(way: dict[str, object], monkeyp
     assert qx.run(TASK, from_line, line.seed).accuracy == space["result"].accuracy
     tolerance = 1e-12 if asked.rest is None else 0.02  # elsewhere calibration has seen weights at fewer bits
     assert space["result"].accuracy.value == pytest.approx(shown.value, abs=tolerance)
+
+
+def test_the_whole_recipe_with_the_range_opens_on_post_training(opened: Open) -> None:
+    asked = choice(by=HAND, ends=(-1.5, 2.0), rest=4)
+    index = int(asked.row["index"])
+    at = opened("ranges", task=TASK, site=SITE, b="2", rest="4", by=HAND, hand=f"{index}:-1.5,2")
+    links = [dict(parse_qsl(link.proto.query_string)) for link in at.get("page_link")]
+    own = next(read_own(link["recipe"]) for link in links if "recipe" in link)
+    assert own is not None
+    assert own.recipe.sites == {SITE: {"bits": 2, "range": [-1.5, 2.0]}}
+    assert (own.recipe.weights["bits"], own.recipe.activations["bits"]) == (4, 4)
+    assert not opened("post_training", **next(link for link in links if "recipe" in link)).error
 
 
 def test_only_what_is_not_known_is_asked_for() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import streamlit as st
 import yaml
 
+from qexplore.recipes import Recipe
 from qexplore.ui.ranges.choice import HAND, Choice
 
 
@@ -45,6 +46,11 @@ def changes(choice: Choice) -> dict[str, Any]:
     """Settings on top of the profile's recipe, by dotted key."""
     everywhere = {} if choice.rest is None else {"weights.bits": choice.rest, "activations.bits": choice.rest}
     return everywhere | {f"sites.{choice.site}.{key}": value for key, value in own(choice).items()}
+
+
+def recipe(choice: Choice) -> Recipe:
+    """The profile's recipe with the picked range, bits of all sites as picked."""
+    return Recipe.load(choice.profile.recipe).with_settings(changes(choice))
 
 
 def snippet(choice: Choice) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from qexplore.figures import ranges as figures
 from qexplore.ui.onward import onward
+from qexplore.ui.post_training.choice import Own, write_own
 from qexplore.ui.quantizer import write_state
 from qexplore.ui.ranges.choice import HAND, Choice
+from qexplore.ui.ranges.keep import recipe
 
 
 def leads(choice: Choice) -> None:
@@ -23,6 +27,7 @@ def leads(choice: Choice) -> None:
             "Open in Budgets",
             {**task, "lock": f"{index}:8"},
         )
+        _recipe(choice)
         _equalize(choice)
 
 
@@ -36,6 +41,19 @@ def _grid(choice: Choice, task: dict[str, str]) -> None:
         "quantizer",
         "Open in Quantizer",
         {**task, "grid": write_state(state)},
+    )
+
+
+def _recipe(choice: Choice) -> None:
+    if choice.by == HAND and choice.ends is None:
+        return
+    made = replace(recipe(choice), name=f"{choice.profile.recipe['name']} with a range of its own", title="")
+    label = f"{choice.by} for site {choice.row['index']} at {choice.bits} bits"
+    onward(
+        "Carry the whole recipe out with this range: its steps one by one, and what debugging says of it.",
+        "post_training",
+        "Open in Post-training",
+        {"task": choice.profile.task, "recipe": write_own(Own(made, label))},
     )
 
 

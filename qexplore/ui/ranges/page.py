@@ -41,6 +41,8 @@ def bench(profile: Profile) -> None:
             _trouble(choice, found)
     with right:
         estimators.outcomes(choice, found)
+        if choice.by == HAND:
+            estimators.picture(choice)
     estimators.numbers(choice, found)
     keep(choice)
     _watch(choice, found)

@@ -122,13 +122,16 @@ def test_the_answer_stands_in_one_sentence_with_its_figures(opened: Open) -> Non
     assert "Measured on this machine" in said
 
 
-def test_a_network_that_needs_no_step_is_called_so_and_leads_to_its_twin(home: Path, opened: Open) -> None:
+@pytest.mark.parametrize(("task", "seen"), [("mobilenet-digits", True), ("resnet-digits", False)])
+def test_a_network_that_needs_no_step_is_called_so_and_leads_to_its_twin_if_it_has_one(
+    home: Path, opened: Open, task: str, seen: bool
+) -> None:
     table = ablation([0.994, 0.994, 0.996, 0.996, 0.996], LADDER)
-    spec = {"kind": "ablation", "task": "mobilenet-digits", "recipe": PRESET, "seed": 0}
+    spec = {"kind": "ablation", "task": task, "recipe": PRESET, "seed": 0}
     shelve(home, spec, {"accuracy": accuracy(0.996)}, ablation_parquet=table)
-    at = opened("post_training", **{**HERE, "task": "mobilenet-digits"})
+    at = opened("post_training", **{**HERE, "task": task})
     assert "Nothing that 500 images could show" in words(at)
-    assert at.get("page_link")[0].proto.label == "See the twin"
+    assert ("See the twin" in [link.proto.label for link in at.get("page_link")]) == seen
 
 
 def test_every_optional_step_has_a_switch_and_all_are_on(opened: Open, measured: Path) -> None:

@@ -19,7 +19,7 @@ from qexplore.ui.post_training.switches import ABOUT
 from qexplore.ui.strip import Card, strip
 
 _MUCH = 0.02  # change of accuracy from which on a step is said to gain or to take
-TWIN = "mobilenet-digits-unbalanced"
+BALANCED, TWIN = "mobilenet-digits", "mobilenet-digits-unbalanced"
 
 
 def steps(profile: Profile, choice: Choice, found: Known) -> None:
@@ -34,7 +34,8 @@ def steps(profile: Profile, choice: Choice, found: Known) -> None:
     with right:
         _right(table)
     sides(table)
-    _twin(profile, table)
+    if choice.complete.weights.get("granularity") == "tensor":
+        _twin(profile, table)
     st.caption(_source(profile, found))
 
 
@@ -124,8 +125,9 @@ def switched(choice: Choice, now: Known | None) -> str:
 
 
 def _twin(profile: Profile, table: pd.DataFrame) -> None:
+    """From a network that needs no step to the one that was made to need them."""
     rows = table[table["group"] == "build-up"]
-    if profile.task == TWIN or rows.iloc[0]["p"] <= SIGNIFICANT:
+    if profile.task != BALANCED or len(rows) == 1 or rows.iloc[0]["p"] <= SIGNIFICANT:
         return
     left, right = st.columns([3, 1.3], vertical_alignment="center")
     left.info(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 30  # names: a network can have hundreds of sites
+
 
 class QexploreError(ValueError):
     """Bad input, told in one sentence that names the input and the way out."""
@@ -17,5 +19,7 @@ class UnknownName(QexploreError):
         names = list(known)
         near = difflib.get_close_matches(str(name).lower(), names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""
-        super().__init__(f"There is no {what} {str(name)!r}; {hint}known: {', '.join(names) or 'none'}.")
+        more = [f"{len(names) - LISTED} more"] if len(names) > LISTED else []
+        listed = ", ".join([*names[:LISTED], *more]) or "none"
+        super().__init__(f"There is no {what} {str(name)!r}; {hint}known: {listed}.")
         self.nearest = tuple(near)

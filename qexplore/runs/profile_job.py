@@ -142,4 +142,6 @@ def _graph(network: Network) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    profile({"task": sys.argv[1], "presets": presets(), "ablations": presets()}, Report(), Path(sys.argv[2]))
+    plain = [name for name in presets() if not Recipe.load(name).optional]
+    everything = {"presets": presets(), "ablations": presets(), "diagnoses": plain}
+    profile({"task": sys.argv[1], **everything}, Report(), Path(sys.argv[2]))

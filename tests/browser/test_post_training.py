@@ -44,6 +44,12 @@ def test_the_culprit_is_found_repaired_with_one_click_and_measured(page: Page, a
     page.get_by_role("button", name="Find the culprit").click()
     expect(page.locator(".qx-flow")).to_contain_text("the weights", timeout=120_000)
     expect(page.get_by_text("Unbalanced channels share a grid")).to_be_visible()
+    page.locator(".st-key-culprits .mark-rect path").nth(5).click()
+    leads = page.locator(".st-key-leads")
+    expect(leads).to_contain_text("blocks.0.depthwise.conv.weight", timeout=15_000)
+    expect(leads.get_by_role("link", name="Open in Ranges")).to_have_attribute(
+        "href", re.compile("site=blocks.0.depth")
+    )
     repair = page.locator("[class*=st-key-fix-]", has_text="equalized").first
     repair.get_by_role("button", name="Apply").click()
     expect(page.get_by_text("instead of the picked recipe")).to_be_visible(timeout=15_000)

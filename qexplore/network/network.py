@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -212,18 +212,41 @@ class Network:
     @contextmanager
     def fixing(self, ranges: Mapping[str, Range]) -> Iterator[Network]:
         """The network with the ranges of some sites set by hand (lo and hi: one value, or one a slice); always
-        restores.
+        restores, learned roundings too.
         """
         before = dict(self._fixed)
+        with self._refitting(ranges):
+            try:
+                self._fixed |= ranges
+                yield self
+            finally:
+                self._fixed = before
+
+    @contextmanager
+    def owning(self, own: Mapping[str, Own]) -> Iterator[Network]:
+        """The network with something else set for some sites alone; always restores, learned roundings too."""
+        before = dict(self.own)
+        with self._refitting(own):
+            try:
+                self.own |= own
+                yield self
+            finally:
+                self.own = before
+
+    @contextmanager
+    def _refitting(self, names: Iterable[str]) -> Iterator[None]:
+        """Inside, the ranges and quantized weights of these sites are found anew; afterwards those from before hold."""
+        sites = [self.site(name).name for name in names]
+        before = [{key: kept for key, kept in each.items() if key[0] in sites} for each in self._by_fit]
         try:
-            for name, interval in ranges.items():
-                self._fixed[self.site(name).name] = interval
+            for name in sites:
                 self._forget_fit(name)
-            yield self
+            yield
         finally:
-            self._fixed = before
-            for name in ranges:
+            for name in sites:
                 self._forget_fit(name)
+            for each, kept in zip(self._by_fit, before, strict=True):
+                each.update(kept)
 
     def estimator(self, site: Site) -> Estimator:
         """The name and the options of the range estimator that serves the site."""
@@ -369,6 +392,11 @@ class Network:
         with torch.inference_mode():
             return self.plan()(x)
 
+    @property
+    def _by_fit(self) -> tuple[dict[tuple[str, int], Any], ...]:
+        """What hangs on the ranges of sites."""
+        return self._fitted, self._quantized, self._learned
+
     def _forget(self, name: str) -> None:
         """The values of a site have changed."""
         self._rows.pop(name, None)
@@ -376,7 +404,7 @@ class Network:
 
     def _forget_fit(self, name: str) -> None:
         """The range of a site has changed."""
-        for kept in (self._fitted, self._quantized, self._learned):
+        for kept in self._by_fit:
             for key in [key for key in kept if key[0] == name]:
                 del kept[key]
         self._plan = None

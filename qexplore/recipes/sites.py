@@ -37,8 +37,13 @@ def check_site(name: str, own: Mapping[str, Any]) -> None:
 
 def apply_sites(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> None:
     """Gives the network what holds at single sites; UnknownName for a site that it does not have."""
-    for name, own in sites.items():
-        network.set_own(_name(network, name), _own(own))
+    for name, own in own_of(network, sites).items():
+        network.set_own(name, own)
+
+
+def own_of(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> dict[str, Own]:
+    """What holds at single sites, by their own names; UnknownName for a site that the network does not have."""
+    return {_name(network, name): _own(own) for name, own in sites.items()}
 
 
 def _name(network: Network, name: str) -> str:

@@ -16,7 +16,6 @@ from qexplore.network import Judged, Network, compare, evaluate, judge
 from qexplore.numerics import Range
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
-from qexplore.registry import key_of
 from qexplore.runs.trying import trying
 from qexplore.zoo import Task
 
@@ -38,15 +37,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     ranges = {name: _range(name, ends) for name, ends in _by_name(request, "ranges").items()}
     variants = _by_name(request, "variants")
     task, network = _asked(request)
-    try:
-        with network.using(bits), network.fixing(ranges):
-            clock = time.perf_counter()
-            found = judge(network, task.data.batches("evaluation", limit=images))
-            seconds = time.perf_counter() - clock
-            others = {label: _variant(task, network, sites, found, images) for label, sites in variants.items()}
-    finally:
-        if ranges or variants:
-            _forget_learned(request)
+    with network.using(bits), network.fixing(ranges):
+        clock = time.perf_counter()
+        found = judge(network, task.data.batches("evaluation", limit=images))
+        seconds = time.perf_counter() - clock
+        others = {label: _variant(task, network, sites, found, images) for label, sites in variants.items()}
     real = evaluate(task.model, task.data.batches("evaluation", limit=images))
     told = {"accuracy": found.accuracy.to_document(), "fp32": real.to_document(), "seconds": seconds}
     return told | ({"variants": others} if variants else {})
@@ -58,12 +53,6 @@ def _variant(task: Task, network: Network, sites: Any, before: Judged, images: i
         after = judge(network, task.data.batches("evaluation", limit=images))
     seconds = time.perf_counter() - clock
     return {"accuracy": after.accuracy.to_document(), **asdict(compare(before, after)), "seconds": seconds}
-
-
-def _forget_learned(request: dict[str, Any]) -> None:
-    """A learned rounding belongs to its range and is gone once another one was tried: such networks are made anew."""
-    if "adaround" in map(key_of, Recipe.load(request.get("recipe", "w8a8")).optional):
-        _prepared.cache_clear()
 
 
 def _asked(request: dict[str, Any]) -> tuple[Task, Network]:

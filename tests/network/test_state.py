@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.network import Network
+from qexplore.network import Network, Own
 from qexplore.numerics import Range
 from tests.network.nets import built
 from tests.network.reference import calibrated
@@ -74,6 +74,24 @@ def test_a_range_set_by_hand_holds_inside_fixing_alone(network: Network, x: torc
     with pytest.raises(UnknownName), network.fixing({"add.out": narrow, "ad.out": narrow}):
         pass
     assert torch.equal(network(x), logits)
+
+
+def test_a_learned_rounding_comes_back_after_other_ranges_were_tried(network: Network, x: torch.Tensor) -> None:
+    site = network.site("stem.weight")
+    bits, hand = network.bits[site.name], Range(torch.tensor([-0.2]), torch.tensor([0.1]))
+    network.set_quantized(site, bits, network.quantized_weight(site, bits).roll(1, 0))
+    learned = network(x)
+    for tried in (network.fixing({site.name: hand}), network.owning({site.name: Own(range=hand)})):
+        with tried:
+            assert not torch.equal(network(x), learned)
+        assert torch.equal(network(x), learned)
+    with pytest.raises(ZeroDivisionError), network.owning({site.name: Own(estimator=("min-max", {}))}):
+        _ = 1 / 0
+    assert torch.equal(network(x), learned)
+    with pytest.raises(UnknownName), network.owning({site.name: Own(range=hand), "stem.wait": Own()}):
+        pass
+    assert torch.equal(network(x), learned)
+    assert not network.own
 
 
 def test_a_range_with_the_wrong_number_of_slices_is_refused_in_words(network: Network) -> None:

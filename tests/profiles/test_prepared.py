@@ -80,6 +80,24 @@ def test_a_learned_rounding_outlives_the_ranges_that_were_tried() -> None:
     assert prepared.answer({"task": TASK, "recipe": recipe})["accuracy"] == first
 
 
+def test_a_variant_leaves_nothing_behind_for_the_next_one() -> None:
+    recipe = qx.Recipe.load("w4a8-adaround").with_settings({"weights.bits": 2, "adaround.iterations": 20}).to_document()
+    first, second = "blocks.0.first.conv.weight", "blocks.1.first.conv.weight"
+    tries = {"first": {first: {"method": "min-max"}}, "second": {second: {"method": "min-max"}}}
+    alone = prepared.answer({"task": TASK, "recipe": recipe, "variants": {"second": tries["second"]}})
+    both = prepared.answer({"task": TASK, "recipe": recipe, "variants": tries})
+    names = ("accuracy", "gained", "lost")
+    assert [both["variants"]["second"][n] for n in names] == [alone["variants"]["second"][n] for n in names]
+
+
+def test_the_bits_of_a_variant_count() -> None:
+    site = "blocks.0.second.conv.out"
+    own, plain = {"range": [-2.0, 1.0], "bits": 2}, {"range": [-2.0, 1.0]}
+    found = prepared.answer({"task": TASK, "variants": {"own": {site: own}, "plain": {site: plain}}})["variants"]
+    asked = prepared.answer({"task": TASK, "bits": {site: 2}, "variants": {"plain": {site: plain}}})["variants"]
+    assert found["own"]["accuracy"] == asked["plain"]["accuracy"] != found["plain"]["accuracy"]
+
+
 def test_the_stored_range_tried_as_a_variant_changes_nothing() -> None:
     tries = {"stored": {"stem.conv.weight": {"method": "mse"}}}
     found = prepared.answer({"task": TASK, "bits": {"stem.conv.weight": 3}, "variants": tries})["variants"]["stored"]

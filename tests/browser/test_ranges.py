@@ -40,6 +40,7 @@ def test_a_range_moved_by_hand_is_measured_on_the_whole_network(page: Page, app_
     settings = {f"sites.{SITE}.bits": 2, f"sites.{SITE}.range": [lo, hi]}
     expected = qx.run(TASK, qx.Recipe.load("w8a8").with_settings(settings)).accuracy.value
     expect(card(page, "your range, by hand")).to_have_text(f"{100 * expected:.1f} %")
+    expect(page.get_by_text("Who wins where")).to_be_visible()  # what watches the bench once cleared its neighbour
 
 
 def test_a_link_to_a_range_reproduces_its_accuracy(page: Page, app_url: str, open_page: Callable[..., Page]) -> None:

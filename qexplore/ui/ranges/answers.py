@@ -58,7 +58,8 @@ def find(choice: Choice) -> Found:
 def question(choice: Choice) -> Hashable:
     """The name of the measurement at the desk."""
     hand = choice.ends if choice.by == HAND else None
-    return ("ranges", choice.profile.task, choice.profile.seed, choice.site, choice.bits, choice.rest, hand)
+    made = (choice.profile.task, str(choice.profile.header["created"]))
+    return ("ranges", *made, choice.site, choice.bits, choice.rest, hand)
 
 
 def wanting(choice: Choice, known: Mapping[str, Tried]) -> list[str]:

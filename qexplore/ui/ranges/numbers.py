@@ -38,6 +38,8 @@ def _apart(choice: Choice, found: Found) -> str:
     best = max(tried, key=lambda by: tried[by].measured.value)
     worst = min(tried, key=lambda by: tried[by].measured.value)
     top, low = tried[best].measured, tried[worst].measured
+    if top.value == low.value:
+        return f"right on {percent(top.value)} of the images with any range."
     if top.low <= low.high:
         return f"right on {percent(low.value)} to {percent(top.value)} of the images with any range; intervals overlap."
     return f"right on {percent(top.value)} of the images with **{best}**, on {percent(low.value)} with **{worst}**."

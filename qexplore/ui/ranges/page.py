@@ -45,11 +45,11 @@ def bench(profile: Profile) -> None:
             estimators.picture(choice)
     estimators.numbers(choice, found)
     keep(choice)
-    _watch(choice, found)
     overview.contest(choice)
     overview.everywhere(profile)
     overview.channels(choice)
     leads(choice)
+    _watch(choice, found)  # last: a fragment that draws nothing clears what follows it when it runs again
 
 
 def _watch(choice: Choice, drawn: Found) -> None:

@@ -135,6 +135,12 @@ def test_equalization_is_told_where_it_acts_and_where_it_does_not() -> None:
     assert "Most unbalanced is a" in ranges.imbalance(CHANNELS, WEIGHTS).alt
 
 
+def test_channels_far_apart_stand_on_an_axis_that_shows_both() -> None:
+    assert "scale" not in ranges.equalized(CHANNELS, "a").spec["encoding"]["y"]
+    far = CHANNELS.assign(lo=[-800.0, -1.0, -0.5, -1.0, -2.0])
+    assert ranges.equalized(far, "a").spec["encoding"]["y"]["scale"]["type"] == "symlog"
+
+
 def test_an_estimator_has_the_same_colour_and_shape_wherever_it_is_drawn() -> None:
     names = ["min-max", "mse", "batch-norm"]
     both = [ranges.contest(TABLE, SITES).spec, ranges.everywhere(EVERYWHERE, "activation", fp32=0.99).spec]

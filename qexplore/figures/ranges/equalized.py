@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from qexplore.figures.palette import GREY, VERMILLION
 from qexplore.figures.words import small
 
 WHEN = ("before", "after equalization")
+_FAR = 20  # times that a usual channel must be narrower than the widest for a logarithmic axis
 _SAME = 1e-6  # a relative change below which a range is what it was
 
 
@@ -37,7 +39,7 @@ def equalized(table: pd.DataFrame, site: str) -> Live:
         look="One grid for the whole tensor spans the widest channel. Equalization moves width from wide channels to "
         "the next layer, so that the lines become alike.",
         data=rows[["channel", "lo", "hi", "equalized_lo", "equalized_hi"]],
-        spec=_spec(len(rows)),
+        spec=_spec(len(rows), _bend(rows)),
         tables={"channels": long},
     )
 
@@ -108,7 +110,19 @@ _LOOK = {
 }
 
 
-def _spec(channels: int) -> dict[str, Any]:
+def _bend(rows: pd.DataFrame) -> float | None:
+    """Where the axis turns from linear to logarithmic: at the narrowest channel, where the widest would hide it."""
+    ends = rows[["lo", "hi", "equalized_lo", "equalized_hi"]].abs()
+    widest, narrow = float(ends.to_numpy().max(initial=0.0)), float(ends.max(axis=1).median())
+    return narrow / 2 if 0 < narrow < widest / _FAR else None
+
+
+def _spec(channels: int, bend: float | None) -> dict[str, Any]:
+    y: dict[str, Any] = {"field": "lo", "type": "quantitative", "title": "weight"}
+    if bend is not None:
+        ticks = [sign * 10.0**power for power in range(math.ceil(math.log10(bend)), 7) for sign in (-1, 1)]
+        y |= {"title": "weight, log", "scale": {"type": "symlog", "constant": bend}}
+        y["axis"] = {"values": [0.0, *ticks], "format": "~g"}
     width = max(1.0, min(5.0, 150 / max(channels, 1)))
     return {
         "height": 270,
@@ -124,7 +138,7 @@ def _spec(channels: int) -> dict[str, Any]:
                 "scale": {"nice": False, "padding": 6},
                 "axis": {"tickMinStep": 1, "grid": False, "format": "d"},
             },
-            "y": {"field": "lo", "type": "quantitative", "title": "weight"},
+            "y": y,
             "y2": {"field": "hi"},
             "strokeDash": {"field": "when", "scale": {"domain": list(WHEN), "range": [[1, 0], [1, 0]]}, "legend": None},
             "tooltip": [

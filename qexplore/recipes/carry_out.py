@@ -15,6 +15,13 @@ from qexplore.report import Report
 from qexplore.zoo import Task
 
 RESCALE = ("replace-relu6", "equalize", "absorb-high-bias")
+# What a step needs behind it, because it would undo the step or make nonsense of it, and why.
+BEFORE = {
+    "activation-ranges": (RESCALE, "changes the size of activations"),
+    "adaround": (("fold-bn", *RESCALE, "weight-ranges"), "changes the weights or their grids"),
+    "correct-bias": (("fold-bn", *RESCALE, "weight-ranges", "adaround"), "changes the weights or their grids"),
+}
+ONCE = ("weight-ranges", "adaround", "correct-bias", "activation-ranges")
 AfterStep = Callable[[str, Network], None]
 
 
@@ -58,12 +65,18 @@ def check(recipe: Recipe) -> None:
 
 
 def _check_order(steps: list[str]) -> None:
-    """Activations have to be calibrated after the last step that changes their size."""
+    """BadRecipe where a step would undo an earlier one, or fit to what is not there yet."""
     names = [STEPS.canonical(name) for name in steps]
-    calibrated = names.index("activation-ranges") if "activation-ranges" in names else len(names)
-    for name in names[calibrated:]:
-        if name in RESCALE:
-            raise BadRecipe(f"The step {name!r} changes the size of activations: put it before 'activation-ranges'.")
+    for name in ONCE:
+        if names.count(name) > 1:
+            raise BadRecipe(f"The step {name!r} stands {names.count(name)} times in the recipe: keep one of them.")
+    for later, (before, reason) in BEFORE.items():
+        for name in names[names.index(later) :] if later in names else ():
+            if name in before:
+                raise BadRecipe(f"The step {name!r} {reason}: put it before {later!r}.")
+    for name in ("adaround", "correct-bias"):
+        if name in names and "weight-ranges" not in names:
+            raise BadRecipe(f"The step {name!r} works on quantized weights: put the step 'weight-ranges' before it.")
 
 
 def _activations(recipe: Recipe) -> Spec:

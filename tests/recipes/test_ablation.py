@@ -127,10 +127,10 @@ def test_a_row_that_is_no_recipe_is_left_out_and_says_why() -> None:
 
 
 def test_an_error_of_the_complete_recipe_is_told_before_any_other_row() -> None:
-    steps = ["fold-bn", "equalize", "adaround", "weight-ranges", "activation-ranges"]
+    recipe = {**qx.Recipe.load("w8a8-per-tensor-equalized").to_document(), "sites": {"nowhere.out": {"bits": 4}}}
     events: list[dict[str, Any]] = []
-    with pytest.raises(qx.QexploreError, match="before it"):
-        qx.ablate("resnet-digits", {"steps": steps}, on_event=events.append)
+    with pytest.raises(qx.QexploreError, match=r"no site 'nowhere\.out'"):
+        qx.ablate("resnet-digits", recipe, on_event=events.append)
     assert {event["done"] for event in events} == {0}
 
 

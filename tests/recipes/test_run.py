@@ -175,6 +175,26 @@ def test_a_task_without_calibration_images_says_so() -> None:
         qx.run(mine, "w8a8")
 
 
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        (["fold-bn", "weight-ranges", "correct-bias", "correct-bias"], "'correct-bias' stands 2 times"),
+        (["weight-ranges", "activation-ranges", {"Activation_Ranges": {"logits": "mse"}}], "stands 2 times"),
+        (["fold-bn", "weight-ranges", "correct-bias", "adaround"], "'adaround' .* before 'correct-bias'"),
+        (["fold-bn", "weight-ranges", "adaround", "equalize"], "'equalize' .* before 'adaround'"),
+        (["weight-ranges", "correct-bias", "fold-bn"], "'fold-bn' .* before 'correct-bias'"),
+        (["fold-bn", "adaround", "weight-ranges"], "'weight-ranges' .* before 'adaround'"),
+        (["fold-bn", {"correct-bias": {"method": "analytic"}}], "put the step 'weight-ranges' before it"),
+        (["fold-bn", "adaround"], "put the step 'weight-ranges' before it"),
+    ],
+)
+def test_steps_that_would_undo_an_earlier_one_are_refused_before_the_first_starts(steps: list[Any], says: str) -> None:
+    events: list[dict[str, Any]] = []
+    with pytest.raises(qx.QexploreError, match=says):
+        qx.run("mobilenet-digits", {"steps": steps}, on_event=events.append)
+    assert not events
+
+
 @pytest.mark.parametrize("step", ["replace-relu6", "equalize", "absorb-high-bias"])
 def test_a_step_that_resizes_activations_after_their_calibration_is_refused(step: str) -> None:
     document = qx.Recipe.load("w8a8").to_document()

@@ -13,7 +13,17 @@ import pytest
 import qexplore
 
 ROOT = Path(__file__).parents[1]
-LIGHT = ["qexplore", "qexplore.allocate", "qexplore.figures", "qexplore.runs", "qexplore.cli", "qexplore.ui"]
+LIGHT = [
+    "qexplore",
+    "qexplore.allocate",
+    "qexplore.debugging",
+    "qexplore.figures",
+    "qexplore.runs",
+    "qexplore.cli",
+    "qexplore.ui",
+    "qexplore.ui.post_training.debugging",
+    "qexplore.ui.ranges",
+]
 
 
 def loaded_by(module: str, name: str) -> bool:

@@ -34,7 +34,7 @@ from qexplore.runs.profiles import FORMAT
 from qexplore.zoo import Task
 
 KEPT = 4096  # values of a site that a histogram needs
-DIAGNOSES = ("w8a8-per-tensor", "w4a4-per-tensor", "w8a8")
+DIAGNOSES = ("w3a3-per-tensor", "w8a8-per-tensor", "w4a4-per-tensor", "w8a8")
 ABLATIONS = tuple(name for name in presets() if name.endswith("-w8a8-per-tensor"))
 UNIFORM = (2, 3, 4, 5, 6, 8)
 FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3.0, 4.0, 5.0, 6.0, 8.0)]

@@ -114,24 +114,22 @@ def _offer(profile: Profile, subject: Recipe) -> None:
 
 
 def _foot(profile: Profile, subject: Recipe, found: Known) -> None:
-    """Where the diagnosis comes from, and its report; a stored one has none until it is made here."""
+    """Where the diagnosis comes from, its report, and a button to make a stored one anew."""
     text, spec = known.report(found), known.spec_of("debug", profile, subject)
     with st.container(horizontal=True, vertical_alignment="center"):
         source = f"run {found.run.id} of this machine" if found.run else "from the profile of this task"
         st.caption(f"{subject.name}, {source}, seed {found.value['seed']}.", width="stretch")
-        if text is None:
-            about = "Carries the flowchart out on this machine and writes a report."
-            busy = bool(active([spec]))
+        if found.run is None:
             st.button(
                 "Debug it here",
                 icon=":material/search:",
                 key="debug-here",
-                disabled=busy,
+                disabled=bool(active([spec])),
                 on_click=ask,
                 args=(spec,),
-                help=about,
+                help="Carries the flowchart out on this machine.",
             )
-        else:
+        if text is not None:
             name = f"{profile.task}-{subject.name.replace(' ', '-').replace(',', '')}-report.md"
             st.download_button(
                 "Report", text, name, "text/markdown", icon=":material/download:", on_click="ignore", key="report"

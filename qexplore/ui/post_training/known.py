@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from qexplore.debugging import markdown
 from qexplore.recipes import Recipe
 from qexplore.runs import FINISHED, Run
 from qexplore.runs.profiles import Profile
@@ -43,9 +44,9 @@ def diagnosis(profile: Profile, recipe: Recipe) -> Known | None:
 
 
 def report(known: Known) -> str | None:
-    """The report of a debugging run as Markdown; None for a stored diagnosis."""
+    """The report of a diagnosis as Markdown; None where its run has left none."""
     if known.run is None:
-        return None
+        return markdown(known.value)
     file = store().folder(known.run.id) / "report.md"
     return file.read_text(encoding="utf-8") if file.exists() else None
 

@@ -25,12 +25,12 @@ def range_table(task: Task, network: Network, report: Report) -> pd.DataFrame:
 
     lo, hi: ends of the range, over all channels; scale: of the coarsest channel; rounding, clipping: mean squared
     error, unit of the site squared; sqnr_db. accuracy, low, high, images: measured with this site alone at these bits
-    and everything else as the recipe leaves it; gained, lost, p: paired with the recipe's estimator. NaN beyond
-    MEASURED.
+    and everything else as the recipe leaves it; gained, lost, p: paired with what the recipe has there, which may be a
+    learned rounding, while these round to nearest. NaN beyond MEASURED.
     """
     rows = []
     for site in report.track(network.sites, "comparing range estimators"):
-        methods = serving(network, site)  # first: it drops a learned rounding, which would favour its own range
+        methods = serving(network, site)
         for bits in MENU:
             before = _judged(task, network, site, bits) if bits in MEASURED else None
             rows += [_row(task, network, site, bits, method, before) for method in methods]

@@ -10,6 +10,7 @@ from qexplore.figures.words import small
 from qexplore.runs.profiles import Profile
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
+from qexplore.ui.onward import onward
 from qexplore.ui.stored import scores
 
 METRICS = {
@@ -78,28 +79,28 @@ def next_steps(profile: Profile, metric: str, bits: int) -> None:
     st.markdown("**What to try next**")
     task = {"task": profile.task}
     with st.container(border=True):
-        _step(
+        onward(
             f"**{first['site']}** loses most at {bits} bits ({small(float(first['loss']))} nats): look at its values.",
             "quantizer",
             "Open in Quantizer",
             {**task, "site": first["site"]},
         )
-        _step(
+        onward(
+            f"Would another range serve it better at {bits} bits?",
+            "ranges",
+            "Open in Ranges",
+            {**task, "site": first["site"], "b": str(bits)},
+        )
+        onward(
             f"Keep it at 8 bits and let the search spend the rest: site {index} locked.",
             "budgets",
             "Open in Budgets",
             {**task, "site": first["site"], "lock": f"{index}:8"},
         )
-        _step(
+        onward(
             f"**{last['site']}** is large ({int(last['numel']):,} elements) and hardly hurts at {bits} bits: "
             "bits are saved there first.",
             "budgets",
             "See what the search gives it",
             {**task, "site": last["site"]},
         )
-
-
-def _step(text: str, page: str, label: str, query: dict[str, str]) -> None:
-    left, right = st.columns([4, 1.3], vertical_alignment="center")
-    left.markdown(text)
-    right.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:", query_params=query)

@@ -344,7 +344,7 @@ def test_a_site_that_was_clicked_leads_on(opened: Open, debugged: Path) -> None:
     at.run()
     queries = leads_of(at)
     assert [query["site"] for query in queries] == ["head.out"] * 4
-    assert queries[0]["bits"] == "4"
+    assert queries[0]["b"] == "4"  # the key that Ranges reads
     assert queries[2]["lock"] == "4:8"
 
 

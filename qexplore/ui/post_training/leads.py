@@ -9,6 +9,7 @@ import streamlit as st
 
 from qexplore.figures.words import small
 from qexplore.runs.profiles import Profile
+from qexplore.ui.onward import onward
 from qexplore.ui.post_training.flow import culprits
 
 
@@ -19,19 +20,15 @@ def leads(profile: Profile, document: Mapping[str, Any], picked: str | None = No
     worst = guilty[0] if guilty else max(rows, key=lambda site: float(rows[site]["divergence"]))
     row, task = rows[worst], {"task": profile.task, "site": worst}
     harm = f"moves the answers by {small(float(row['divergence']))} nats at {int(row['bits'])} bits"
-    bits = {"bits": str(int(row["bits"]))}
+    bits = {"b": str(int(row["bits"]))}
     st.markdown("**What to try next**")
     with st.container(border=True, key="leads"):
-        _lead(f"**{worst}** {harm}: would another range serve it better?", "ranges", "Open in Ranges", {**task, **bits})
-        _lead(
+        onward(
+            f"**{worst}** {harm}: would another range serve it better?", "ranges", "Open in Ranges", {**task, **bits}
+        )
+        onward(
             "See its values on their grid, and what clipping and rounding cost.", "quantizer", "Open in Quantizer", task
         )
         lock = {"lock": f"{int(row['index'])}:8"}
-        _lead("Keep it at 8 bits and let the search spend the rest.", "budgets", "Open in Budgets", {**task, **lock})
-        _lead("Compare it with every other site at every bit width.", "sensitivity", "Open in Sensitivity", task)
-
-
-def _lead(text: str, page: str, label: str, query: dict[str, str]) -> None:
-    left, right = st.columns([4, 1.3], vertical_alignment="center")
-    left.markdown(text)
-    right.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:", query_params=query)
+        onward("Keep it at 8 bits and let the search spend the rest.", "budgets", "Open in Budgets", {**task, **lock})
+        onward("Compare it with every other site at every bit width.", "sensitivity", "Open in Sensitivity", task)

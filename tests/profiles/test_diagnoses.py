@@ -1,0 +1,24 @@
+"""The profiles that come with qexplore bring diagnoses of which a report can be written without torch."""
+
+import pytest
+
+from qexplore import zoo
+from qexplore.debugging import markdown
+from qexplore.recipes import Recipe, presets
+from qexplore.runs import profiles
+
+
+@pytest.mark.parametrize("task", zoo.names())
+def test_every_plain_preset_has_a_diagnosis_with_a_report(task: str) -> None:
+    found = profiles.load(task).diagnoses
+    assert set(found) >= {name for name in presets() if not Recipe.load(name).optional}
+    for name, document in found.items():
+        assert document["task"] == task
+        assert markdown(document).startswith(f"# Debugging {name} on {task}\n")
+
+
+@pytest.mark.parametrize("task", zoo.names())
+def test_every_preset_has_its_steps_judged(task: str) -> None:
+    table = profiles.load(task).ablation
+    assert set(table["recipe"]) == set(presets())
+    assert table.groupby("recipe")["complete"].sum().eq(1).all()

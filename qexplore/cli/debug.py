@@ -8,8 +8,8 @@ from pathlib import Path
 
 from qexplore.cli import run as words_of_run
 from qexplore.cli.lines import accuracy, table
+from qexplore.cli.places import require_place
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
-from qexplore.errors import QexploreError
 
 WIDTH = 100  # columns of text
 
@@ -24,17 +24,11 @@ def work(words: Namespace, watcher: Watcher) -> Document:
 
     recipe = words_of_run.recipe(words)
     if words.report is not None:
-        _require_place(words.report)
+        require_place(words.report, "The report")
     found = debug(words.task, recipe, words.seed, watcher)
     if words.report is not None:
         words.report.write_text(found.to_markdown(), encoding="utf-8")
     return found.to_document()
-
-
-def _require_place(path: Path) -> None:
-    """QexploreError where no file can be written: told before the work."""
-    if path.is_dir() or not path.parent.is_dir():
-        raise QexploreError(f"The report cannot be written to {str(path)!r}: give a file in a folder that exists.")
 
 
 def text(document: Document) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from qexplore.cli.places import require_place
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.report import Report
@@ -26,15 +27,17 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     name = STUDIES.canonical(words.name)
     if not 1 <= words.seeds <= MOST:
         raise QexploreError(f"The number of seeds is a whole number from 1 to {MOST}; not {words.seeds}.")
-    if words.out is not None and not words.out.parent.is_dir():
-        raise QexploreError(f"The folder {str(words.out.parent)!r} does not exist: make it, or write elsewhere.")
+    if words.out is not None:
+        require_place(words.out, "The study")
     study = STUDIES.get(name)()
     trials = carry_out(study.variants, study.gauges, study.tasks, words.seeds, Report(watcher))
     command = f"python -m qexplore study {name} --seeds {words.seeds}"
     if words.out is not None:
         command += f" --out {words.out}"
-        words.out.write_text(markdown(study, trials, command, words.seeds), encoding="utf-8")
-    return {**document(study, trials, command, words.seeds), "text": markdown(study, trials, command, words.seeds)}
+    page = markdown(study, trials, command, words.seeds)
+    if words.out is not None:
+        words.out.write_text(page, encoding="utf-8")
+    return {**document(study, trials, command, words.seeds), "text": page}
 
 
 def text(document: Document) -> str:

@@ -69,7 +69,7 @@ class Spec:
         rows = x.flatten(1) if x.dim() > 1 else x.reshape(-1, 1)
         if self.granularity == "channel":
             return rows
-        group = int(self.granularity)
+        group = min(int(self.granularity), max(1, rows.shape[1]))
         return torch.nn.functional.pad(rows, (0, -rows.shape[1] % group)).reshape(-1, group)
 
     def unslice(self, rows: Tensor, shape: torch.Size) -> Tensor:

@@ -43,14 +43,12 @@ def adaround(
     1,000 at 0.01 are this project's default. A layer that ends no better than rounding to nearest keeps that.
     memory: gigabytes of RAM for results of all images that later layers read; what surpasses them lies on disk.
     """
-    if iterations < 1 or batch < 1:
-        raise QexploreError(
-            f"AdaRound needs at least one iteration and images in a batch; not {iterations} and {batch}."
-        )
+    schedule = Schedule(iterations, rate, regularizer, (beta_high, beta_low), warm)
+    if batch < 1:
+        raise QexploreError(f"AdaRound needs images in a batch; not {batch}.")
     sites = {site.layer: site for site in network.sites if site.kind == "weight" and site.name in network.bits}
     if not sites:
         raise QexploreError("AdaRound rounds quantized weights: put the step 'weight-ranges' before it.")
-    schedule = Schedule(iterations, rate, regularizer, (beta_high, beta_low), warm)
     generator = torch.Generator().manual_seed(calibration.seed)
     watch = _Watch(report, iterations, len(sites))
     for step, real, quantized in side_by_side(network, calibration, batch, Memory(memory)):

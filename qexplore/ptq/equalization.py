@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qexplore.errors import QexploreError
 from qexplore.network import Network
 from qexplore.network.graph import LAYERS, Layer, Op
 from qexplore.ptq.channels import Channels, results_of_nothing
@@ -38,6 +39,8 @@ def equalize(network: Network, calibration: Calibration, report: Report, *, swee
     depthwise triple is two pairs with the fixed point c = (r₁ r₂ r₃)^(1/3). The bound of a ReLU6 between them becomes
     6 / s, one value a channel, so that the function stays the same. Sweeps end when no scale moves by more than 1 %.
     """
+    if sweeps < 1:
+        raise QexploreError(f"Equalization needs at least one sweep over the pairs; not {sweeps}.")
     pairs = scalable_pairs(network)
     for sweep in range(sweeps):
         report.progress(sweep, sweeps, "equalizing")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from qexplore.errors import QexploreError
 from qexplore.network.graph import channels_last, flat
 from qexplore.numerics import Grid, Spec
 from qexplore.ptq.reconstruction import Objective
@@ -17,6 +18,7 @@ ZETA, GAMMA = 1.1, -0.1  # the rectified sigmoid reaches 0 and 1
 STRETCH = ZETA - GAMMA
 EDGE = 1 / STRETCH
 TINY = 1e-30
+MOST = 10_000_000  # iterations
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Schedule:
     """How a layer's rounding is learned.
 
     regularizer: λ; betas: β from the first iteration after the warm start to the last; warm: share of the iterations
-    without regularizer.
+    without regularizer. QexploreError for numbers with which nothing can be learned.
     """
 
     iterations: int
@@ -32,6 +34,15 @@ class Schedule:
     regularizer: float
     betas: tuple[float, float]
     warm: float
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.iterations <= MOST:
+            raise QexploreError(f"AdaRound takes 1 to {MOST} iterations a layer; not {self.iterations}.")
+        if not (self.rate > 0 and self.regularizer >= 0 and min(self.betas) > 0 and 0 <= self.warm <= 1):
+            raise QexploreError(
+                "AdaRound needs a rate and betas above 0, a regularizer of at least 0 and a warm share from 0 to 1; "
+                f"not {self.rate}, {self.betas}, {self.regularizer} and {self.warm}."
+            )
 
     def beta(self, iteration: int) -> float | None:
         """β at an iteration, a cosine from high to low; None during the warm start."""

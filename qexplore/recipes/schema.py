@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -20,6 +21,7 @@ LOGITS = "logits"  # the site on whose grid the network's output lies, whatever 
 NEEDED = ("fold-bn", "weight-ranges", "activation-ranges")
 NEEDS_WEIGHTS = ("adaround", "correct-bias")
 MAX_BYTES = 64_000
+HUGE = 10**18  # what torch can count up to, with a margin
 
 
 class BadRecipe(QexploreError):
@@ -110,7 +112,7 @@ class Recipe:
 
         Raises UnknownName for a step that the recipe does not have, BadRecipe where none is left.
         """
-        own = {key_of(step.name): step.name for step in self.steps}
+        own, names = {key_of(step.name): step.name for step in self.steps}, list(names)
         for name in names:
             if key_of(name) not in own:
                 raise UnknownName(f"step of the recipe {self.name!r} called", name, list(own.values()))
@@ -190,6 +192,12 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+# YAML 1.1 takes 1e-3, which everybody writes, for a word.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def _yaml(text: str, what: str) -> Any:
     """The value that `text` writes; BadRecipe where it is no YAML, or uses aliases."""
     try:
@@ -202,8 +210,10 @@ def _plain(value: Any, where: str) -> Any:
     """`value` where JSON can hold it: numbers, words, true, false, null, and lists of them."""
     if isinstance(value, list | tuple):
         return [_plain(each, where) for each in value]
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str) or (isinstance(value, int | float) and -HUGE < value < HUGE):
         return value
+    if isinstance(value, int | float):
+        raise BadRecipe(f"The setting {where!r} is a finite number of at most 18 digits; not {str(value)[:40]}.")
     raise BadRecipe(f"The setting {where!r} is a number, a word, true, false or a list of them; not {value!r}.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from qexplore.errors import UnknownName
@@ -28,17 +28,20 @@ def check_step(step: StepSetting) -> None:
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         # A step that sets ranges hands what it does not know itself to the estimator of this name.
         defaults |= defaults_of(RANGES.get(str(step.settings.get("method", defaults["method"]))))
-    for name, value in step.settings.items():
+    check_kinds(f"the step {step.name!r}", step.settings, defaults)
+    if step.settings.get("logits"):  # another estimator, for the logits alone
+        RANGES.get(step.settings["logits"])
+
+
+def check_kinds(where: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raises UnknownName for a setting without a default, BadRecipe for one that is not of the kind of its default."""
+    for name, value in settings.items():
         if name not in defaults:
-            raise UnknownName(f"setting of the step {step.name!r} called", name, defaults)
+            raise UnknownName(f"setting of {where} called", name, defaults)
         default = defaults[name]
         kinds, words = WORDS.get(type(default), ((object,), "anything"))
         if not isinstance(value, kinds) or isinstance(value, bool) is not isinstance(default, bool):
-            raise BadRecipe(
-                f"The setting {name!r} of the step {step.name!r} is {words}, such as {default!r}; not {value!r}."
-            )
-    if step.settings.get("logits"):  # another estimator, for the logits alone
-        RANGES.get(step.settings["logits"])
+            raise BadRecipe(f"The setting {name!r} of {where} is {words}, such as {default!r}; not {value!r}.")
 
 
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:

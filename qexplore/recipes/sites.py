@@ -7,32 +7,25 @@ from typing import Any
 
 import torch
 
-from qexplore.errors import QexploreError, UnknownName
+from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
 from qexplore.numerics import RANGES, Range, checked_bits
 from qexplore.recipes.schema import LOGITS, BadRecipe
-from qexplore.recipes.settings import defaults_of
+from qexplore.recipes.settings import check_kinds, defaults_of
 
 PLAIN = ("bits", "range", "method")
 
 
 def check_site(name: str, own: Mapping[str, Any]) -> None:
     """Raises UnknownName for a method or an option that does not exist, BadSpec for impossible bits, BadRecipe for
-    options without a method.
+    a method or an option of the wrong kind.
     """
     if "bits" in own:
         checked_bits(own["bits"])
-    options = [key for key in own if key not in PLAIN]
-    if "method" not in own:
-        if options:
-            raise UnknownName(f"setting of the site {name!r} called", options[0], PLAIN)
-        return
-    if not isinstance(own["method"], str):
+    if "method" in own and not isinstance(own["method"], str):
         raise BadRecipe(f"The method of the site {name!r} is the name of a range estimator; not {own['method']!r}.")
-    known = defaults_of(RANGES.get(own["method"]))
-    for option in options:
-        if option not in known:
-            raise UnknownName(f"setting of the site {name!r} called", option, (*PLAIN, *known))
+    known = defaults_of(RANGES.get(own["method"])) if "method" in own else {}
+    check_kinds(f"the site {name!r}", own, {**dict.fromkeys(PLAIN), **known})
 
 
 def apply_sites(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> None:
@@ -42,8 +35,14 @@ def apply_sites(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> Non
 
 
 def own_of(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> dict[str, Own]:
-    """What holds at single sites, by their own names; UnknownName for a site that the network does not have."""
-    return {_name(network, name): _own(own) for name, own in sites.items()}
+    """What holds at single sites, by their own names; UnknownName for a site that the network does not have, BadRecipe
+    for one that is named twice.
+    """
+    names = [_name(network, name) for name in sites]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadRecipe(f"The logits are the site {twice!r} of this network: set what holds there under one name.")
+    return {name: _own(own) for name, own in zip(names, sites.values(), strict=True)}
 
 
 def _name(network: Network, name: str) -> str:

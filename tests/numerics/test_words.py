@@ -99,3 +99,11 @@ def test_all_negative_numbers_vanish_on_an_unsigned_symmetric_grid() -> None:
     interval = estimate_range(x, spec, "mse")
     assert not quantize(x, spec, interval).any()
     assert quantization_error(x, spec, interval).clipping == pytest.approx(2.5)
+
+
+def test_a_group_larger_than_a_channel_is_the_channel() -> None:
+    x = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0))
+    for size in (15, 16, 10**18):
+        group, channel = Spec(bits=3, granularity=size), Spec(bits=3, granularity="channel")
+        grouped, whole = (quantize(x, spec, estimate_range(x, spec)) for spec in (group, channel))
+        assert torch.equal(grouped, whole)

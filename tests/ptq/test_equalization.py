@@ -286,6 +286,14 @@ def test_the_networks_of_the_zoo_keep_their_function(name: str) -> None:
     assert change <= 1e-5
 
 
+@pytest.mark.parametrize("sweeps", [0, -3])
+def test_equalization_without_a_sweep_is_refused(sweeps: int) -> None:
+    network = Network.of(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), torch.ones(1, 3))
+    calibration = Calibration(qx.Data(calibration=(torch.ones(1, 3), torch.zeros(1, dtype=torch.int64))))
+    with pytest.raises(qx.QexploreError, match="at least one sweep"):
+        STEPS.get("equalize")(network, calibration, Report(), sweeps=sweeps)
+
+
 def test_equalizing_twice_moves_nothing_more() -> None:
     torch.manual_seed(0)
     network, _ = changed(unbalanced(triple(nn.ReLU)), IMAGES, "equalize")

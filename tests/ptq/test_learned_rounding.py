@@ -136,6 +136,19 @@ def test_the_regularizer_starts_after_the_warm_start_and_falls_from_high_to_low(
     assert math.isclose(schedule.beta(99) or 0.0, 2.0, abs_tol=0.02)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"iterations": 0}, {"iterations": 10**12}, {"batch": 0}, {"rate": 0}, {"rate": -1.0}),
+        *({"regularizer": -1}, {"beta_low": 0}, {"warm": -0.1}, {"warm": 1.5}),
+    ],
+)
+def test_settings_with_which_nothing_can_be_learned_are_refused(settings: dict[str, Any], images: Tensor) -> None:
+    network, calibration = quantized(task_of(convolutions(), images), 4)
+    with pytest.raises(qx.QexploreError, match="AdaRound"):
+        STEPS.get("adaround")(network, calibration, Report(), **settings)
+
+
 def test_unknown_methods_are_named() -> None:
     task = task_of(nn.Sequential(nn.Linear(4, 3)), torch.rand(8, 4))
     for step in ("correct-bias", "absorb-high-bias"):

@@ -166,6 +166,19 @@ def test_a_path_without_a_recipe_is_refused(path: str) -> None:
         Recipe.load(path)
 
 
+@pytest.mark.parametrize(("word", "value"), [("1e-3", 1e-3), ("2E+2", 200.0), ("1.5e1", 15.0), ("12", 12)])
+def test_numbers_are_read_as_everybody_writes_them(word: str, value: float) -> None:
+    recipe = Recipe.load("w4a8-adaround").with_settings({"adaround.rate": word})
+    assert next(step for step in recipe.steps if step.name == "adaround").settings == {"rate": value}
+
+
+@pytest.mark.parametrize("word", [".nan", ".inf", "1e400", "1" + "0" * 400, "[1, -1e300]"])
+def test_numbers_that_nothing_can_count_are_refused(word: str) -> None:
+    with pytest.raises(BadRecipe, match="finite number of at most 18 digits") as error:
+        Recipe.load("data-free-w8a8").with_settings({"activation-ranges.alpha": word})
+    sentence(error)
+
+
 @pytest.mark.parametrize("name", ["w4a9", "W8A8 ", "", "none"])
 def test_an_unknown_preset_is_answered_with_the_known(name: str) -> None:
     with pytest.raises(UnknownName, match="There is no preset"):

@@ -12,7 +12,7 @@ from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 
-LOGITS = "head.out"
+LOGITS = "classifier.out"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,8 @@ def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
     ("sites", "says"),
     [
         ({"input": {"range": [2, 1]}}, "lo below hi"),
-        ({"input": {"range": [0, float("inf")]}}, "lo below hi"),
+        ({"input": {"range": [0, float("inf")]}}, "finite number"),
+        ({"input": {"range": [0, 10**400]}}, "finite number of at most 18 digits"),
         ({"input": {"range": 3}}, "lo below hi"),
         ({"input": {"range": [0, 1], "method": "mse"}}, "or a method"),
         ({"input": {}}, "by site"),
@@ -70,6 +71,8 @@ def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
         ({"input": {"bits": "four"}}, "1 to 16"),
         ({"input": {"method": "mes"}}, "did you mean 'mse'"),
         ({"input": {"method": 7}}, "name of a range estimator"),
+        ({"input": {"method": "percentile", "percent": "high"}}, "'percent' of the site 'input' is a number"),
+        ({"logits": {"bits": 4}, LOGITS: {"method": "min-max"}}, "under one name"),
         ({"input": {"method": "mse", "percent": 3}}, "setting of the site 'input' called 'percent'"),
         ({"input": {"percent": 3}}, "setting of the site 'input' called 'percent'"),
         ({"inptu": {"bits": 4}}, "no site 'inptu'; did you mean 'input'"),
@@ -91,6 +94,7 @@ def test_a_recipe_less_a_step_loses_what_needs_it() -> None:
     recipe = Recipe.load("w4a8-adaround")
     assert recipe.optional == ("adaround",)
     assert [s.name for s in recipe.without(["adaround"]).steps] == ["fold-bn", "weight-ranges", "activation-ranges"]
+    assert recipe.without(name for name in ["adaround"]) == recipe.without(["adaround"])
     assert [s.name for s in recipe.without(["Weight_Ranges"]).steps] == ["fold-bn", "activation-ranges"]
     with pytest.raises(QexploreError, match="equalize"):
         recipe.without(["equalize"])

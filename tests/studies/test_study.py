@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from qexplore.cli.main import main
 from qexplore.network import Judged
 from qexplore.recipes import Recipe
 from qexplore.report import Report
@@ -158,3 +159,20 @@ def test_a_study_is_carried_out_and_written_down() -> None:
 
 def test_the_tasks_of_the_study_are_those_of_the_issue() -> None:
     assert set(TASKS) == {"resnet-digits", "mobilenet-digits", "mobilenet-digits-unbalanced"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["post-training", "--seeds", "0"],
+        ["post-training", "--seeds", "many"],
+        ["post-training", "--out", "no/such/folder/page.md"],
+        ["post-training", "--out", "."],
+    ],
+)
+def test_wrong_words_are_one_sentence_before_any_work(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", *words, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert len(err.splitlines()) == 1

@@ -107,6 +107,10 @@ class Network:
         name = self.placement.grid[self.graph.output]
         return self.site(name) if name else None
 
+    def keeps_images(self, site: Site) -> bool:
+        """Whether the sample of the site must have every value, image by image: those of logits [images, classes]."""
+        return site == self.logits and len(site.shape) == 1
+
     @property
     def bits(self) -> dict[str, int]:
         """Bits of every site that is quantized at present."""
@@ -198,7 +202,7 @@ class Network:
             if site.kind == "activation" and not values.numel():
                 self._rows[site.name] = Rows(slices, what=what, band=band)
             else:
-                whole = site == self.logits and len(site.shape) == 1 and values.numel() % site.numel == 0
+                whole = self.keeps_images(site) and values.numel() % site.numel == 0
                 logits = values.view(-1, site.numel) if whole else None
                 self._rows[site.name] = Rows.of(slices, what, self._ends.get(site.name), logits=logits, band=band)
         return self._rows[site.name]

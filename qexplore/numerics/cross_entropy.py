@@ -23,8 +23,9 @@ def cross_entropy_range(rows: Rows, spec: Spec) -> Range:
     """
     if rows.logits is None or len(rows.values) != 1:
         raise QexploreError(
-            f"{rows.what} is not the logits, [images, classes] with one range: the range estimator 'cross-entropy' "
-            "serves these alone; set it by 'logits: cross-entropy' of the step 'activation-ranges'."
+            f"{rows.what} is not the logits, [images, classes] with one range, which the range estimator "
+            "'cross-entropy' serves alone: set it by 'logits: cross-entropy' of the step 'activation-ranges', or leave "
+            "it out where the network has no such logits."
         )
     entropy = _Entropy(rows.logits)
     full = Range(rows.least, rows.greatest).around_zero()

@@ -33,7 +33,8 @@ def collect_samples(
     ends: dict[str, list[Tensor]] = {name: [] for name in at}
     generator = torch.Generator().manual_seed(calibration.seed)
     share = {
-        name: 1.0 if site == network.logits else SAMPLE / (site.numel * calibration.images) for name, site in at.items()
+        name: 1.0 if network.keeps_images(site) else SAMPLE / (site.numel * calibration.images)
+        for name, site in at.items()
     }
 
     def watch(name: str, value: Any) -> None:

@@ -206,6 +206,18 @@ def test_logits_are_kept_whole_and_in_the_order_of_the_images(monkeypatch: pytes
     assert torch.allclose(network.values(site).view(-1, 10), expected, atol=1e-4)
 
 
+def test_only_logits_that_cross_entropy_can_use_are_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qexplore.ptq.calibrate.SAMPLE", 100)
+    model = nn.Sequential(nn.Conv2d(1, 10, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    task = qx.Task(model=model, data=qx.Task("resnet-digits").data)
+    network = prepare(task, recipe({}))
+    assert network.logits is not None
+    assert network.logits.shape == (10, 6, 6)
+    assert network.values(network.logits).numel() < 1000
+    with pytest.raises(QexploreError, match=r"not the logits.*leave it out"):
+        prepare(task, recipe({"logits": "cross-entropy"}))
+
+
 def test_what_a_recipe_says_of_the_logits_themselves_comes_first() -> None:
     task = qx.Task("resnet-digits")
     network = prepare(task, recipe({"logits": "cross-entropy"}, sites={"logits": {"range": [-3, 5]}}))
@@ -239,7 +251,7 @@ def test_bad_settings_are_refused_before_the_first_step(settings: dict[str, Any]
 
 @pytest.mark.parametrize("ends", [[1, 0], [0], [0, 1, 2], "wide", [0, "one"], [float("-inf"), 1.0], [True, 2]])
 def test_the_ends_of_the_input_are_two_numbers(ends: Any) -> None:
-    with pytest.raises(QexploreError, match=r"\[least, greatest\]"):
+    with pytest.raises(QexploreError, match=r"\[least, greatest\]|finite number"):
         prepare(without_images("resnet-digits"), recipe({"method": "batch-norm", "input": ends}))
     with pytest.raises(QexploreError, match="least, greatest"):
         qx.Data(interval=ends)

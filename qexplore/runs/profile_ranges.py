@@ -18,6 +18,7 @@ from qexplore.zoo import Task
 
 MEASURED = (2, 3, 4)  # bits at which the choice of a range shows in the accuracy
 LOGITS = "mse + cross-entropy"
+DYNAMIC = "min-max, dynamic"
 
 
 def range_table(task: Task, network: Network, report: Report) -> pd.DataFrame:
@@ -94,11 +95,13 @@ def estimator_table(task: Task, network: Network, report: Report) -> pd.DataFram
     """A row for each kind of site, bits and estimator: all sites of the kind at these bits with ranges by this
     estimator, the other kind as the recipe leaves it. accuracy, low, high, images: as measured.
 
-    LOGITS: mse everywhere, but cross-entropy at the logits. An estimator that cannot serve every site is left out.
+    LOGITS: mse everywhere, but cross-entropy at the logits. DYNAMIC: every image finds its own min-max while the
+    network runs. An estimator that cannot serve every site is left out.
     """
     tries = [(kind, method) for kind in ("weight", "activation") for method in RANGES]
     if network.logits is not None:
         tries.append(("activation", LOGITS))
+    tries.append(("activation", DYNAMIC))
     rows = []
     for kind, method in report.track(tries, "one range estimator everywhere"):
         with suppress(QexploreError), _everywhere(network, kind, method):
@@ -109,14 +112,16 @@ def estimator_table(task: Task, network: Network, report: Report) -> pd.DataFram
 @contextmanager
 def _everywhere(network: Network, kind: str, method: str) -> Iterator[None]:
     """The network with the ranges of all sites of a kind by `method`; always restores."""
-    before = network.estimators[kind]
+    before, dynamic = network.estimators[kind], network.dynamic
     logits = network.logits if method == LOGITS else None
-    network.set_estimator(kind, method if logits is None else "mse", {})
+    network.set_estimator(kind, {LOGITS: "mse", DYNAMIC: "min-max"}.get(method, method), {})
+    network.set_dynamic(method == DYNAMIC or (dynamic and kind == "weight"))
     try:
         with nullcontext() if logits is None else trying(network, {logits.name: {"method": "cross-entropy"}}):
             yield
     finally:
         network.set_estimator(kind, *before)
+        network.set_dynamic(dynamic)
 
 
 def _by_bits(task: Task, network: Network, kind: str) -> list[dict[str, Any]]:

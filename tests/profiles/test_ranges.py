@@ -14,7 +14,7 @@ from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
 from qexplore.runs import profile_ranges, profiles
 from qexplore.runs.profile_channels import channel_table
-from qexplore.runs.profile_ranges import LOGITS, estimator_table, range_table, serving
+from qexplore.runs.profile_ranges import DYNAMIC, LOGITS, estimator_table, range_table, serving
 from qexplore.zoo import names
 
 TASK = "resnet-digits"
@@ -102,6 +102,9 @@ def test_one_estimator_everywhere_is_the_recipe_with_that_method(
                 qx.run(task, W8A8.with_settings(settings)).accuracy.value, abs=0.01
             )
     assert ("activation", LOGITS) in found.index
+    dynamic = W8A8.with_settings({"activation-ranges.method": "min-max", "activation-ranges.dynamic": True})
+    assert found["activation", DYNAMIC] == qx.run(task, dynamic).accuracy.value
+    assert not network.dynamic
     assert ("weight", "cross-entropy") not in found.index
 
 

@@ -35,8 +35,9 @@ def everywhere(profile: Profile) -> None:
     st.markdown("**One estimator for all of them** :gray[:small[measured; the other side as stored]]")
     st.caption(
         "Where lines part, the choice of a range decides; the dotted line is FP32, thin lines are 95 % intervals. "
-        "mse + cross-entropy is mse everywhere but at the logits. Least error is not always best accuracy: the error "
-        "counts every value alike, the network does not."
+        "mse + cross-entropy is mse everywhere but at the logits; dynamic ranges are found anew for every image while "
+        "the network runs, which costs time. Least error is not always best accuracy: the error counts every value "
+        "alike, the network does not."
     )
     for column, kind in zip(st.columns(2, gap="large"), ("weight", "activation"), strict=True):
         with column:

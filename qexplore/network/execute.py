@@ -212,11 +212,12 @@ class _Compiler:
 
     def _each_image(self, name: str, act: Action) -> Action:
         """`act`, and after it the quantizer of the dynamic site on whose grid its result does not lie yet."""
-        again = self.graph.by_name[name].kind in ("avg-pool", "clamp")
+        op = self.graph.by_name[name]
+        again = op.kind in ("avg-pool", "clamp")
         spec = self.dynamic.get(self.placement.grid[name] if again else self.sites.get(name, ""))
         if spec is None:
             return act
-        quantize = each_image(spec)
+        quantize = each_image(spec, op.shape)
 
         def act_and_quantize(values: Values) -> None:
             act(values)

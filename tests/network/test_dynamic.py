@@ -46,11 +46,17 @@ def test_every_operation_gives_what_plain_fake_quantization_of_each_image_gives(
         again = network.placement.grid[op.name] if op.kind in ("avg-pool", "clamp") else ""
         if at is not None or again:
             site = at or network.site(again)
-            assert_on_own_grids(value, found[op.name], network.fitted(site, network.bits[site.name]).spec)
+            first = (each.movedim(axis_of_images(value, op.shape), 0) for each in (value, found[op.name]))
+            assert_on_own_grids(*first, network.fitted(site, network.bits[site.name]).spec)
             value = found[op.name].double()
         reference[op.name] = value
     output = reference[network.graph.output]
     assert torch.allclose(network(x).double(), output, rtol=1e-4, atol=1e-5 * float(output.abs().max() + 1e-9))
+
+
+def axis_of_images(x: Tensor, one: tuple[int, ...]) -> int:
+    """Along which dimension a batch differs from one image."""
+    return next((d for d, (many, few) in enumerate(zip(x.shape, one, strict=True)) if many != few), 0)
 
 
 def assert_on_own_grids(value: Tensor, found: Tensor, spec: Spec) -> None:
@@ -78,6 +84,30 @@ def test_a_batch_gives_the_logits_that_its_images_give_one_by_one(name: str) -> 
 def assert_close_but_for_ties(one: Tensor, other: Tensor) -> None:
     """A sum in another order can tip a value at the middle between two codes: then logits differ by steps of 8 bits."""
     assert bool(((one - other).abs().amax(dim=1) <= 0.03 * other.abs().amax(dim=1)).all())
+
+
+@pytest.mark.parametrize("layout", ["tokens first", "windows with the images"])
+def test_images_that_do_not_stand_along_the_first_dimension_alone_have_their_own_ranges_too(layout: str) -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            if layout == "tokens first":
+                return self.head(F.relu(self.second(x.permute(1, 0, 2))).mean(0))
+            windows = F.relu(self.second(x.reshape(-1, 2, 6)))
+            return self.head(windows.reshape(-1, 4, 6).mean(1))
+
+    torch.manual_seed(0)
+    model, x = Turned().eval(), torch.randn(6, 4, 4) * torch.logspace(-1, 1, 6).view(-1, 1, 1)
+    network = dynamic(model, x, 4, None)
+    spec = Spec(4, symmetric=False)
+    with torch.no_grad():
+        tokens = by_image(F.relu(model.second(by_image(model.first(by_image(x, spec)), spec))), spec)
+        logits = by_image(model.head(by_image(tokens.mean(1), spec)), spec)
+    assert torch.allclose(network(x), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
 
 
 @pytest.mark.parametrize("bits", [8, 3])

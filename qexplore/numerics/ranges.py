@@ -66,11 +66,11 @@ def cross_entropy(rows: Rows, spec: Spec) -> Range:
 
 @RANGES.register("batch-norm")
 def batch_norm(rows: Rows, spec: Spec, *, alpha: float = 6.0) -> Range:
-    """q_min = min(β - α |γ|), q_max = max(β + α |γ|) over the channels of a batch norm (white paper §3.1, α = 6).
+    """q_min = min(β - α γ), q_max = max(β + α γ) over the channels of a batch norm (white paper §3.1, α = 6).
 
-    No image is needed. Behind a ReLU the range ends where the ReLU does, and sums and layers without a batch norm go by
-    moments that are derived (project's own choice). Raises QexploreError where no batch norm tells of the tensor, or
-    alpha is not above 0.
+    No image is needed. Project's own choice: |γ| stands for γ, which may be negative; behind a ReLU the range ends
+    where the ReLU does; sums and layers without a batch norm go by moments that are derived. Raises QexploreError where
+    no batch norm tells of the tensor, or alpha is not above 0.
     """
     if not 0 < alpha < float("inf"):
         raise QexploreError(f"The setting 'alpha' counts standard deviations and lies above 0; not {alpha}.")

@@ -16,9 +16,9 @@ from qexplore.ptq.moments import Told, tell
 def site_bands(network: Network, interval: tuple[float, float] | None = None) -> dict[str, Band]:
     """Activation site → band, for those of which the batch norms tell; interval: the ends of the images' values.
 
-    The white paper's band β ± α |γ| (§3.1) stands at the batch norms. A clamp cuts it, pools and reshapes keep it, a
-    concatenation has those of its parts, an addition and a layer without a batch norm that of their moments (derived
-    for this project).
+    The white paper's band β ± α γ (§3.1) stands at the batch norms. The rest is this project's own: |γ| for γ, a clamp
+    cuts the band, pools and reshapes keep it, a concatenation has those of its parts, an addition and a layer without
+    a batch norm that of their moments.
     """
     told = tell(network)
     bands: dict[str, Band] = {}

@@ -96,6 +96,7 @@ def results_of_nothing(network: Network) -> dict[str, Any]:
     """What each operation gives for one image without content: the shapes and constants are those of any image."""
     known: dict[str, Any] = {}
     entry = next(op for op in network.graph.ops if op.kind == "input")
+    nothing = torch.zeros(entry.shape, dtype=torch.float32 if entry.on_grid else torch.int64)
     with torch.inference_mode():
-        network.real_plan().watch(torch.zeros(entry.shape), known.__setitem__)
+        network.real_plan().watch(nothing, known.__setitem__)
     return known

@@ -13,7 +13,7 @@ from qexplore.report import Report
 def replace_relu6(network: Network, calibration: Calibration, report: Report) -> Network:
     """Replace ReLU6 by ReLU, so that channels can be scaled freely; what passed the bound changes.
 
-    The practical route to equalization (DFQ and AIMET go it; the white paper's §3.2 scales the bound instead, which
+    The practical route to equalization (AIMET goes it; the white paper's §3.2 scales the bound instead, which
     `equalize` does where bounds are left). What that costs is the change of accuracy and loss in this step's row of the
     result; no image is read for it here, so that recipes without data can take the step.
     """

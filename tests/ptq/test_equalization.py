@@ -286,6 +286,15 @@ def test_the_networks_of_the_zoo_keep_their_function(name: str) -> None:
     assert change <= 1e-5
 
 
+def test_a_network_that_reads_whole_numbers_is_equalized_too() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 2))
+    tokens = torch.randint(0, 9, (8, 3))
+    network, change = changed(unbalanced(model), tokens, "equalize")
+    assert [(pair.first, pair.second) for pair in scalable_pairs(network)] == [("2", "4")]
+    assert change < 1e-5
+
+
 @pytest.mark.parametrize("sweeps", [0, -3])
 def test_equalization_without_a_sweep_is_refused(sweeps: int) -> None:
     network = Network.of(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), torch.ones(1, 3))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from qexplore.allocate import Budget
 from qexplore.runs import profiles
 from qexplore.ui.bench import Measured
-from qexplore.ui.budgets.answers import find
+from qexplore.ui.budgets.answers import Question, find
 from qexplore.ui.budgets.editor import edited
 from qexplore.ui.budgets.numbers import verdict
 from qexplore.ui.locks import BadLock, read_locks, write_locks
@@ -152,3 +154,12 @@ def test_locks_do_not_follow_to_another_task(opened: Open) -> None:
     assert at.text_input(key="lock").value == ""
     at.selectbox(key="task").set_value("mobilenet-digits").run()
     assert at.text_input(key="lock").value == ""
+
+
+def test_answers_to_a_budget_are_not_those_of_an_older_profile() -> None:
+    old = profiles.load("resnet-digits")
+    new = replace(old, header={**old.header, "created": "2099-01-01T00:00:00+00:00"})
+    first, second = (Question(profile, old.sensitivity, Budget(weight_bits=4.0), {}) for profile in (old, new))
+    assert first.key != second.key
+    assert first.measure_name({"input": 8}) != second.measure_name({"input": 8})
+    assert first.key == Question(profiles.load("resnet-digits"), old.sensitivity, Budget(weight_bits=4.0), {}).key

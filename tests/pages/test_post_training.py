@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from qexplore.recipes import Recipe, presets
 from qexplore.recipes.ablation import BUILD_UP, WITHOUT, variants
-from qexplore.runs import Store
+from qexplore.runs import Store, profiles
 from qexplore.ui.post_training.address import BadLink, pack, unpack
 from qexplore.ui.post_training.choice import (
     FORMATS,
@@ -117,8 +117,10 @@ def test_the_answer_stands_in_one_sentence_with_its_figures(opened: Open) -> Non
     said = words(at)
     assert "**equalize buys most: +89.0 points.** :gray[Scales channels" in said
     assert "The steps lead from 10.2 % without any to 99.6 % with all (FP32 99.6 %)." in said
-    assert len(at.get("vega_lite_chart")) == 2
-    assert all(len(chart.proto.alt) > 20 for chart in at.get("vega_lite_chart"))
+    drawn = [chart.proto.alt for chart in at.get("vega_lite_chart")]
+    assert len(drawn) == 2 + (BARE in profiles.load(TASK).diagnoses)  # with a stored diagnosis: the culprits too
+    assert drawn[0].startswith("Floating bars")
+    assert all(len(alt) > 20 for alt in drawn)
     assert "Measured on this machine" in said
 
 

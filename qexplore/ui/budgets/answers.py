@@ -48,7 +48,12 @@ class Question:
 
     @property
     def key(self) -> tuple[Hashable, ...]:
-        return (self.profile.task, tuple(self.budget.limits().items()), tuple(sorted(self.locked.items())))
+        return (*self._made, tuple(self.budget.limits().items()), tuple(sorted(self.locked.items())))
+
+    @property
+    def _made(self) -> tuple[str, str]:
+        """Task and making of the profile: what was found with an older one is none of this one's answers."""
+        return (self.profile.task, str(self.profile.header["created"]))
 
     def quick(self) -> Answer:
         """The hull's answer, in milliseconds."""
@@ -72,7 +77,7 @@ class Question:
         return desk(*DESK).ask(asker, name, lambda: _measure(self.profile, bits, asker))
 
     def measure_name(self, bits: Mapping[str, int]) -> Hashable:
-        return ("measure", self.profile.task, self.profile.seed, tuple(bits.items()))
+        return ("measure", *self._made, self.profile.seed, tuple(bits.items()))
 
     def _solve(self, *, exact: bool) -> Answer:
         return allocate(self.table, self.budget, exact=exact, locked=dict(self.locked))

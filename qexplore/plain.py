@@ -1,4 +1,4 @@
-"""Tables, arrays and numbers as plain JSON values."""
+"""Tables, arrays and numbers as plain JSON values, and back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import PurePath
 from typing import Any
+
+LARGEST = 3.4e38  # of float32
 
 
 def plain(value: Any) -> Any:
@@ -37,3 +39,10 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     raise TypeError(f"A {type(value).__name__} cannot be written as JSON")
+
+
+def interval(ends: object) -> tuple[float, float] | None:
+    """[lo, hi] as two numbers that float32 can hold, lo below hi; None where it is anything else."""
+    if not isinstance(ends, list | tuple) or len(ends) != 2 or any(type(end) not in (int, float) for end in ends):
+        return None
+    return (float(ends[0]), float(ends[1])) if -LARGEST <= ends[0] < ends[1] <= LARGEST else None

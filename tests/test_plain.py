@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qexplore.plain import plain
+from qexplore.plain import interval, plain
 
 
 def test_tables_arrays_and_numbers_become_plain():
@@ -29,3 +29,18 @@ def test_missing_values_of_every_kind_become_null():
 def test_what_has_no_plain_form_is_refused():
     with pytest.raises(TypeError, match="object"):
         plain(object())
+
+
+@pytest.mark.parametrize(
+    ("ends", "found"), [([0, 1], (0.0, 1.0)), ((-1.5, 2), (-1.5, 2.0)), ([-3e38, 3e38], (-3e38, 3e38))]
+)
+def test_an_interval_is_two_numbers_in_order(ends: object, found: tuple[float, float]) -> None:
+    assert interval(ends) == found
+
+
+NO_INTERVAL = [[1, 0], [1, 1], [0], [0, 1, 2], "01", None, 3, {0: 1, 1: 2}, [0, "1"], [True, 2], [0, float("nan")]]
+
+
+@pytest.mark.parametrize("ends", [*NO_INTERVAL, [0, float("inf")], [0, 10**400], [0, 1e39]])
+def test_anything_else_is_none(ends: object) -> None:
+    assert interval(ends) is None

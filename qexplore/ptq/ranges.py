@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
 from qexplore.numerics import RANGES
+from qexplore.plain import interval
 from qexplore.ptq.bands import site_bands
 from qexplore.ptq.calibrate import collect_samples
 from qexplore.ptq.steps import STEPS, Calibration
@@ -72,11 +72,11 @@ def _needs_images(network: Network) -> bool:
     return any(RANGES.canonical(network.estimator(s)[0]) != WITHOUT_IMAGES for s in sites if s.name not in by_hand)
 
 
-def _interval(ends: Sequence[float]) -> tuple[float, float]:
-    numbers = isinstance(ends, list | tuple) and all(type(end) in (int, float) and math.isfinite(end) for end in ends)
-    if not numbers or len(ends) != 2 or ends[0] >= ends[1]:
-        raise QexploreError(f"The setting 'input' is [least, greatest] of the images' values; not {ends!r}.")
-    return float(ends[0]), float(ends[1])
+def _interval(given: Sequence[float]) -> tuple[float, float]:
+    ends = interval(given)
+    if ends is None:
+        raise QexploreError(f"The setting 'input' is [least, greatest] of the images' values; not {given!r}.")
+    return ends
 
 
 def _quantize(network: Network, kind: str, method: str, options: dict[str, Any], report: Report) -> Network:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.plain import interval
 from qexplore.registry import key_of
 
 QUANTIZER_KEYS = ("bits", "symmetric", "signed", "granularity", "power_of_two")
@@ -244,15 +244,9 @@ def _sites(entries: Any) -> Mapping[str, Mapping[str, Any]]:
         raise BadRecipe("The key 'sites' of the recipe holds settings by site, such as 'logits: {bits: 8}'.")
     sites = {str(name): _settings(own) for name, own in entries.items()}
     for name, own in sites.items():
-        if "range" in own and ("method" in own or not _interval(own["range"])):
+        if "range" in own and ("method" in own or interval(own["range"]) is None):
             raise BadRecipe(f"The site {name!r} takes a range [lo, hi], lo below hi, or a method; not {own!r}.")
     return sites
-
-
-def _interval(ends: Any) -> bool:
-    if not isinstance(ends, list) or len(ends) != 2:
-        return False
-    return all(type(end) in (int, float) and math.isfinite(end) for end in ends) and ends[0] < ends[1]
 
 
 def _step(entry: Any) -> StepSetting:

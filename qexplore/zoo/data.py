@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
 from torch.utils.data import DataLoader, IterableDataset
 
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.plain import interval as interval_of
 from qexplore.zoo.errors import BadData
 from qexplore.zoo.sources import Batch, joined, known_length, pair, regroup, stream, tensor_pair
 
@@ -101,12 +101,11 @@ def _slices(images: Batch, size: int, limit: int | None) -> Iterator[Batch]:
         yield x[start:stop].clone(), y[start:stop].clone()
 
 
-def _ends(interval: object) -> tuple[float, float]:
-    ends = list(interval) if isinstance(interval, tuple | list) else []
-    numbers = len(ends) == 2 and all(type(end) in (int, float) and math.isfinite(end) for end in ends)
-    if not numbers or ends[0] >= ends[1]:
-        raise BadData(f"The interval of the images is (least, greatest), two numbers; not {interval!r}.")
-    return float(ends[0]), float(ends[1])
+def _ends(given: object) -> tuple[float, float]:
+    ends = interval_of(given)
+    if ends is None:
+        raise BadData(f"The interval of the images is (least, greatest), two numbers; not {given!r}.")
+    return ends
 
 
 def _positive(what: str, value: object) -> None:

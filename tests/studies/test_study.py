@@ -72,6 +72,18 @@ def test_a_paired_change_counts_images_and_not_seeds() -> None:
     assert many.low > 0
 
 
+@pytest.mark.parametrize(
+    ("gained", "lost"), [(0, 0), (3, 0), (4, 0), (6, 0), (7, 0), (2, 9), (3, 9), (0, 12), (20, 37)]
+)
+def test_a_paired_change_is_significant_where_mcnemars_exact_test_says_so_by_a_margin(gained: int, lost: int) -> None:
+    before, after = torch.zeros(500, dtype=torch.bool), torch.zeros(500, dtype=torch.bool)
+    before[:lost], after[lost : lost + gained] = True, True
+    change = paired(*([Trial("t", "a", TASK, 0, Judged(correct, 0.1), 1.0)] for correct in (before, after)))
+    p = stats.binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    assert (change.low > 0 or change.high < 0) == (p < 0.05)
+    assert change.half > 0
+
+
 @pytest.mark.parametrize(("learned", "expected"), [(490, True), (400, False)])
 def test_the_gain_of_adaround_has_to_be_significant(learned: int, expected: bool) -> None:
     table = rounding_table(3, "tensor")

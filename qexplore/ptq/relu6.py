@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qexplore.network import Network
+from qexplore.network.graph import Graph, Op
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 
@@ -13,11 +14,20 @@ from qexplore.report import Report
 def replace_relu6(network: Network, calibration: Calibration, report: Report) -> Network:
     """Replace ReLU6 by ReLU, so that channels can be scaled freely; what passed the bound changes.
 
+    Bounds that are more than an activation stay: those of gates and of a hard sigmoid or swish written out, whose
+    result a product or another function reads, and that of the output (project's own choice).
     The practical route to equalization (AIMET goes it; the white paper's §3.2 scales the bound instead, which
     `equalize` does where bounds are left). What that costs is the change of accuracy and loss in this step's row of the
     result; no image is read for it here, so that recipes without data can take the step.
     """
     graph = network.graph
-    graph.replace([replace(op, upper=None) for op in graph.ops if op.kind == "clamp" and op.lower == 0])
+    bounded = [op for op in graph.ops if op.kind == "clamp" and op.lower == 0 and op.upper is not None]
+    graph.replace([replace(op, upper=None) for op in bounded if _is_activation(graph, op)])
     network.set_graph(graph)
     return network
+
+
+def _is_activation(graph: Graph, clamp: Op) -> bool:
+    """Whether layers, sums, pools and the like read the clamp, and no other function."""
+    readers = graph.readers[clamp.name]
+    return bool(readers) and all(graph.by_name[name].kind != "function" for name in readers)

@@ -312,7 +312,17 @@ def test_equalizing_twice_moves_nothing_more() -> None:
         assert torch.allclose(layer.weight, before[name], rtol=0.02)
 
 
-def test_replacing_relu6_lifts_every_bound() -> None:
+def test_replacing_relu6_leaves_gates_hard_swishes_and_the_output_bounded() -> None:
+    def gated(s: nn.Module, x: Tensor) -> Tensor:
+        x = s.a(x)
+        x = s.b(x * F.relu6(x + 3) / 6).mean((2, 3))
+        return s.head(x * torch.clamp(s.gate(x), 0, 1)).relu().clamp(max=2)
+
+    model = Net(gated, a=conv(3, 8), b=conv(8, 8), gate=nn.Linear(8, 8), head=nn.Linear(8, 4)).eval()
+    assert changed(model, 10 * IMAGES, "replace-relu6")[1] < 1e-5
+
+
+def test_replacing_relu6_lifts_the_bounds_between_layers() -> None:
     torch.manual_seed(0)
     model = triple(nn.ReLU6).eval()
     network = steps(Network.of(model, IMAGES[:1]), "replace-relu6")

@@ -30,4 +30,3 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         padded = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right)]
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
-

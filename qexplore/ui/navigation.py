@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import streamlit as st
@@ -27,17 +28,27 @@ def app() -> None:
     """The whole app: navigation, style sheet, and the page that the address names."""
     st.session_state["app-began"] = True
     st.set_page_config(page_title="qexplore", page_icon=_MARK, layout="wide")
-    pages = [
-        st.Page(_FOLDER / f"{file}.py", title=title, icon=icon, default=file == "home")
+    pages = {
+        title: st.Page(_FOLDER / f"{file}.py", title=title, icon=icon, default=file == "home")
         for file, (title, icon) in _PAGES.items()
-    ]
-    page = st.navigation(pages, position="top")
+    }
+    page = st.navigation(list(pages.values()), position="top")
     st.html(Path(__file__).with_name("style.css"))
     try:
         store()  # a home that cannot be used stops every page, with one sentence
-        page.run()
+        _run(page.title)
     except QexploreError as error:
         st.error(str(error), icon=":material/block:")
+
+
+def _run(title: str) -> None:
+    """Carries out the page with this title as a part of app.py, not with `page.run()`.
+
+    For what is bound to the address by `page.run()` belongs to one page: Streamlit 1.67 then takes task and site out of
+    the link to the next page, and writes an entry into the browser's history that nobody has visited.
+    """
+    file = next(file for file, (known, _) in _PAGES.items() if known == title)
+    runpy.run_path(str(_FOLDER / f"{file}.py"), run_name="__main__")
 
 
 def through_app() -> None:

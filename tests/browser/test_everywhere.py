@@ -36,3 +36,22 @@ def test_a_page_opens_in_the_dark_without_an_error(
     expect(page.get_by_test_id("stException")).to_have_count(0)
     assert [url for url in asked if not url.startswith((app_url, "data:", "blob:"))] == []
     forgive_probes(errors)
+
+
+def test_ways_on_arrive_at_their_task_and_site(
+    page: Page, app_url: str, open_page: Callable[..., Page], errors: list[str]
+) -> None:
+    go(page, app_url, "ranges?task=resnet-digits&site=blocks.1.first.conv.weight&b=3")
+    onward = page.get_by_role("link", name="Open in Quantizer")
+    expect(onward).to_be_visible(timeout=30_000)
+    onward.click()
+    expect(page.get_by_role("heading", name="Quantizer").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("ResNet on digits").first).to_be_visible()
+    expect(page.get_by_role("combobox", name="site")).to_have_value("blocks.1.first.conv.weight")
+    page.get_by_role("link", name="Sensitivity").first.click()  # the navigation brings the task along as well
+    expect(page.get_by_role("heading", name="Sensitivity").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("ResNet on digits").first).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("combobox", name="site")).to_have_value("blocks.1.first.conv.weight", timeout=30_000)
+    expect(page.get_by_text("ResNet on digits").first).to_be_visible()
+    forgive_probes(errors)

@@ -359,3 +359,9 @@ def leads_of(at: AppTest) -> list[dict[str, str]]:
 def test_steps_that_cost_accuracy_are_said_to() -> None:
     assert answer(ablation([0.99, 0.5], ["equalize"])).startswith("**These steps cost 49.0 points.**")
     assert "equalize takes most: −5.0 points." in answer(ablation([0.9, 0.85, 0.99], ["equalize", "adaround"]))
+
+
+def test_empty_words_in_the_address_mean_the_start(opened: Open) -> None:
+    at = opened("post_training", pipeline="", format="", ranges="", debug="", off="", recipe="")
+    assert [one.label for one in at.toggle] == list(Recipe.load("standard-w3a3-per-tensor").optional)
+    assert ":gray[w3a3-per-tensor]" in words(at)

@@ -201,3 +201,8 @@ def test_a_difference_that_may_be_chance_is_called_so() -> None:
     assert "may be chance" in verdict(Tried(m, 1, 3, 0.6))
     assert verdict(Tried(m, 4, 49, 1e-9)) == "4 images gained, 49 lost, p < 0.001"
     assert Tried(m, 4, 49, 1e-9).change == pytest.approx(-0.09)
+
+
+def test_empty_words_in_the_address_mean_the_start(opened: Open) -> None:
+    at = opened("ranges", task=TASK, by="", site="", rest="", b="")
+    assert "your range, min-max" in words(at)

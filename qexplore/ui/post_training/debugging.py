@@ -88,7 +88,7 @@ def _choose_bare() -> bool:
         bind="query-params",
         label_visibility="collapsed",
     )
-    return named == _BARE
+    return named != _ABOVE  # an empty word in the address picks nothing
 
 
 def _healthy(document: dict[str, Any]) -> str:

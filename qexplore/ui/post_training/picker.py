@@ -46,17 +46,18 @@ def choose() -> Choice:
 
 
 def _pick(key: str, options: list[str], about: str, label: str = "") -> str:
+    start = START[key] if START[key] in options else options[0]
     chosen = st.segmented_control(
         label or key,
         options,
-        default=START[key] if START[key] in options else options[0],
+        default=start,
         required=True,
         key=key,
         bind="query-params",
         on_change=forget,
         help=about,
     )
-    return str(chosen)
+    return str(chosen or start)  # an empty word in the address picks nothing
 
 
 def forget() -> None:

@@ -50,7 +50,7 @@ def _by(choice: Choice) -> Choice:
     options = [*served, HAND]
     if st.session_state.get("by") not in (None, *options):
         st.session_state["by"] = NAIVE  # the estimator of the site before does not serve this one
-    by = st.segmented_control(
+    picked = st.segmented_control(
         "range of this site",
         options,
         default=NAIVE,
@@ -59,6 +59,7 @@ def _by(choice: Choice) -> Choice:
         bind="query-params",
         help=f"Tried against {choice.stored}, the estimator of the stored recipe.",
     )
+    by = str(picked or NAIVE)  # an empty word in the address picks nothing
     index = int(row_of(choice.profile.sites, choice.site)["index"])
     ends = read_hand(st.query_params.get("hand"), index) if by == HAND else None
-    return Choice(choice.profile, choice.site, choice.bits, choice.rest, str(by), ends)
+    return Choice(choice.profile, choice.site, choice.bits, choice.rest, by, ends)

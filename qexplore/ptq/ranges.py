@@ -16,6 +16,7 @@ from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 
 WITHOUT_IMAGES = "batch-norm"
+OF_LOGITS = "cross-entropy"
 
 
 @STEPS.register("weight-ranges")
@@ -41,13 +42,15 @@ def activation_ranges(
     """Quantize the activations: ranges by `method` from calibration images, with the weights as they are by now
     (white paper §3.1).
 
-    logits: another method for the logits alone, 'cross-entropy' say. Where every site has the method 'batch-norm', or a
-    range of its own, no image is read; the range of the network's input is then `input`, [least, greatest], or what
-    the task's data declare. dynamic: each image finds its own ranges, min-max, while the network runs; those by
-    `method` hold where the recipe gives a site (or the logits) a method or range of its own, and stand in for the
-    others in tables, noises and sensitivities.
+    logits: another method for the logits alone. 'cross-entropy' serves [images, classes] on a grid of their own; where
+    the output is something else `method` serves it, and an event tells so. dynamic: each image finds its own ranges,
+    min-max, while the network runs; those by `method` hold where the recipe gives a site (or the logits) a method or
+    range of its own, and stand in for the others in tables, noises and sensitivities. Where every site has the method
+    'batch-norm', or a range of its own, no image is read; the range of the network's input is then `input`, [least,
+    greatest], or what the task's data declare.
     """
-    _set_logits(network, logits)
+    if logits:
+        _set_logits(network, logits, report)
     network.set_estimator("activation", method, options)
     network.set_bands(site_bands(network, calibration.interval if input is None else _interval(input)))
     if _needs_images(network):
@@ -56,14 +59,14 @@ def activation_ranges(
     return _quantize(network, "activation", method, options, report)
 
 
-def _set_logits(network: Network, method: str) -> None:
-    if not method:
+def _set_logits(network: Network, method: str, report: Report) -> None:
+    known, site = RANGES.canonical(method), network.logits
+    if site is None or (known == OF_LOGITS and not network.keeps_images(site)):
+        report.event("log", text=f"The output is no [images, classes] on a grid of its own: {known!r} serves no site.")
         return
-    if network.logits is None:
-        raise QexploreError("The output of this network lies on no grid: leave the setting 'logits' out.")
-    own = network.own.get(network.logits.name, Own())
+    own = network.own.get(site.name, Own())
     if own.range is None and own.estimator is None:  # what the recipe says of the site itself comes first
-        network.set_own(network.logits.name, replace(own, estimator=(RANGES.canonical(method), {})))
+        network.set_own(site.name, replace(own, estimator=(known, {})))
 
 
 def _needs_images(network: Network) -> bool:

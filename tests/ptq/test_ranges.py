@@ -215,7 +215,20 @@ def test_only_logits_that_cross_entropy_can_use_are_kept_whole(monkeypatch: pyte
     assert network.logits.shape == (10, 6, 6)
     assert network.values(network.logits).numel() < 1000
     with pytest.raises(QexploreError, match=r"not the logits.*leave it out"):
-        prepare(task, recipe({"logits": "cross-entropy"}))
+        prepare(task, recipe({}, sites={"logits": {"method": "cross-entropy"}}))
+
+
+def test_a_recipe_for_any_network_ranges_an_output_of_maps_by_its_method_and_says_so() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 10, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    task = qx.Task(model=model, data=qx.Task("resnet-digits").data)
+    told: list[Any] = []
+    network = prepare(task, recipe({"logits": "cross-entropy"}), report=Report(told.append))
+    assert network.logits is not None
+    by_mse = prepare(task, recipe({})).fitted(network.logits, 8).range
+    assert torch.equal(network.fitted(network.logits, 8).range.hi, by_mse.hi)
+    assert any("'cross-entropy' serves no site" in str(event.get("text")) for event in told)
+    least = prepare(task, recipe({"logits": "min-max"})).fitted(network.logits, 8).range
+    assert float(least.hi) > float(by_mse.hi)
 
 
 def test_what_a_recipe_says_of_the_logits_themselves_comes_first() -> None:

@@ -57,7 +57,8 @@ def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
         f"networks were trained on the former) and seeds what is random in a step. {_seeds(seeds)} "
         f"Accuracy is measured on the same {' or '.join(map(str, sorted(images)))} evaluation images, which nothing "
         "else has seen.",
-        "Cells: mean over the seeds ± half of Student's 95 % interval over the seeds; what no seed changes has none. "
+        "Cells: mean accuracy over the seeds ± half of Student's 95 % interval over the seeds (what no seed changes has "
+        "none) / mean cross-entropy (mean seconds of carrying the recipe out). "
         f"How far other images could differ is another matter: Wilson's 95 % interval of {max(images)} images is "
         f"{', '.join(_wilson(share, max(images)) for share in (0.995, 0.95, 0.8))}.",
         "",
@@ -81,20 +82,23 @@ def _seeds(seeds: int) -> str:
 
 def _table(study: Study, trials: Trials, table: str) -> Iterable[str]:
     names = [variant.name for variant in study.variants if variant.table == table]
-    yield from _rows(["accuracy, %", *study.tasks], [["FP32", *(_fp32(trials, task) for task in study.tasks)]])
+    yield from _rows(
+        ["accuracy, % / cross-entropy, nats", *study.tasks], [["FP32", *(_fp32(trials, task) for task in study.tasks)]]
+    )
     for name in names:
         yield _row([name, *(_cell(trials, table, name, task) for task in study.tasks)])
 
 
 def _fp32(trials: Trials, task: str) -> str:
-    return f"{100 * trials.fp32[task].accuracy.value:.2f}"
+    return f"{100 * trials.fp32[task].accuracy.value:.2f} / {trials.fp32[task].loss:.3f}"
 
 
 def _cell(trials: Trials, table: str, name: str, task: str) -> str:
     found = trials.of(table, name, task)
     mean = mean_over_seeds([100 * t.judged.accuracy.value for t in found])
     seconds = sum(t.seconds for t in found) / len(found)
-    return f"{mean.value:.2f}{_spread(mean, 2)} ({seconds:.1f} s)"
+    loss = sum(t.judged.loss for t in found) / len(found)
+    return f"{mean.value:.2f}{_spread(mean, 2)} / {loss:.3f} ({seconds:.1f} s)"
 
 
 def _readings(gauge: Gauge, study: Study, trials: Trials) -> Iterable[str]:

@@ -162,9 +162,9 @@ def test_a_study_is_carried_out_and_written_down() -> None:
     assert events[-1]["done"] == events[-1]["total"] == 3
     page = markdown(study, done, "the command", 2)
     told = json.loads(json.dumps(document(study, done, "the command", 2)))
-    eight = next(t for t in told["trials"] if t["name"] == "w8a8")["accuracy"]["value"]
-    assert f"| w8a8 | {100 * eight:.2f} (" in page
-    assert f"| FP32 | {100 * told['fp32'][TASK]['accuracy']['value']:.2f} |" in page
+    eight, fp32 = next(t for t in told["trials"] if t["name"] == "w8a8"), told["fp32"][TASK]
+    assert f"| w8a8 | {100 * eight['accuracy']['value']:.2f} / {eight['loss']:.3f} (" in page
+    assert f"| FP32 | {100 * fp32['accuracy']['value']:.2f} / {fp32['loss']:.3f} |" in page
     assert f"| calibration | {CALIBRATION:.3f} ± 0.000 |" in page
     assert "± " in page.split("| w4a8 |")[1]
 

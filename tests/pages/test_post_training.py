@@ -30,6 +30,7 @@ from qexplore.ui.post_training.choice import (
     word,
     write_own,
 )
+from qexplore.ui.post_training.flow import stages
 from qexplore.ui.post_training.known import variant
 from qexplore.ui.post_training.steps import answer, replaceable
 from tests.executors import Idle
@@ -365,3 +366,19 @@ def test_empty_words_in_the_address_mean_the_start(opened: Open) -> None:
     at = opened("post_training", pipeline="", format="", ranges="", debug="", off="", recipe="")
     assert [one.label for one in at.toggle] == list(Recipe.load("standard-w3a3-per-tensor").optional)
     assert ":gray[w3a3-per-tensor]" in words(at)
+
+
+def test_a_step_that_chance_could_explain_is_not_said_to_buy_most() -> None:
+    """The fixture's intervals are 2 points to each side."""
+    said = answer(ablation([0.90, 0.93, 0.96, 0.98], ["equalize", "absorb-high-bias", "correct-bias"]))
+    assert said.startswith("**Together they buy +8.0 points**, no step alone")
+    assert "takes" not in answer(ablation([0.5, 0.99, 0.97], ["equalize", "correct-bias"]))
+
+
+@pytest.mark.parametrize(("value", "state"), [(0.99, "sound"), (0.12, "idle")])
+def test_a_repair_is_ticked_only_where_its_accuracy_is_surely_better(value: float, state: str) -> None:
+    document = diagnosis()
+    document["fixes"][0]["accuracy"] = accuracy(value)
+    repair = stages(document)[-1]
+    assert repair.state == state
+    assert ("the intervals overlap; 0.01 nats left" in repair.numbers) == (state == "idle")

@@ -198,7 +198,7 @@ def test_what_is_stored_is_found_without_a_bench() -> None:
 def test_a_difference_that_may_be_chance_is_called_so() -> None:
     m = answers.Measured(0.9, 0.87, 0.92, 500)
     assert verdict(Tried(m, 0, 0, 1.0)) == "every image is answered alike"
-    assert "may be chance" in verdict(Tried(m, 1, 3, 0.6))
+    assert verdict(Tried(m, 1, 3, 0.6)) == "1 image gained, 3 lost: may be chance (p = 0.6)"
     assert verdict(Tried(m, 4, 49, 1e-9)) == "4 images gained, 49 lost, p < 0.001"
     assert Tried(m, 4, 49, 1e-9).change == pytest.approx(-0.09)
 

@@ -15,6 +15,7 @@ from qexplore.figures.words import decibels
 _BINS = 96
 _ROW = 24  # pixels a bracket
 _HILL = 200  # pixels of the histogram
+_CAP, _LIFT = 8, -10  # pixels: the end of a bracket, and its words clear of that
 _AXIS = 46  # pixels of the axis below
 
 
@@ -83,8 +84,8 @@ def _spec(number: int) -> dict[str, Any]:
                 },
             },
             _bracket(x, y, {"type": "rule"}, {"x2": {"field": "hi"}}, "lo"),
-            _bracket(x, y, {"type": "tick", "orient": "vertical", "size": 12, "thickness": 2}, {}, "lo"),
-            _bracket(x, y, {"type": "tick", "orient": "vertical", "size": 12, "thickness": 2}, {}, "hi"),
+            _bracket(x, y, {"type": "tick", "orient": "vertical", "size": _CAP, "thickness": 2}, {}, "lo"),
+            _bracket(x, y, {"type": "tick", "orient": "vertical", "size": _CAP, "thickness": 2}, {}, "hi"),
             _label("label", {"x": {"value": 2}}, "left"),
             _label("sqnr", {"x": {"value": "width"}}, "right"),
         ],
@@ -112,7 +113,7 @@ def _bracket(
 def _label(field: str, x: dict[str, Any], align: str) -> dict[str, Any]:
     return {
         "data": {"name": "brackets"},
-        "mark": {"type": "text", "align": align, "dy": -7, "fontSize": 11},
+        "mark": {"type": "text", "align": align, "dy": _LIFT, "fontSize": 11},
         "encoding": {
             **x,
             "y": {"field": "y", "type": "quantitative"},

@@ -97,8 +97,11 @@ def _repair(document: Mapping[str, Any], before: Mapping[str, Any]) -> Stage:
     best = document["fixes"][0]
     if best["accuracy"] is None:
         return Stage(question, best["label"], "not measured yet", "idle")
-    gain = best["accuracy"]["value"] - before["accuracy"]
-    return Stage(question, best["label"], f"{percent(best['accuracy']['value'])}: {points(gain)}", "sound")
+    reached = best["accuracy"]
+    numbers = f"{percent(reached['value'])}: {points(reached['value'] - before['accuracy'])}"
+    if reached["low"] > before["high"]:
+        return Stage(question, best["label"], numbers, "sound")
+    return Stage(question, best["label"], f"{numbers}, the intervals overlap; {_nats(best)} left", "idle")
 
 
 def _nats(row: Mapping[str, Any]) -> str:

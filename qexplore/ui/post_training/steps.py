@@ -18,7 +18,7 @@ from qexplore.ui.post_training.known import Known
 from qexplore.ui.post_training.switches import ABOUT
 from qexplore.ui.strip import Card, strip
 
-_MUCH = 0.02  # change of accuracy from which on a step is said to gain or to take
+_MUCH = 0.02  # gain of accuracy from which on a step that can be spared is worth a word
 BALANCED, TWIN = "mobilenet-digits", "mobilenet-digits-unbalanced"
 
 
@@ -61,13 +61,24 @@ def answer(table: pd.DataFrame) -> str:
 
 
 def _best_and_worst(rows: pd.DataFrame) -> str:
-    """The step that gains most, with what it does; and the one that takes most, where that is much."""
-    gains = rows.iloc[1:].assign(gain=rows["accuracy"].diff()).sort_values("gain", ascending=False)
+    """The step that gains most, with what it does, and the one that takes most: those that chance does not explain."""
+    gains = rows.iloc[1:].assign(gain=rows["accuracy"].diff(), clear=_apart(rows)).sort_values("gain", ascending=False)
     best, worst = gains.iloc[0], gains.iloc[-1]
+    if not best["clear"]:
+        return f"**Together they buy {points(gains['gain'].sum())}**, no step alone more than chance could."
     said = f"**{best['step']} buys most: {points(best['gain'])}.**"
     if best["step"] in ABOUT:
         said += f" :gray[{ABOUT[best['step']]}]"
-    return said if worst["gain"] > -_MUCH else f"{said} {worst['step']} takes most: {points(worst['gain'])}."
+    return f"{said} {worst['step']} takes most: {points(worst['gain'])}." if _takes(worst) else said
+
+
+def _takes(step: pd.Series[Any]) -> bool:
+    return bool(step["clear"] and step["gain"] < 0)
+
+
+def _apart(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Whether the 95 % interval of a row lies apart from that of the row before."""
+    return (rows["low"] > rows["high"].shift()) | (rows["high"] < rows["low"].shift())
 
 
 def _now(choice: Choice, now: Known | None) -> dict[str, Any] | None:

@@ -77,7 +77,7 @@ def _change(choice: Choice, found: Found) -> Card:
 
 def verdict(tried: Tried) -> str:
     """Whether the difference could be chance."""
-    counts = f"{tried.gained} images gained, {tried.lost} lost"
+    counts = f"{tried.gained} {'image' if tried.gained == 1 else 'images'} gained, {tried.lost} lost"
     if tried.gained + tried.lost == 0:
         return "every image is answered alike"
     chance = "p < 0.001" if tried.p < 0.001 else f"p = {tried.p:.2g}"

@@ -11,7 +11,7 @@ from torch import Tensor
 from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Network, Site
 from qexplore.network.execute import Values
-from qexplore.network.network import Fitted
+from qexplore.network.fitting import Fitted
 from qexplore.numerics import QuantizationError, Rows, quantization_error
 from qexplore.ptq import Calibration
 from qexplore.ptq.calibrate import collect_samples

@@ -13,7 +13,7 @@ from qexplore.debugging.evidence import Suspect, channel_axis
 from qexplore.debugging.sites import divergences
 from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Network, Own, Site
-from qexplore.network.network import Estimator
+from qexplore.network.fitting import Estimator
 from qexplore.numerics import Range, Spec, apply_estimator, estimate_range, grid_of, quantize
 from qexplore.ptq import Calibration
 from qexplore.report import Report

@@ -2,7 +2,8 @@
 
 from qexplore.network.accuracy import Accuracy, Judged, Paired, compare, cross_entropy, evaluate, judge
 from qexplore.network.capture import CaptureError
-from qexplore.network.network import Network, Own
+from qexplore.network.fitting import Own
+from qexplore.network.network import Network
 from qexplore.network.placement import Site
 
 __all__ = [

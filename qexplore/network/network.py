@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from qexplore.errors import QexploreError, UnknownName
+from qexplore.errors import UnknownName
 from qexplore.network.capture import capture
 from qexplore.network.execute import Plan, compile_plan
+from qexplore.network.fitting import Estimator, Fitted, Own, as_signed_as_needed, fit, rows_of, what_of
 from qexplore.network.graph import LAYERS, Graph, Layer, channels_last
 from qexplore.network.placement import Placement, Site, place
-from qexplore.numerics import Band, Grid, Range, Rows, Spec, apply_estimator, checked_bits, grid_of
+from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
 WEIGHTS = Spec(granularity="channel")
 ACTIVATIONS = Spec(symmetric=False)
-Estimator = tuple[str, dict[str, Any]]
-
-
-class Fitted(NamedTuple):
-    """A site's quantizer at some number of bits: what kind of grid, over which range, the grid itself, and its noise.
-
-    noise: mean squared error of the site's values on the grid, unit of the tensor squared; NaN where none was seen.
-    """
-
-    spec: Spec
-    range: Range
-    grid: Grid
-    noise: float
-
-
-@dataclass(frozen=True)
-class Own:
-    """What holds at one site alone; None: what holds for all sites of its kind."""
-
-    bits: int | None = None
-    range: Range | None = None
-    estimator: Estimator | None = None
 
 
 class Network:
@@ -153,42 +131,16 @@ class Network:
         """
         key = (site.name, bits)
         if key not in self._fitted:
-            spec = self._spec(site, bits)
-            method, options = self.estimator(site)
-            fixed = self._fixed_range(site)
-            interval = apply_estimator(self.rows(site), spec, method, options) if fixed is None else fixed
-            interval = self._for_each_slice(site, interval)
-            grid = grid_of(spec, interval)
-            errors = self.rows(site).squared_errors(grid.scale[:, None], grid.zero[:, None], grid.qmin, grid.qmax)
-            seen = self.values(site).numel()
-            self._fitted[key] = Fitted(spec, interval, grid, float(errors.sum()) / seen if seen else float("nan"))
+            rows, fixed, elements = self.rows(site), self._fixed_range(site), self.values(site).numel()
+            self._fitted[key] = fit(rows, elements, self._spec(site, bits), self.estimator(site), fixed)
         return self._fitted[key]
-
-    def _for_each_slice(self, site: Site, interval: Range) -> Range:
-        slices = len(self.rows(site).values)
-        try:
-            return Range(interval.lo.expand(slices), interval.hi.expand(slices))
-        except RuntimeError as error:
-            raise QexploreError(
-                f"The site {site.name!r} has {slices} slices: its range needs one value or {slices}, not "
-                f"{interval.lo.numel()}."
-            ) from error
 
     def _spec(self, site: Site, bits: int) -> Spec:
         """The recipe's quantizer at `bits`; a symmetric activation that is never negative takes the unsigned grid."""
         spec = replace(self.specs[site.kind], bits=bits)
-        if site.kind == "activation" and spec.symmetric and self._least(site) >= 0:
-            return replace(spec, signed=False)
+        if site.kind == "activation" and spec.symmetric:
+            return as_signed_as_needed(spec, self.rows(site), self.values(site).numel(), self._fixed_range(site))
         return spec
-
-    def _least(self, site: Site) -> float:
-        """The least value of an activation that was seen, else the least that can be."""
-        if self.values(site).numel():
-            return float(self.rows(site).least[0])
-        band, fixed = self.bands.get(site.name), self._fixed_range(site)
-        if fixed is not None:
-            return float(fixed.lo.min())
-        return -math.inf if band is None else float(band.lower.min())
 
     def _fixed_range(self, site: Site) -> Range | None:
         """The range that was given to the site by hand."""
@@ -197,14 +149,12 @@ class Network:
     def rows(self, site: Site) -> Rows:
         """The values of `site`, sorted: its weights slice by slice, or its calibration sample."""
         if site.name not in self._rows:
-            values, what, band = self.values(site), f"The site {site.name!r}", self.bands.get(site.name)
-            slices = self.specs["weight"].slices(values) if site.kind == "weight" else values.reshape(1, -1)
-            if site.kind == "activation" and not values.numel():
-                self._rows[site.name] = Rows(slices, what=what, band=band)
+            values, name = self.values(site), site.name
+            if site.kind == "weight":
+                self._rows[name] = Rows.of(self.specs["weight"].slices(values), what_of(site))
             else:
-                whole = self.keeps_images(site) and values.numel() % site.numel == 0
-                logits = values.view(-1, site.numel) if whole else None
-                self._rows[site.name] = Rows.of(slices, what, self._ends.get(site.name), logits=logits, band=band)
+                whole = self.keeps_images(site)
+                self._rows[name] = rows_of(site, values, self._ends.get(name), self.bands.get(name), whole=whole)
         return self._rows[site.name]
 
     def values(self, site: Site) -> Tensor:

@@ -7,7 +7,9 @@ import plotly.graph_objects as go
 
 from qexplore.figures.figure import Still
 from qexplore.figures.palette import BLUE
-from qexplore.figures.words import measured, percent
+from qexplore.figures.words import measured, percent, shorten
+
+_LETTERS = 34  # of a name beside the axis: a phone has room for no more
 
 
 def compare(runs: pd.DataFrame) -> Still:
@@ -31,8 +33,14 @@ def compare(runs: pd.DataFrame) -> Still:
     plot.update_layout(
         height=90 + 46 * len(runs),
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        xaxis={"title": "accuracy", "tickformat": ".0%"},
-        yaxis={"type": "category", "range": [len(runs) - 0.4, -0.75], "automargin": True},
+        xaxis={"title": "accuracy", "tickformat": ".1~%"},
+        yaxis={
+            "type": "category",
+            "range": [len(runs) - 0.4, -0.75],
+            "automargin": True,
+            "tickvals": list(range(len(runs))),
+            "ticktext": [shorten(name, _LETTERS) for name in runs["name"]],
+        },
     )
     said = "; ".join(
         f"{r['name']} {measured(r['accuracy'], r['low'], r['high'], r['images'])}" for _, r in runs.iterrows()

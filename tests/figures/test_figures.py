@@ -117,3 +117,13 @@ def test_a_node_of_the_graph_carries_the_index_of_its_site() -> None:
     dot = figures.graph(nodes, [("stem", "stem")], {"stem.out": 7}, picked="stem.out")
     assert 'label="stem\\n7"' in dot
     assert '"stem" -> "stem"' in dot
+
+
+def test_runs_with_long_names_are_told_apart_beside_the_axis_and_to_a_tenth_of_a_percent() -> None:
+    names = [f"recipe corrected-w4a4-per-tensor without equalize on mobilenet-digits · 261121-{i}" for i in range(3)]
+    runs = pd.DataFrame({"name": names, "accuracy": 0.996, "low": 0.986, "high": 0.999, "images": 500})
+    layout = figures.compare(runs).plot.layout
+    shown = layout.yaxis.ticktext
+    assert len(set(shown)) == 3
+    assert max(len(name) for name in shown) <= 34
+    assert layout.xaxis.tickformat == ".1~%"

@@ -40,7 +40,8 @@ def _rows(rows: list[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
         name = f"{row['name']} (complete)" if row["complete"] else row["name"]
         shown, points = f"{100 * row['accuracy']:.1f} %", f"{100 * row['change']:+.1f}"
         seconds = round(row["seconds"], 2) or None  # nothing was carried out for the float network
-        yield group, name, shown, points, row["gained"], row["lost"], f"{row['p']:.2g}", seconds
+        chance = f"{row['p']:.2g}" if row["p"] >= 0.001 else "< 0.001"
+        yield group, name, shown, points, row["gained"], row["lost"], chance, seconds
 
 
 VERBS.register("ablate")(

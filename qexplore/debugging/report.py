@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from qexplore.debugging.words import nats, percent
+from qexplore.debugging.words import nats, percent, probability
 
 Document = Mapping[str, Any]
 LISTED = 10  # sites in the table of the report
@@ -99,7 +99,7 @@ def _checks(checks: Iterable[Document]) -> str:
             percent(row["accuracy"], 1),
             _interval(row),
             nats(row["divergence"]),
-            f"+{row['gained']} −{row['lost']} (p = {row['p']:.2g})" if row["name"] != "fp32" else "",
+            f"+{row['gained']} −{row['lost']} ({probability(row['p'])})" if row["name"] != "fp32" else "",
         )
         for row in checks
     ]

@@ -16,3 +16,8 @@ def few(number: float) -> str:
 def nats(divergence: float) -> str:
     """A divergence to two digits; what float64 rounds is 0."""
     return "0" if abs(divergence) < 1e-9 else f"{divergence:.2g}"
+
+
+def probability(p: float) -> str:
+    """A p-value; what is tiny is told as such."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

@@ -9,7 +9,7 @@ import pandas as pd
 from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.ladder import ROW, column
 from qexplore.figures.palette import GREEN, GREY, VERMILLION
-from qexplore.figures.words import points
+from qexplore.figures.words import points, probability
 
 SIGNIFICANT = 0.05
 
@@ -55,9 +55,7 @@ def _kind(change: float, p: float) -> str:
 
 def chance(p: float) -> str:
     """What McNemar's p says, in words."""
-    if p > SIGNIFICANT:
-        return "within chance"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "within chance" if p > SIGNIFICANT else probability(p)
 
 
 def judgement(change: float, p: float, images: int) -> str:

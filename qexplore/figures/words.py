@@ -41,6 +41,11 @@ def small(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
+def probability(p: float) -> str:
+    """A p-value: 'p = 0.018'; what is tiny is 'p < 0.001'."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
 def decibels(value: float) -> str:
     """A ratio of powers: 8.692 → '8.7 dB'; one without any noise is 'exact'."""
     return "exact" if math.isinf(value) and value > 0 else f"{value:.1f} dB".replace("-", "−")

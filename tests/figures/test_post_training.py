@@ -75,7 +75,7 @@ def test_a_difference_that_chance_explains_is_grey_and_said_so() -> None:
     assert "without correct-bias −0.2 points, not distinguishable from 0 on 500 images" in figure.alt
 
 
-@pytest.mark.parametrize(("p", "words"), [(0.2, "not distinguishable"), (0.03, "p = 0.030"), (1e-9, "p < 0.001")])
+@pytest.mark.parametrize(("p", "words"), [(0.2, "not distinguishable"), (0.03, "p = 0.03"), (1e-9, "p < 0.001")])
 def test_the_words_of_a_difference_follow_its_p(p: float, words: str) -> None:
     assert words in judgement(-0.02, p, 500)
 

@@ -39,6 +39,7 @@ def numbers(choice: Choice, found: Found) -> None:
     tried = [found.tried.get(by) for by in rows["method"]]
     rows["gained"] = [t.gained if t else None for t in tried]
     rows["lost"] = [t.lost if t else None for t in tried]
+    rows[["accuracy", "low", "high"]] *= 100
     number, small = st.column_config.NumberColumn, "%.3g"
     columns = ["method", "lo", "hi", "scale", "sqnr_db", "rounding", "clipping", "accuracy", "low", "high", "gained"]
     st.dataframe(
@@ -52,9 +53,9 @@ def numbers(choice: Choice, found: Found) -> None:
             "sqnr_db": number("SQNR, dB", format="%.1f"),
             "rounding": number("rounding error", format="%.2e", help="Mean square, unit of the site squared."),
             "clipping": number("clipping error", format="%.2e", help="Mean square, unit of the site squared."),
-            "accuracy": number("accuracy", format="percent"),
-            "low": number("95 % from", format="percent"),
-            "high": number("to", format="percent"),
+            "accuracy": number("accuracy", format="%.1f %%"),
+            "low": number("95 % from", format="%.1f %%"),
+            "high": number("to", format="%.1f %%"),
             "gained": number("gained", help=f"Images right with this range and wrong with {choice.stored}."),
             "lost": number("lost", help=f"Images wrong with this range and right with {choice.stored}."),
         },

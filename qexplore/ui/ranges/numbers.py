@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from qexplore.figures.words import decibels, interval, percent, points, seconds
+from qexplore.figures.words import decibels, interval, percent, points, probability, seconds
 from qexplore.ui.ranges.answers import Found, Tried
 from qexplore.ui.ranges.choice import HAND, Choice
 from qexplore.ui.strip import Card, strip
@@ -80,5 +80,5 @@ def verdict(tried: Tried) -> str:
     counts = f"{tried.gained} {'image' if tried.gained == 1 else 'images'} gained, {tried.lost} lost"
     if tried.gained + tried.lost == 0:
         return "every image is answered alike"
-    chance = "p < 0.001" if tried.p < 0.001 else f"p = {tried.p:.2g}"
+    chance = probability(tried.p)
     return f"{counts}, {chance}" if tried.p < _SURE else f"{counts}: may be chance ({chance})"

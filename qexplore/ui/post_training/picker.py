@@ -18,7 +18,8 @@ from qexplore.ui.post_training.choice import (
 )
 
 ABOUT = {
-    "standard": "The white paper's pipeline with data: equalize, learn the rounding (AdaRound), set ranges.",
+    "standard": "The white paper's pipeline with data: equalize, learn the rounding (AdaRound), set ranges, those "
+    "of the logits by cross-entropy with or without the steps.",
     "data-free": "Touches no image: biases are corrected and activation ranges set from batch-norm statistics.",
     "corrected": "Equalization, absorption and bias correction: the ladder that 8-bit MobileNets need.",
     "plain": "Ranges and nothing else: the network as it is, on a grid.",

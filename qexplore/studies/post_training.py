@@ -38,7 +38,7 @@ def post_training() -> Study:
     """The claims of the white paper's post-training sections that 8 × 8 digits can show."""
     variants = (*_ladder(), *_roundings(), *_data_free(), *_logits(), *_logits_alone(), *_pipelines())
     gauges = (
-        Gauge(MEANS, "|difference| / deviation", _means),
+        Gauge(MEANS, "difference, in deviations", _means),
         Gauge(ABSORBED, "channels", _absorbed),
     )
     title = "Post-training quantization on the digits networks"

@@ -169,6 +169,11 @@ def test_a_study_is_carried_out_and_written_down() -> None:
     assert "± " in page.split("| w4a8 |")[1]
 
 
+def test_no_heading_of_a_table_breaks_its_table() -> None:
+    study = STUDIES.get("post-training")()
+    assert not [name for name in (*(g.unit for g in study.gauges), *(v.name for v in study.variants)) if "|" in name]
+
+
 def test_the_tasks_of_the_study_are_those_of_the_issue() -> None:
     assert set(TASKS) == {"resnet-digits", "mobilenet-digits", "mobilenet-digits-unbalanced"}
 

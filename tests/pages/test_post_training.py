@@ -343,10 +343,12 @@ def test_a_gain_that_a_later_step_repeats_is_told() -> None:
 def test_a_site_that_was_clicked_leads_on(opened: Open, debugged: Path) -> None:
     at = opened("post_training", **HERE)
     assert leads_of(at)[0]["site"] == "stem.conv.weight"
+    assert "see its channels before and after equalization" in words(at)
     at.session_state["debugged-site"] = {TASK: "head.out"}
     at.run()
     queries = leads_of(at)
     assert [query["site"] for query in queries] == ["head.out"] * 4
+    assert "would another range serve it better?" in words(at)
     assert queries[0]["b"] == "4"  # the key that Ranges reads
     assert queries[2]["lock"] == "4:8"
 

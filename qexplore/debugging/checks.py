@@ -14,6 +14,7 @@ from torch import Tensor
 from qexplore.debugging.divergence import HARM, divergence
 from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Judged, Network, compare
+from qexplore.recipes.verbs import columns
 from qexplore.report import Report
 from qexplore.zoo import Task
 
@@ -40,15 +41,11 @@ class Check:
         return self.worse(fp32) or self.divergence >= HARM
 
     def to_document(self, fp32: Check) -> dict[str, Any]:
-        paired = compare(fp32.judged, self.judged)
         return {
             "name": self.name,
-            **{("accuracy" if key == "value" else key): v for key, v in self.judged.accuracy.to_document().items()},
+            **columns(self.judged, fp32.judged),
             "divergence": self.divergence,
-            "loss": self.judged.loss,
-            "gained": paired.gained,
-            "lost": paired.lost,
-            "p": paired.p,
+            "p": compare(fp32.judged, self.judged).p,
         }
 
 

@@ -12,11 +12,13 @@ from qexplore.allocate.sensitivity import MENU
 from qexplore.errors import QexploreError
 from qexplore.network import Judged, Network, Site, compare, evaluate, judge
 from qexplore.numerics import RANGES, quantization_error
+from qexplore.recipes.verbs import columns
 from qexplore.report import Report
 from qexplore.runs.trying import trying
 from qexplore.zoo import Task
 
 MEASURED = (2, 3, 4)  # bits at which the choice of a range shows in the accuracy
+FIGURES = ("accuracy", "low", "high", "images", "gained", "lost", "p")
 LOGITS = "mse + cross-entropy"
 DYNAMIC = "min-max, dynamic"
 
@@ -73,17 +75,9 @@ def _row(task: Task, network: Network, site: Site, bits: int, method: str, befor
 
 def _accuracy(before: Judged | None, after: Judged | None) -> dict[str, float]:
     if before is None or after is None:
-        return dict.fromkeys(("accuracy", "low", "high", "images", "gained", "lost", "p"), float("nan"))
-    found, paired = after.accuracy, compare(before, after)
-    return {
-        "accuracy": found.value,
-        "low": found.low,
-        "high": found.high,
-        "images": found.images,
-        "gained": paired.gained,
-        "lost": paired.lost,
-        "p": paired.p,
-    }
+        return dict.fromkeys(FIGURES, float("nan"))
+    found = {**columns(after, before), "p": compare(before, after).p}
+    return {name: found[name] for name in FIGURES}
 
 
 def _judged(task: Task, network: Network, site: Site, bits: int) -> Judged:

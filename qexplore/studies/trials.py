@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from qexplore.network import Judged, judge
 from qexplore.recipes import Recipe
@@ -85,7 +86,9 @@ def seeded(name: str, seed: int) -> Task:
     parts = [task.data.tensors(part) for part in ("train", "calibration")]
     x, y = (torch.cat(each) for each in zip(*parts))
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:CALIBRATION]
-    data = Data(calibration=(x[chosen], y[chosen]), evaluation=task.data.tensors("evaluation"), interval=(0.0, 1.0))
+    data = Data(
+        calibration=(x[chosen], y[chosen]), evaluation=task.data.tensors("evaluation"), interval=task.data.interval
+    )
     return Task(model=task.model, data=data, example=task.example)
 
 
@@ -119,6 +122,5 @@ def carry_out(
     return Trials(fp32, tuple(done), tuple(readings))
 
 
-def _judge(task: Task, network: object) -> Judged:
-    assert callable(network)
+def _judge(task: Task, network: Callable[[Tensor], Tensor]) -> Judged:
     return judge(network, task.data.batches("evaluation"))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from qexplore.zoo.data import Data
+from qexplore.zoo.splits import balanced
 
 EVALUATION = 500
 CALIBRATION = 256
@@ -39,17 +40,8 @@ def digits() -> Data:
 @functools.cache
 def part_indices() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Indices of the evaluation, calibration and training images in scikit-learn's order, each sorted."""
-    _, labels = _arrays()
-    # RandomState's stream is frozen by numpy's promise (NEP 19), so that the parts are the same on every version.
-    shuffled = np.random.RandomState(0).permutation(len(labels))
-    share = np.empty(len(labels))
-    for digit in range(10):
-        members = shuffled[labels[shuffled] == digit]
-        share[members] = (np.arange(len(members)) + 0.5) / len(members)
-    # Cutting all classes at the same share of their members keeps the proportions, to within one image a class.
-    order = np.lexsort((labels, share))
-    evaluation, calibration, train = np.split(order, [EVALUATION, EVALUATION + CALIBRATION])
-    return np.sort(evaluation), np.sort(calibration), np.sort(train)
+    evaluation, calibration, train = balanced(_arrays()[1], (EVALUATION, CALIBRATION))
+    return evaluation, calibration, train
 
 
 def _part(x: Tensor, y: Tensor, index: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -81,5 +81,25 @@ for _entry in (
         base="mobilenet-digits",
         made_on_purpose="Made so on purpose: the imbalance was put into mobilenet-digits for the classroom.",
     ),
+    Entry(
+        name="resnet20-cifar10",
+        title="ResNet-20 on CIFAR-10",
+        description="Nine residual blocks of 3×3 convolutions, batch norms and ReLU for 32×32 colour photographs.",
+        teaches="A real task with room to lose: what the digits forgive at 4 bits costs points here.",
+        build="qexplore.zoo.models.resnet:resnet20_cifar10",
+        data="qexplore.zoo.cifar:cifar10",
+        train="qexplore.zoo.cifar:fit_resnet20",
+        checkpoint="resnet20-cifar10.safetensors",
+    ),
+    Entry(
+        name="mobilenetv2-cifar10",
+        title="MobileNetV2 on CIFAR-10",
+        description="Eight inverted residuals with depthwise convolutions and ReLU6 for 32×32 colour photographs.",
+        teaches="The classic hard case: depthwise layers with unequal channels on real photographs.",
+        build="qexplore.zoo.models.mobilenet:mobilenetv2_cifar10",
+        data="qexplore.zoo.cifar:cifar10",
+        train="qexplore.zoo.cifar:fit_mobilenetv2",
+        checkpoint="mobilenetv2-cifar10.safetensors",
+    ),
 ):
     ENTRIES.register(_entry.name)(_entry)

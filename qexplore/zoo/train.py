@@ -13,7 +13,7 @@ from torch import nn
 
 import qexplore
 from qexplore.errors import QexploreError
-from qexplore.report import Report
+from qexplore.report import Event, Report
 from qexplore.zoo.checkpoint import save_weights
 from qexplore.zoo.entries import Entry, resolve
 from qexplore.zoo.entries import entry as entry_named
@@ -35,12 +35,24 @@ def train(name: str, out: str | Path | None = None, seed: int = 0, report: Repor
         raise QexploreError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     path = _path(entry, out)
     started = time.monotonic()
-    model = resolve(entry.train)(entry, seed, report or Report())
+    losses: list[float] = []
+    model = resolve(entry.train)(entry, seed, _logged(report or Report(), losses))
     seconds = time.monotonic() - started
     save_weights(model, path)
-    facts = _facts(entry, model, seed)
+    facts = _facts(entry, model, seed) | {"losses": losses}
     path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
     return {**facts, "path": str(path), "seconds": seconds}
+
+
+def _logged(report: Report, losses: list[float]) -> Report:
+    """A report that also keeps the mean loss of each epoch, in nats."""
+
+    def send(event: Event) -> None:
+        if event["event"] == "epoch":
+            losses.append(round(event["loss"], 4))
+        report.forward(event)
+
+    return Report(send)
 
 
 def _path(entry: Entry, out: str | Path | None) -> Path:

@@ -16,17 +16,21 @@ def _relu6(channels: int) -> nn.Module:
 
 
 class InvertedResidual(nn.Module):
-    """1×1 expansion, 3×3 depthwise, 1×1 linear projection; added to the input where the shapes allow it."""
+    """1×1 expansion, 3×3 depthwise, 1×1 linear projection; added to the input where the shapes allow it.
+
+    Where hidden equals inputs nothing is expanded, as in the first block of Sandler et al.
+    """
 
     def __init__(self, inputs: int, hidden: int, outputs: int, stride: int, act: Activation) -> None:
         super().__init__()
-        self.expand = ConvBN(inputs, hidden, 1, act=act(hidden))
+        self.expand = ConvBN(inputs, hidden, 1, act=act(hidden)) if hidden != inputs else None
         self.depthwise = ConvBN(hidden, hidden, 3, stride=stride, groups=hidden, act=act(hidden))
         self.project = ConvBN(hidden, outputs, 1)
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.project(self.depthwise(self.expand(x)))
+        hidden = x if self.expand is None else self.expand(x)
+        y: Tensor = self.project(self.depthwise(hidden))
         return x + y if self.residual else y
 
 
@@ -76,3 +80,14 @@ def mobilenet_digits() -> MobileNet:
 def mobilenet_digits_rescalable() -> MobileNet:
     """mobilenet_digits with a bound for each channel in place of the 6 of its blocks' ReLU6; fresh weights."""
     return MobileNet(_BLOCKS, stem=16, head=64, act=ClippedReLU)
+
+
+_WIDE = ((32, 64, 2), *((192, 80, 1),) * 2, (240, 160, 2), *((320, 160, 1),) * 4)
+
+
+def mobilenetv2_cifar10() -> MobileNet:
+    """Eight inverted residuals (five with an addition) for 32×32 colour images; fresh weights.
+
+    As MobileNetV2, but wide and with small expansions, since a CPU trains wide pointwise convolutions for little.
+    """
+    return MobileNet(_WIDE, stem=32, head=512, channels=3)

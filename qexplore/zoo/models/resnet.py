@@ -52,3 +52,12 @@ class ResNet(nn.Module):
 def resnet_digits() -> ResNet:
     """Three basic blocks (two with a 1×1 downsampling branch) for 8×8 digits; fresh weights."""
     return ResNet(((16, 1), (32, 2), (48, 2)), stem=16)
+
+
+def resnet20_cifar10() -> ResNet:
+    """ResNet-20 of He et al. 2016, §4.2 (three stages of three blocks), for 32×32 colour images; fresh weights.
+
+    Where the shape changes a 1×1 convolution fits the shortcut; theirs pads with zeros.
+    """
+    stages = ((16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (64, 1))
+    return ResNet(stages, stem=16, channels=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ def _quick_in_half(model: nn.Module) -> Iterator[None]:
     pools = [m for m in model.modules() if isinstance(m, nn.AdaptiveAvgPool2d)]
     hooks = [pool.register_forward_pre_hook(_channels_last_gradient) for pool in pools]
     for module in strided:
-        module.forward = _in_float(module)  # type: ignore[method-assign]
+        module.forward = _in_float(module)  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -125,7 +126,8 @@ def _in_float(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def _channels_last_gradient(_: nn.Module, inputs: tuple[Tensor]) -> None:
-    inputs[0].register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+    ordered = partial(torch.Tensor.contiguous, memory_format=torch.channels_last)
+    inputs[0].register_hook(ordered)  # type: ignore[no-untyped-call]
 
 
 def _groups(model: nn.Module, settings: Settings) -> list[dict[str, object]]:

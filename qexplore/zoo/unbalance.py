@@ -32,7 +32,7 @@ def unbalanced_entry(entry: Entry, seed: int, report: Report) -> nn.Module:
     blocks = [module for module in model.modules() if isinstance(module, InvertedResidual)]
     generator = torch.Generator().manual_seed(seed)
     for block in report.track(blocks, "unbalancing"):
-        rescale(block, factors(block.expand.conv.out_channels, generator))
+        rescale(block, factors(block.depthwise.conv.out_channels, generator))
     return model.eval()
 
 
@@ -51,7 +51,7 @@ def rescale(block: InvertedResidual, by: Tensor) -> None:
     that moves along, so that the network's function stays the same to the last bit.
     """
     expand, depthwise = block.expand, block.depthwise
-    if not isinstance(expand.act, ClippedReLU):
+    if expand is None or not isinstance(expand.act, ClippedReLU):
         raise ValueError("Only a ClippedReLU between two layers can be rescaled exactly.")
     with torch.no_grad():
         for scaled in (expand.bn.weight, expand.bn.bias, expand.act.bound):

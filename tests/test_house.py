@@ -18,11 +18,13 @@ LIGHT = [
     "qexplore.allocate",
     "qexplore.debugging",
     "qexplore.figures",
+    "qexplore.places",
     "qexplore.runs",
     "qexplore.cli",
     "qexplore.ui",
     "qexplore.ui.post_training.debugging",
     "qexplore.ui.ranges",
+    "qexplore.zoo.preprocessing",
 ]
 
 

@@ -1,16 +1,13 @@
-"""Where runs live: QEXPLORE_HOME, else ~/.qexplore."""
+"""Making the home of the runs ready for them."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from qexplore.places import home
 from qexplore.runs.errors import HomeUnusable
 
-
-def home() -> Path:
-    """The folder of the runs, as an absolute path; it need not exist yet."""
-    return Path(os.environ.get("QEXPLORE_HOME") or "~/.qexplore").expanduser().absolute()
+__all__ = ["home", "prepare"]
 
 
 def prepare(root: Path) -> Path:

@@ -61,7 +61,7 @@ class Preprocessing:
     @property
     def interval(self) -> tuple[float, float]:
         """Least and greatest value that a normalized picture can have, as float32 rounds them."""
-        mean, std = np.float32(self.mean), np.float32(self.std)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         return float(((np.float32(0) - mean) / std).min()), float(((np.float32(1) - mean) / std).max())
 
     def decode(self, picture: Image) -> Tensor:

@@ -8,16 +8,17 @@ from typing import Any
 
 from qexplore.cli import run as words_of_run
 from qexplore.cli.lines import accuracy, table
+from qexplore.cli.subject import subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 
 HEADS = ("", "steps", "accuracy", "points", "gained", "lost", "p", "seconds")
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
-    from qexplore.recipes.ablation import ablate, to_document  # here, because they load torch
-    from qexplore.zoo import Task
+    from qexplore.recipes.ablation import ablate, to_document  # here, because it loads torch
 
-    task, recipe = Task(words.task), words_of_run.recipe(words)
+    recipe = words_of_run.recipe(words)
+    task = subject(words, watcher)
     return to_document(task.name, recipe, words.seed, ablate(task, recipe, words.seed, watcher))
 
 

@@ -9,14 +9,14 @@ from qexplore.allocate import Budget, allocate
 from qexplore.cli import scores
 from qexplore.cli.lines import number, table
 from qexplore.cli.pairs import pairs
+from qexplore.cli.subject import add_subject, require_subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 
 
 def arguments(parser: ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--task", metavar="NAME", help="a task of the zoo, scored now")
-    source.add_argument("--table", type=Path, metavar="FILE", help="what `sensitivity --json` printed, or Parquet")
+    add_subject(parser, "--table")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="what `sensitivity --json` printed, or Parquet")
     scores.arguments(parser)
     parser.add_argument("--weight-bits", type=float, metavar="B", help="average bits of the weights, at most")
     parser.add_argument("--activation-bits", type=float, metavar="B", help="average bits of the activations, at most")
@@ -30,6 +30,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     budget = Budget(words.weight_bits, words.activation_bits, words.kb, words.gbops)
     if not budget.limits():
         raise QexploreError("No budget was given; name one or more of --weight-bits, --activation-bits, --kb, --gbops.")
+    require_subject(words)
     locked = {site: _width(bits) for site, bits in pairs(words.lock, "--lock").items()}
     scored = scores.read(words.table) if words.table else scores.compute(words, watcher)
     answer = allocate(scored, budget, exact=not words.hull, locked=locked)

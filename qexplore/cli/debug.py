@@ -9,6 +9,7 @@ from pathlib import Path
 from qexplore.cli import run as words_of_run
 from qexplore.cli.lines import accuracy, table
 from qexplore.cli.places import require_place
+from qexplore.cli.subject import subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 
 WIDTH = 100  # columns of text
@@ -25,7 +26,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     recipe = words_of_run.recipe(words)
     if words.report is not None:
         require_place(words.report, "The report")
-    found = debug(words.task, recipe, words.seed, watcher)
+    found = debug(subject(words, watcher), recipe, words.seed, watcher)
     if words.report is not None:
         words.report.write_text(found.to_markdown(), encoding="utf-8")
     return found.to_document()

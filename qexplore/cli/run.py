@@ -9,13 +9,14 @@ from typing import Any
 from qexplore.cli.lines import accuracy, table
 from qexplore.cli.pairs import pairs
 from qexplore.cli.seed import add_seed
+from qexplore.cli.subject import add_subject, subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.recipes import Recipe
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="name of a preset, or path of a YAML file")
-    parser.add_argument("--task", required=True, metavar="NAME", help="a task of the zoo")
+    add_subject(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as weights.bits=4")
     add_seed(parser)
 
@@ -28,7 +29,7 @@ def recipe(words: Namespace) -> Recipe:
 def work(words: Namespace, watcher: Watcher) -> Document:
     from qexplore.recipes import run  # here, because it loads torch
 
-    return run(words.task, recipe(words), seed=words.seed, on_event=watcher).to_document()
+    return run(subject(words, watcher), recipe(words), seed=words.seed, on_event=watcher).to_document()
 
 
 def text(document: Document) -> str:

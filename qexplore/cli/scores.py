@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from qexplore.cli.seed import add_seed
+from qexplore.cli.subject import subject
 from qexplore.cli.verbs import Watcher
 from qexplore.errors import QexploreError
 
@@ -25,7 +26,8 @@ def compute(words: Namespace, watcher: Watcher) -> pd.DataFrame:
     from qexplore.recipes import sensitivity  # here, because it loads torch
 
     widths = {} if words.bits is None else {"bits": words.bits}
-    return sensitivity(words.task, words.metric, recipe=words.recipe, seed=words.seed, on_event=watcher, **widths)
+    task = subject(words, watcher)
+    return sensitivity(task, words.metric, recipe=words.recipe, seed=words.seed, on_event=watcher, **widths)
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -6,11 +6,12 @@ from argparse import ArgumentParser, Namespace
 
 from qexplore.cli import scores
 from qexplore.cli.lines import table
+from qexplore.cli.subject import add_subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--task", required=True, metavar="NAME", help="a task of the zoo")
+    add_subject(parser)
     scores.arguments(parser)
 
 

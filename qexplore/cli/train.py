@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from qexplore.cli.seed import add_seed
+from qexplore.cli.subject import look_in
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.report import Report
 
@@ -13,12 +14,14 @@ from qexplore.report import Report
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="NAME", help="a task of the zoo")
     add_seed(parser)
+    parser.add_argument("--data", metavar="DIR", help="folder that holds the task's images, where they are not here")
     parser.add_argument("--out", type=Path, metavar="PATH", help="folder or .safetensors file to write (default: here)")
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
     from qexplore.zoo.train import train
 
+    look_in(words.data)
     return train(words.task, words.out, words.seed, Report(watcher))
 
 

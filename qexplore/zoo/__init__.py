@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from qexplore.zoo.entries import ENTRIES, Entry, entry, names
+from qexplore.zoo.catalogue import entry, names
+from qexplore.zoo.entries import ENTRIES, Entry
 
 _WHERE = {
     "BadData": "qexplore.zoo.errors",

@@ -18,7 +18,10 @@ _SHOWN = 3
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Writes the model's parameters and buffers; a reader never sees half a file."""
-    state = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    # Copies, because two names of one tensor cannot share a file.
+    state = {
+        name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(path.name + ".part")
     half.write_bytes(save(state))

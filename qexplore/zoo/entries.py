@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from qexplore.registry import Registry
@@ -11,35 +12,29 @@ from qexplore.registry import Registry
 
 @dataclass(frozen=True)
 class Entry:
-    """One task of the zoo.
+    """One task: of the zoo, or a user's own.
 
     build, data and train are "module:function", resolved when the task is opened or trained.
     build() -> nn.Module with fresh weights; data() -> Data; train(entry, seed, report) -> trained nn.Module.
+    own: whether a user has added it; then these four are empty, and source is the document that says what it is made
+    of (see qexplore.zoo.own).
     """
 
     name: str
     title: str
     description: str
-    teaches: str
-    build: str
-    data: str
-    train: str
-    checkpoint: str
+    teaches: str = ""
+    build: str = ""
+    data: str = ""
+    train: str = ""
+    checkpoint: str = ""
     base: str | None = None
     made_on_purpose: str | None = None
+    own: bool = False
+    source: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 ENTRIES: Registry[Entry] = Registry("task")
-
-
-def names() -> tuple[str, ...]:
-    """Names of all tasks of the zoo, in the order in which they are shown."""
-    return ENTRIES.names()
-
-
-def entry(name: str) -> Entry:
-    """The entry called `name`; UnknownName with the nearest names where there is none."""
-    return ENTRIES.get(name)
 
 
 def resolve(path: str) -> Any:

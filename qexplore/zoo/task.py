@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
+from qexplore.report import Report
+from qexplore.zoo import own
+from qexplore.zoo.catalogue import entry
 from qexplore.zoo.checkpoint import FOLDER, load_weights
 from qexplore.zoo.data import PARTS, Data
-from qexplore.zoo.entries import ENTRIES, Entry, entry, resolve
-from qexplore.zoo.sources import tensor_pair
+from qexplore.zoo.entries import ENTRIES, Entry, resolve
+from qexplore.zoo.preprocessing import Preprocessing
+from qexplore.zoo.sources import Batch, tensor_pair
 
 
 class Task:
-    """What is quantized: a task of the zoo by its name, or a network and images of your own.
+    """What is quantized: a task by its name, or a network and images of your own.
 
-    Task("mobilenet-digits"), or Task(model=module, data=Data(…), example=x, name="mine").
+    Task("mobilenet-digits"), Task(model=module, data=Data(…), example=x, name="mine"), or Task.of by sources.
     model: the FP32 module itself, not a copy; it is put into eval mode, nothing else about it is changed.
     example: one input, batch of 1; the first of a larger batch is used; without one it is taken from the data.
     name: for a network of your own a title of your choice, which may not be one of the zoo's.
+    preprocessing: what the images went through, where that is known.
     """
 
     def __init__(
@@ -32,12 +39,43 @@ class Task:
         example: Tensor | None = None,
     ) -> None:
         if name is not None and model is None and data is None and example is None:
-            self.name, self.model, self.data = _from_zoo(name)
+            self.name, self.model, self.data = _by_name(name)
         else:
             self.name, self.model, self.data = _own(name, model, data)
         self.example = _example(example, self.data)
         _agree(self.example, self.data)
         self.model.eval()
+        self.preprocessing: Preprocessing | None = getattr(self.data, "preprocessing", None)
+
+    @cached_property
+    def metric(self) -> str:
+        """How well a network does is told as "accuracy", or as "miou" where every pixel has a class."""
+        return "miou" if _first(self.data)[1].dim() == 3 else "accuracy"
+
+    @staticmethod
+    def of(
+        model: str | nn.Module,
+        data: str | Data,
+        *,
+        weights: str | Path | None = None,
+        preprocessing: Preprocessing | None = None,
+        name: str | None = None,
+        seed: int = 0,
+        local: bool = False,
+        report: Report | None = None,
+    ) -> Task:
+        """A task from sources, as open_network and open_data take them; nothing of it is stored.
+
+        Task.of("torchvision:resnet18", "folder:photographs"). seed: of the split of the images.
+        preprocessing: the network's own when None. local: whether the user's code may be run ("module.py:factory").
+        """
+        from qexplore.zoo.opening import open_parts, plain_opened
+
+        given = plain_opened(model) if isinstance(model, nn.Module) else model
+        opened, images = open_parts(
+            given, data, weights=weights, preprocessing=preprocessing, seed=seed, local=local, report=report
+        )
+        return Task(model=opened.module, data=images, name=name or opened.source)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"
@@ -61,9 +99,14 @@ def open_data(chosen: Entry) -> Data:
     return cast(Data, resolve(chosen.data)())
 
 
-def _from_zoo(name: str) -> tuple[str, nn.Module, Data]:
+def _by_name(name: str) -> tuple[str, nn.Module, Data]:
     chosen = entry(name)
-    return chosen.name, open_model(chosen), open_data(chosen)
+    if chosen.source is None:
+        return chosen.name, open_model(chosen), open_data(chosen)
+    from qexplore.zoo.opening import open_document
+
+    opened, data = open_document(chosen.source, own.weights_of(chosen.name))
+    return chosen.name, opened.module, data
 
 
 def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module, Data]:
@@ -84,7 +127,7 @@ def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module,
 
 def _example(example: object, data: Data) -> Tensor:
     if example is None:
-        return _from_data(data)
+        return first_image(data)
     if not isinstance(example, Tensor) or not example.is_floating_point() or example.dim() < 2 or len(example) == 0:
         given = f"{example.dtype} {list(example.shape)}" if isinstance(example, Tensor) else _kind(example)
         raise QexploreError(f"The example must be a floating-point tensor, a batch of 1, not {given}.")
@@ -93,11 +136,15 @@ def _example(example: object, data: Data) -> Tensor:
     return example[:1].detach().clone()
 
 
-def _from_data(data: Data) -> Tensor:
+def first_image(data: Data) -> Tensor:
+    """One image of the data as a batch of 1; QexploreError where there is none."""
+    return _first(data)[0]
+
+
+def _first(data: Data) -> Batch:
     for part in ("calibration", "evaluation", "train"):
         if data.has(part):
-            x, _ = next(data.batches(part, size=1, limit=1))
-            return x
+            return next(data.batches(part, size=1, limit=1))
     raise QexploreError("The task has neither images nor an example; give data=qx.Data(calibration=…, evaluation=…).")
 
 

@@ -15,8 +15,7 @@ import qexplore
 from qexplore.errors import QexploreError
 from qexplore.report import Event, Report
 from qexplore.zoo.checkpoint import save_weights
-from qexplore.zoo.entries import Entry, resolve
-from qexplore.zoo.entries import entry as entry_named
+from qexplore.zoo.entries import ENTRIES, Entry, resolve
 from qexplore.zoo.fitting import accuracy
 from qexplore.zoo.task import open_data
 
@@ -30,7 +29,7 @@ def train(name: str, out: str | Path | None = None, seed: int = 0, report: Repor
     A JSON file of the same name beside it holds the provenance. Same seed, same torch, same machine: the same weights.
     Returns {"task", "path", "seed", "seconds", "accuracy": {"value", "right", "images", "part"}, "parameters", …}.
     """
-    entry = entry_named(name)
+    entry = ENTRIES.get(name)
     if not 0 <= seed < 2**63:
         raise QexploreError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
     path = _path(entry, out)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qexplore.report import Report
-from qexplore.zoo.entries import Entry
-from qexplore.zoo.entries import entry as entry_named
+from qexplore.zoo.entries import ENTRIES, Entry
 from qexplore.zoo.models.layers import ClippedReLU
 from qexplore.zoo.models.mobilenet import InvertedResidual
 from qexplore.zoo.task import fresh_model, open_model
@@ -26,7 +25,7 @@ def unbalanced_entry(entry: Entry, seed: int, report: Report) -> nn.Module:
     if entry.base is None:
         raise ValueError(f"{entry.name} names no base whose function it could take.")
     model = fresh_model(entry)
-    state = open_model(entry_named(entry.base)).state_dict()
+    state = open_model(ENTRIES.get(entry.base)).state_dict()
     bounds = {name: value for name, value in model.state_dict().items() if name not in state}
     model.load_state_dict(state | bounds)
     blocks = [module for module in model.modules() if isinstance(module, InvertedResidual)]

@@ -1,0 +1,65 @@
+"""The words that say what is quantized: a task by its name, or a network and images by their sources."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qexplore.cli.verbs import Watcher
+from qexplore.errors import QexploreError
+from qexplore.report import Report
+
+if TYPE_CHECKING:
+    from qexplore.zoo import Task
+
+
+_DATA = "images: a folder, npz:FILE, torchvision:NAME[@ROOT]; with --task, the folder that holds the task's images"
+
+
+def add_subject(parser: ArgumentParser, *others: str) -> None:
+    """--task, or --model with --data. others: options of the verb itself that can stand in their place."""
+    parser.set_defaults(instead=others)
+    parser.add_argument("--task", metavar="NAME", help="a task by its name, which `zoo` lists; or:")
+    parser.add_argument("--model", metavar="M", help="torchvision:NAME[@WEIGHTS|@random], timm:NAME, module.py:factory")
+    parser.add_argument("--data", metavar="D", help=_DATA)
+    parser.add_argument("--weights", metavar="FILE", help="weights of your own (.safetensors, .pt, .pth)")
+
+
+def subject(words: Namespace, watcher: Watcher) -> Task:
+    """The task that the words mean, opened."""
+    from qexplore.zoo import Task  # here, because it loads torch
+
+    require_subject(words)
+    if words.task is not None:
+        look_in(words.data)
+        return Task(words.task)
+    return Task.of(words.model, words.data, weights=words.weights, local=True, report=Report(watcher))
+
+
+def look_in(folder: str | None) -> None:
+    """Adds a folder, for this process, to those where the zoo's tasks look for their images."""
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise QexploreError(f"There is no folder {folder!r}; give --data the one that holds the task's images.")
+        os.environ["QEXPLORE_DATA"] = os.pathsep.join([folder, *filter(None, [os.environ.get("QEXPLORE_DATA")])])
+
+
+def require_subject(words: Namespace) -> None:
+    """QexploreError unless the words name exactly one thing to work on."""
+    given = [name for name in words.instead if getattr(words, name.removeprefix("--")) is not None]
+    parts = [f"--{name}" for name in ("model", "weights", "data") if getattr(words, name) is not None]
+    named = [*given, *(["--task"] if words.task is not None else []), *parts[:1]]
+    if words.task is not None and parts == ["--data"]:
+        named.remove("--data")  # where a task of the zoo finds its images
+        parts = []
+    if not named:
+        raise QexploreError(
+            f"Nothing to work on: give {', '.join(['--task NAME', *words.instead])} or --model with --data."
+        )
+    if len(named) > 1:
+        raise QexploreError(f"{named[0]} and {named[1]} say two things: give one of them.")
+    if parts and (words.model is None or words.data is None):
+        missing = "--model" if words.model is None else "--data"
+        raise QexploreError(f"{parts[0]} needs {missing} beside it: --model M --data D [--weights FILE].")

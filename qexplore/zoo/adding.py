@@ -1,0 +1,77 @@
+"""Storing a task of a user's own, after it has been tried."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from qexplore.errors import QexploreError
+from qexplore.report import Report
+from qexplore.zoo import own
+from qexplore.zoo.checkpoint import save_weights
+from qexplore.zoo.local_networks import absolute
+from qexplore.zoo.networks import Opened
+from qexplore.zoo.opening import checked_output, open_parts
+from qexplore.zoo.preprocessing import Preprocessing
+
+BATCH = 8  # images that the network is run on before it is stored
+
+
+def stored(
+    name: str,
+    model: str,
+    data: str,
+    weights: str | Path | None,
+    preprocessing: Preprocessing | None,
+    seed: int,
+    title: str,
+    local: bool,
+    report: Report,
+) -> None:
+    """Opens and tries everything, then writes the task's folder whole or not at all."""
+    model = absolute(model) if local else model
+    opened, images = open_parts(
+        model, data, weights=weights, preprocessing=preprocessing, seed=seed, local=local, report=report
+    )
+    x, _ = next(images.batches("evaluation", size=BATCH, limit=BATCH))
+    checked_output(opened.module, x, opened.source)
+    document = {
+        "format": own.FORMAT,
+        "name": name,
+        "title": title,
+        "model": model,
+        "weights": "file" if weights is not None else None,
+        "data": data,
+        "preprocessing": opened.preprocessing.to_document() if opened.preprocessing is not None else None,
+        "classes": list(images.classes or ()),
+        "segmentation": opened.segmentation,
+        "seed": seed,
+        "local": local,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    _write(name, document, opened if weights is not None else None)
+
+
+def _write(name: str, document: dict[str, Any], opened: Opened | None) -> None:
+    try:
+        own.place().mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".adding-", dir=own.place()))
+    except OSError as problem:
+        raise QexploreError(
+            f"The task cannot be stored in {own.place()} ({problem.strerror}): set QEXPLORE_HOME to another folder."
+        ) from None
+    try:
+        if opened is not None:
+            save_weights(opened.module, draft / own.WEIGHTS)
+        (draft / own.DOCUMENT).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.chmod(0o755)
+        own.require_free(name)  # somebody else may have taken it meanwhile
+        draft.rename(own.place() / name)
+    except OSError as problem:
+        raise QexploreError(f"The task {name!r} cannot be stored ({problem.strerror}).") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

@@ -1,0 +1,152 @@
+"""Files of weights that a user brings: safetensors or torch.save, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from qexplore.zoo.checkpoint import LARGEST
+from qexplore.zoo.errors import CheckpointError
+
+# Where training scripts put the state within what they save; of several the first is taken.
+WRAPPERS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+    "model_ema",
+    "state_dict_ema",
+    "ema_state_dict",
+    "ema",
+)
+_DEEPEST = 3
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file holds: state {name: tensor}, and notes, sentences on what was chosen when it was read."""
+
+    path: Path
+    state: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def read_weights(path: str | Path, largest: int = LARGEST) -> Weights:
+    """The tensors of a safetensors file or of a checkpoint that torch.load opens with weights_only=True.
+
+    largest: bytes, of the file and of what it unpacks to; both are checked before anything is unpacked.
+    Raises CheckpointError for what is too large, damaged, no file of weights, or runs code when it is opened.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no file of weights {str(path)!r}; give a .safetensors, .pt or .pth file.")
+    _require_size(path, path.stat().st_size, largest, "")
+    document, notes = _opened(path, largest)
+    state, inside = _state(path, document)
+    if inside:
+        notes = [*notes, f"The weights were taken from {inside!r} of {path.name}."]
+    # A tensor in a pickle can repeat one number a billion times (stride 0): counted before anything is computed.
+    unpacked = sum(value.numel() * value.element_size() for value in state.values())
+    _require_size(path, unpacked, largest, " when unpacked")
+    return Weights(path, state, tuple(notes))
+
+
+def _opened(path: Path, largest: int) -> tuple[Any, list[str]]:
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[:4] == b"PK\x03\x04":
+        _require_size(path, _unpacked(path), largest, " when unpacked")
+        return _of_torch(path), []
+    if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size - 8:
+        return _of_safetensors(path), []
+    return _of_torch(path), []
+
+
+def _unpacked(path: Path) -> int:
+    """Bytes that the zip archive says it unpacks to; torch.load takes this number for true and reads no further."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(one.file_size for one in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        raise _damaged(path) from None
+
+
+def _of_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, ValueError, OSError, KeyError, RuntimeError):
+        raise _damaged(path) from None
+    return state
+
+
+def _of_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as problem:
+        if "Unsupported" in str(problem) or "GLOBAL" in str(problem) or "class" in str(problem):
+            raise CheckpointError(
+                f"The file of weights {str(path)!r} holds more than tensors and could run code when it is opened: "
+                "save only the state, with torch.save(model.state_dict(), …) or as safetensors."
+            ) from None
+        raise _damaged(path) from None
+    except Exception:  # torch.load tells damaged files in a dozen ways, from EOFError to UnicodeDecodeError
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"The file of weights {str(path)!r} is damaged or none at all: give a whole .safetensors file, "
+        "or one of torch.save(model.state_dict(), …)."
+    )
+
+
+def _require_size(path: Path, size: int, largest: int, when: str) -> None:
+    if size > largest:
+        raise CheckpointError(
+            f"The file of weights {str(path)!r} has {size:,} bytes{when}, more than the {largest:,} allowed: "
+            "save only the model's state, without optimizer and history."
+        )
+
+
+def _state(path: Path, document: Any) -> tuple[dict[str, Tensor], str]:
+    """The tensors by name, and under which key of the file they lay, "" for none."""
+    inside: list[str] = []
+    while isinstance(document, Mapping) and len(inside) < _DEEPEST:
+        key = next((key for key in WRAPPERS if isinstance(document.get(key), Mapping)), None)
+        if key is None:
+            break
+        document, inside = document[key], [*inside, key]
+    if not isinstance(document, Mapping):
+        raise CheckpointError(
+            f"The file of weights {str(path)!r} holds a {type(document).__name__}, not named tensors: "
+            "save model.state_dict()."
+        )
+    state = {str(name): value.detach() for name, value in document.items() if isinstance(value, Tensor)}
+    if not state:
+        keys = ", ".join(str(key) for key in list(document)[:4]) or "nothing"
+        raise CheckpointError(
+            f"The file of weights {str(path)!r} holds no named tensors (found: {keys}): save model.state_dict()."
+        )
+    odd = [
+        name for name, value in state.items() if value.layout != torch.strided or value.is_quantized or value.is_meta
+    ]
+    if odd:
+        raise CheckpointError(
+            f"The file of weights {str(path)!r} holds sparse, quantized or empty-handed tensors ({odd[0]}): "
+            "give the floating-point weights."
+        )
+    return state, ".".join(inside)

@@ -7,7 +7,7 @@ from qexplore.figures.compare import compare
 from qexplore.figures.debugging import culprits
 from qexplore.figures.figure import Figure, Live, Still
 from qexplore.figures.frontier import frontier
-from qexplore.figures.graph import graph
+from qexplore.figures.graph import graph, near
 from qexplore.figures.grid import Grid, grid
 from qexplore.figures.heatmap import heatmap
 from qexplore.figures.histogram import histogram
@@ -34,6 +34,7 @@ __all__ = [
     "histogram",
     "left_out",
     "losses",
+    "near",
     "ranking",
     "waterfall",
 ]

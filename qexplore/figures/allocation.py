@@ -11,6 +11,8 @@ from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BITS, GREY
 from qexplore.figures.words import listed
 
+_MOST_NUMBERS = 70  # bars that leave room for a number each
+_SIDES = (("datum.signed > 0", -7), ("datum.signed < 0", 9))  # which bars, and pixels beyond their ends
 _PADLOCK = "M-0.55,-0.05 h1.1 v0.85 h-1.1 z M-0.35,-0.05 v-0.35 a0.35,0.35 0 0 1 0.7,0 v0.35"
 
 
@@ -39,7 +41,7 @@ def allocation(
         alt=_finding(rows),
         look="Weights upwards, activations downwards. Click a bar to ask why and to lock it; padlocks stay.",
         data=rows.drop(columns=["signed", "picked"]).reset_index(drop=True),
-        spec=_spec(most, height),
+        spec=_spec(most, height, numbers=len(rows) <= _MOST_NUMBERS),
         tables={"bars": rows},
         picks="bar",
     )
@@ -58,7 +60,7 @@ def _finding(rows: pd.DataFrame) -> str:
     return "; ".join(parts) + (f"; {locked} locked." if locked else ".")
 
 
-def _spec(most: int, height: int) -> dict[str, Any]:
+def _spec(most: int, height: int, *, numbers: bool) -> dict[str, Any]:
     x = {
         "field": "index",
         "type": "ordinal",
@@ -76,7 +78,7 @@ def _spec(most: int, height: int) -> dict[str, Any]:
     colour = {
         "field": "bits",
         "type": "nominal",
-        "legend": None,
+        "legend": None if numbers else {"title": "bits", "orient": "top", "offset": 2, "symbolOpacity": 1},
         "scale": {"domain": list(BITS), "range": list(BITS.values())},
     }
     said = [{"field": f} for f in ("site", "index", "kind", "bits", "numel", "locked")]
@@ -100,8 +102,7 @@ def _spec(most: int, height: int) -> dict[str, Any]:
                     "tooltip": said,
                 },
             },
-            _numbers(x, y, number, "datum.signed > 0", -7),
-            _numbers(x, y, number, "datum.signed < 0", 9),
+            *([_numbers(x, y, number, *side) for side in _SIDES] if numbers else []),
             {
                 "data": {"name": "bars"},
                 "transform": [{"filter": "datum.locked"}, {"calculate": "datum.signed / 2", "as": "middle"}],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -10,10 +11,11 @@ from qexplore.figures.palette import BLUE, GREY
 from qexplore.figures.words import small
 
 _MOST_BOXES = 128
+_MOST_DRAWN = 512  # places along the axis that a band needs
 
 
 def channels(table: pd.DataFrame, site: str) -> Still:
-    """Boxes from stored quantiles, widest channel first; a band beyond 128 channels.
+    """Boxes from stored quantiles, widest channel first; beyond 128 channels a band through some hundred of them.
 
     table: site, channel, lo, q25, q50, q75, hi in the unit of the weights.
     """
@@ -54,6 +56,7 @@ def _boxes(rows: pd.DataFrame) -> go.Figure:
 
 def _band(rows: pd.DataFrame) -> go.Figure:
     plot = go.Figure()
+    rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, _MOST_DRAWN).astype(int))]
     names = rows["channel"].astype(str)
     for low, high, colour in (("lo", "hi", GREY), ("q25", "q75", BLUE)):
         plot.add_trace(go.Scatter(x=names, y=rows[low], mode="lines", line={"color": colour, "width": 1}))

@@ -43,6 +43,32 @@ def graph(
     return "\n".join([*lines, "}"])
 
 
+Nodes = list[dict[str, Any]]
+Edges = list[tuple[str, str]]
+
+
+def near(nodes: Sequence[Mapping[str, Any]], edges: Iterable[Sequence[str]], at: str, most: int) -> tuple[Nodes, Edges]:
+    """The `most` operations around the one that has the site `at`, in network order; all where there are no more.
+
+    What was cut off becomes one node at each end that says how many they are; edges across the cut lead to it.
+    """
+    rows: Nodes = [dict(node) for node in nodes]
+    place = next((i for i, node in enumerate(rows) if at in (node.get("site"), node.get("weight"))), 0)
+    start = min(max(place - most // 2, 0), max(len(rows) - most, 0))
+    kept, before, after = rows[start : start + most], rows[:start], rows[start + most :]
+    first, last = f"{len(before)} operations before", f"{len(after)} operations after"
+    called = {node["name"]: node["name"] for node in kept}
+    called |= {node["name"]: first for node in before} | {node["name"]: last for node in after}
+    joined = dict.fromkeys((called[a], called[b]) for a, b in edges)
+    inside = {node["name"] for node in kept}
+    shown = [*([_cut(first)] if before else []), *kept, *([_cut(last)] if after else [])]
+    return shown, [edge for edge in joined if inside & set(edge)]
+
+
+def _cut(name: str) -> dict[str, Any]:
+    return {"name": name, "op": "", "site": None}
+
+
 def _node(node: Mapping[str, Any], index: Mapping[str, int], picked: str) -> str:
     site = node.get("site")
     number = f"\\n{index[site]}" if site is not None and site in index else ""

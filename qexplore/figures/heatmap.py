@@ -24,32 +24,39 @@ def heatmap(
     smallest positive one. bits: an allocation whose cells are ringed. order: "network" or "loss".
     The selection "cell" reports site and bits.
     """
-    rows = table[["site", "index", "kind", "bits", "loss"]].copy()
-    positive = rows.loc[rows["loss"] > _SMALLEST, "loss"]
-    floor = float(positive.min()) if len(positive) else _SMALLEST
-    rows["shown"] = rows["loss"].clip(lower=floor)
-    rows["rank"] = _rank(rows, order)
-    rows["picked"] = rows["site"] == picked
-    chosen = dict(bits or {})
-    rows["ringed"] = [chosen.get(site) == b for site, b in zip(rows["site"], rows["bits"])]
+    rows = table[["site", "index", "kind", "bits", "loss"]].reset_index(drop=True)
     return Live(
         title="Heat map of the expected rise of the loss, sites by bits.",
         name="sensitivity",
         alt=_finding(rows),
         look="Dark cells hurt: bright columns may shrink first. Colour is logarithmic, one step is a factor, not a "
         "difference. Click a cell to pick its site on all pages.",
-        data=rows[["site", "index", "kind", "bits", "loss"]].reset_index(drop=True),
-        spec=_spec(ORDERS[order], int(rows["bits"].nunique())),
-        tables={"cells": rows},
+        data=rows,
+        spec=_spec(ORDERS[order], sorted(rows["bits"].astype(str).unique(), key=int)),
+        tables={"sites": _by_site(rows, picked, dict(bits or {}), order)},
         picks="cell",
     )
 
 
-def _rank(rows: pd.DataFrame, order: str) -> pd.Series[Any]:
-    if order == "network":
-        return rows["index"]
-    worst = rows.groupby("site")["shown"].sum().rank(ascending=False, method="first").astype(int)
-    return rows["site"].map(worst) - 1
+def _by_site(rows: pd.DataFrame, picked: str, chosen: Mapping[str, int], order: str) -> pd.DataFrame:
+    """A row a site, its losses in columns named by the bits, so that hundreds of sites stay small on their way."""
+    wide = rows.pivot_table(index=["site", "index", "kind"], columns="bits", values="loss")
+    floor = _floor(rows)
+    shown = wide.clip(lower=floor)
+    ranks = shown.sum(axis=1).rank(ascending=False, method="first").astype(int) - 1
+    losses = wide.map(lambda loss: float(f"{loss:.4g}")).rename(columns=str)
+    found = losses.assign(floor=floor).reset_index()
+    return found.assign(
+        rank=found["index"] if order == "network" else ranks.to_numpy(),
+        picked=found["site"] == picked,
+        ringed=found["site"].map(chosen).fillna(0).astype(int).astype(str),
+    )
+
+
+def _floor(rows: pd.DataFrame) -> float:
+    """The smallest loss that has a colour of its own."""
+    positive = rows.loc[rows["loss"] > _SMALLEST, "loss"]
+    return float(positive.min()) if len(positive) else _SMALLEST
 
 
 def _finding(rows: pd.DataFrame) -> str:
@@ -61,27 +68,31 @@ def _finding(rows: pd.DataFrame) -> str:
     return f"At {fewest} bits {worst} raise the loss most, by up to {most} nats."
 
 
-def _spec(order: str, heights: int) -> dict[str, Any]:
+def _spec(order: str, bits: list[str]) -> dict[str, Any]:
     x = {
         "field": "rank",
         "type": "ordinal",
         "title": "site index" if order == "network order" else "sites, worst first",
         "axis": {"labelOverlap": True, "labelAngle": 0, "ticks": False, "domain": False},
     }
-    y = {"field": "bits", "type": "ordinal", "title": "bits", "axis": {"ticks": False, "domain": False}}
+    y = {"field": "bits", "type": "ordinal", "sort": bits, "title": "bits", "axis": {"ticks": False, "domain": False}}
     colour = {
         "field": "shown",
         "type": "quantitative",
         "scale": {"type": "log", "scheme": "cividis", "reverse": True},
         "legend": {"title": "loss, nats", "orient": "bottom", "gradientLength": 220, "format": ".0e", "tickCount": 4},
     }
-    said = [{"field": f} for f in ("site", "index", "kind", "bits")]
-    said.append({"field": "loss", "title": "rise of the loss", "format": ".3g"})
+    said: list[dict[str, Any]] = [{"field": f} for f in ("site", "index", "kind", "bits")]
+    said.append({"field": "loss", "type": "quantitative", "title": "rise of the loss", "format": ".3g"})
     return {
-        "height": 34 * heights + 60,
+        "height": 34 * len(bits) + 60,
         "width": "container",
         "padding": PADDING,
-        "data": {"name": "cells"},
+        "data": {"name": "sites"},
+        "transform": [
+            {"fold": bits, "as": ["bits", "loss"]},
+            {"calculate": "max(datum.loss, datum.floor)", "as": "shown"},
+        ],
         "layer": [
             {
                 "params": [{"name": "cell", "select": {"type": "point", "fields": ["site", "bits"], "toggle": False}}],
@@ -89,7 +100,7 @@ def _spec(order: str, heights: int) -> dict[str, Any]:
                 "encoding": {"x": x, "y": y, "color": colour, "opacity": {"value": 1}, "tooltip": said},
             },
             {
-                "transform": [{"filter": "datum.ringed"}],
+                "transform": [{"filter": "datum.ringed == datum.bits"}],
                 "mark": {"type": "point", "shape": "circle", "size": 55, "stroke": "white", "strokeWidth": 2},
                 "encoding": {"x": x, "y": y, "opacity": {"value": 1}},
             },

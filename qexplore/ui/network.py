@@ -13,6 +13,8 @@ from qexplore.ui.stored import row_of
 from qexplore.ui.strip import Card, strip
 from qexplore.ui.work.watch import active, ask, watch
 
+_MOST_NODES, _NEARBY = 80, 30  # operations that a graph is drawn whole with, and else around the picked site
+
 
 def totals(profile: Profile) -> None:
     """Accuracy and sizes of the FP32 network."""
@@ -52,7 +54,11 @@ def graph(profile: Profile, site: str) -> None:
     row = row_of(profile.sites, site)
     drawn = profile.graph
     nodes = [{**node, "weight": f"{node['layer']}.weight"} for node in drawn["nodes"]]
-    dot = figures.graph(nodes, drawn["edges"], index, picked=site, across=False)
+    whole = len(nodes) <= _MOST_NODES or st.toggle(
+        "whole graph", help=f"{len(nodes)} operations, not those nearby alone"
+    )
+    shown, edges = (nodes, drawn["edges"]) if whole else figures.near(nodes, drawn["edges"], site, _NEARBY)
+    dot = figures.graph(shown, edges, index, picked=site, across=False)
     with st.container(border=True, height=460, key="graph"):
         st.graphviz_chart(
             dot, alt=f"Graph of {profile.task}: {len(nodes)} operations; site {row['index']}, {site}, is ringed."

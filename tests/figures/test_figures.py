@@ -91,13 +91,14 @@ def test_the_heatmap_names_the_site_that_hurts_most() -> None:
 def test_a_loss_that_is_not_positive_still_has_a_colour() -> None:
     table = sensitivity()
     table.loc[0, "loss"] = -1e-3
-    assert (figures.heatmap(table).tables["cells"]["shown"] > 0).all()
+    assert (figures.heatmap(table).tables["sites"]["floor"] > 0).all()
+    assert "max(datum.loss, datum.floor)" in str(figures.heatmap(table).spec["transform"])
     assert figures.heatmap(table).data["loss"].min() == -1e-3
 
 
 def test_worst_first_puts_the_worst_site_first() -> None:
-    cells = figures.heatmap(sensitivity(), order="loss").tables["cells"]
-    assert set(cells.loc[cells["rank"] == 0, "site"]) == {"stem.conv.weight"}
+    rows = figures.heatmap(sensitivity(), order="loss").tables["sites"]
+    assert rows.loc[rows["rank"] == 0, "site"].tolist() == ["stem.conv.weight"]
 
 
 def test_equal_orders_correlate_fully() -> None:

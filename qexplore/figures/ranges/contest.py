@@ -37,7 +37,7 @@ def contest(table: pd.DataFrame, sites: pd.DataFrame, *, over: str = "sqnr_db", 
         "site.",
         data=rows[["site", "index", "kind", "method", "bits", "value"]].reset_index(drop=True),
         spec=_spec(rows, over),
-        tables={"rows": rows, "ends": ends},
+        tables={"rows": rows.drop(columns="bits").round({"value": 5}), "ends": ends},
         picks="mark",
     )
 

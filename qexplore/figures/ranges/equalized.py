@@ -13,20 +13,30 @@ from qexplore.figures.words import small
 
 WHEN = ("before", "after equalization")
 _FAR = 20  # times that a usual channel must be narrower than the widest for a logarithmic axis
+_MOST = 300  # lines side by side that a page can tell apart
 _SAME = 1e-6  # a relative change below which a range is what it was
 
 
 def equalized(table: pd.DataFrame, site: str) -> Live:
     """Two lines a channel of one weight, from its least to its greatest value: before and after.
 
+    Beyond some hundred channels a line stands for neighbours, and spans all of theirs.
+
     table: channels (site, channel, lo, hi, equalized_lo, equalized_hi, unit of the weights).
     """
     rows = table[table["site"] == site].reset_index(drop=True)
+    together = max(-(-len(rows) // _MOST), 1)
+    drawn = rows if together == 1 else _joined(rows, together)
     ends = {"before": ("lo", "hi", -0.18), "after equalization": ("equalized_lo", "equalized_hi", 0.18)}
     long = pd.concat(
         [
             pd.DataFrame(
-                {"channel": rows["channel"], "at": rows["channel"] + shift, "lo": rows[lo], "hi": rows[hi]}
+                {
+                    "channel": drawn["channel"],
+                    "at": drawn["channel"] + shift * together,
+                    "lo": drawn[lo],
+                    "hi": drawn[hi],
+                }
             ).assign(when=when)
             for when, (lo, hi, shift) in ends.items()
         ],
@@ -37,11 +47,19 @@ def equalized(table: pd.DataFrame, site: str) -> Live:
         name=f"equalized-{site}",
         alt=_finding(rows, site),
         look="One grid for the whole tensor spans the widest channel. Equalization moves width from wide channels to "
-        "the next layer, so that the lines become alike.",
+        "the next layer, so that the lines become alike."
+        + (f" A line is {together} neighbouring channels." if together > 1 else ""),
         data=rows[["channel", "lo", "hi", "equalized_lo", "equalized_hi"]],
-        spec=_spec(len(rows), _bend(rows)),
+        spec=_spec(len(drawn), _bend(rows)),
         tables={"channels": long},
     )
+
+
+def _joined(rows: pd.DataFrame, together: int) -> pd.DataFrame:
+    """A row for `together` neighbouring channels: the first one's number and the ends of all."""
+    ends = {"channel": "first", "lo": "min", "hi": "max", "equalized_lo": "min", "equalized_hi": "max"}
+    joined: pd.DataFrame = rows.groupby(rows.index // together).agg(ends)
+    return joined
 
 
 def touched(table: pd.DataFrame, site: str) -> bool:

@@ -12,6 +12,8 @@ from qexplore.runs import profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found
 
+_CORNERS = 150  # of the path, more than a page has room for
+
 
 def frontier_of(
     profile: Profile,
@@ -25,7 +27,8 @@ def frontier_of(
     """The figure; its dashed path is what is predicted when the budget of this axis alone moves."""
     moved = "activation_bits" if axis == "activation_bits" else "weight_bits"
     corners = found.answer.frontier
-    path = corners[corners["limit"] == moved][[axis, "loss"]].iloc[::2]
+    path = corners[corners["limit"] == moved][[axis, "loss"]]
+    path = path.iloc[:: max(2, len(path) // _CORNERS)]
     path = path.assign(accuracy=profiles.predict_accuracy(profile, path["loss"].to_numpy()))
     here: dict[str, Any] = {axis: found.answer.cost[axis], "predicted": predicted}
     if found.measured is not None:

@@ -148,4 +148,5 @@ def _run_model(model: nn.Module, example: Tensor) -> Tensor:
 
 
 def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    """The first sentence of what went wrong."""
+    return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__

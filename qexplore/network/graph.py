@@ -17,6 +17,7 @@ Kind = Literal[
     "clamp",
     "add",
     "concat",
+    "product",
     "max-pool",
     "avg-pool",
     "reshape",
@@ -40,6 +41,7 @@ class Op:
     lower, upper: the bounds of a clamp (ReLU: 0 and None), upper perhaps one value a channel.
     module: the user's module, where there is one.
     reason: why its inside is not quantized, where it is not.
+    macs: of a product of two activations, its multiply-accumulates an image.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Op:
     upper: Bound = None
     reason: str = ""
     shape: tuple[int, ...] = ()
+    macs: int = 0
 
     @property
     def on_grid(self) -> bool:

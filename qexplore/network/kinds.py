@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from qexplore.network.graph import Kind
+from qexplore.network.products import scaled_product
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -38,9 +39,12 @@ FUNCTIONS: dict[Any, Kind] = {
     F.avg_pool1d: "avg-pool", F.avg_pool2d: "avg-pool", F.avg_pool3d: "avg-pool",
     F.adaptive_avg_pool1d: "avg-pool", F.adaptive_avg_pool2d: "avg-pool", F.adaptive_avg_pool3d: "avg-pool",
     torch.mean: "avg-pool", "mean": "avg-pool",
+    torch.matmul: "product", operator.matmul: "product", torch.bmm: "product", "matmul": "product", "bmm": "product",
+    torch.einsum: "product", scaled_product: "product",
     torch.flatten: "reshape", torch.reshape: "reshape", torch.permute: "reshape", torch.transpose: "reshape",
     torch.squeeze: "reshape", torch.unsqueeze: "reshape", torch.chunk: "reshape", torch.split: "reshape",
     torch.unbind: "reshape", "unbind": "reshape", "view_as": "reshape", "expand": "reshape", "unflatten": "reshape",
+    torch.roll: "reshape", "roll": "reshape", F.pad: "reshape", torch.movedim: "reshape", "movedim": "reshape",
     F.dropout: "reshape", F.dropout2d: "reshape", operator.getitem: "reshape",
     "flatten": "reshape", "reshape": "reshape", "view": "reshape", "permute": "reshape", "transpose": "reshape",
     "squeeze": "reshape", "unsqueeze": "reshape", "contiguous": "reshape", "chunk": "reshape", "split": "reshape",
@@ -55,6 +59,7 @@ POINTWISE = frozenset(
         *("add", "iadd", "sub", "isub", "rsub", "mul", "imul", "div", "truediv", "itruediv", "pow", "where"),
         *("minimum", "maximum", "eq", "ne", "lt", "le", "gt", "ge", "getitem", "expand", "cat", "concat", "stack"),
         *("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm"),
+        *("scaled_product", "softmax_with", "softmax_where"),
     ]
 )
 
@@ -69,9 +74,11 @@ def kind_of(
             bounds = _function_bounds(node, constants)
             return ("function", None, None, "") if bounds is None else ("clamp", *bounds, "")
         constant = any(n.name in constants for n in node.all_input_nodes)
+        if kind == "reshape" and node.target is F.pad and not _pads_with_zeros(node):
+            kind = "function"
         if (kind in ("add", "concat") and constant) or not {"alpha", "divisor_override"}.isdisjoint(node.kwargs):
             kind = "function"
-        weights = constant and kind == "function" and name_of(node) not in POINTWISE
+        weights = constant and kind in ("function", "product") and name_of(node) not in POINTWISE
         return kind, None, None, "functional call: its weights are not seen" if weights else ""
     if str(node.target) in opaque:
         return "function", None, None, opaque[str(node.target)]
@@ -111,6 +118,12 @@ def _function_bounds(node: fx.Node, constants: dict[str, Any]) -> tuple[float | 
     if isinstance(lower, Tensor | str) or isinstance(upper, str):
         return None
     return lower, upper
+
+
+def _pads_with_zeros(node: fx.Node) -> bool:
+    """Whether what F.pad adds is on every grid."""
+    given = dict(zip(("input", "pad", "mode", "value"), node.args)) | dict(node.kwargs)
+    return (given.get("mode", "constant"), given.get("value") or 0) == ("constant", 0)
 
 
 def _constant(value: Any, constants: dict[str, Any]) -> Any:

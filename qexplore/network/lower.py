@@ -9,8 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from qexplore.network.attention import rule_for
+from qexplore.network.functional import functional_layer, weight_path
 from qexplore.network.graph import Graph, Kind, Op, tighter
 from qexplore.network.kinds import kind_of, name_of
+from qexplore.network.products import multiplications
+from qexplore.network.rewrite import Whole, rewrite
 
 
 def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str, str]) -> Graph:
@@ -28,7 +32,12 @@ def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str,
         if node.op == "output":
             output = alias[node.args[0].name]
             continue
-        op = _operation(node, model, alias, constants, opaque, _unique(_name(node), taken))
+        read = {n.name: values[alias[n.name]] for n in node.all_input_nodes}
+        reason = _take_apart(node, model, read)
+        if reason is None:
+            continue  # what was written in its place comes next
+        op = _operation(node, model, alias, constants, opaque, taken)
+        op = replace(op, reason=reason or op.reason)
         values[op.name], written = _evaluate(op, values, example)
         if written:
             op = replace(op, call=_on_copies(op))
@@ -38,6 +47,9 @@ def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str,
             constants[node.name] = value = values[op.name]
             op = Op(op.name, "value", call=lambda value=value: value)
         op = _settle(op, values, done)
+        if op.kind == "product":
+            tensors = [value for value in read.values() if isinstance(value, Tensor)]
+            op = replace(op, macs=multiplications(node, tensors, values[op.name]))
         done[op.name] = op
         alias[node.name] = op.name
     for module in model.modules():
@@ -46,13 +58,36 @@ def lower(model: nn.Module, traced: fx.Graph, example: Tensor, opaque: dict[str,
     return _merged_clamps(_without_dead(Graph(list(done.values()), output)))
 
 
+def _take_apart(node: fx.Node, model: nn.Module, values: dict[str, Any]) -> str | None:
+    """None where the call was taken apart, the reason where it should have been, else ""."""
+    module = model.get_submodule(str(node.target)) if node.op == "call_module" else None
+    rule = rule_for(node, module)
+    if rule is None:
+        return ""
+    try:
+        rewrite(rule, node, module, values)
+    except Whole as why:
+        return str(why)
+    return None
+
+
 def _operation(
-    node: fx.Node, model: nn.Module, alias: dict[str, str], constants: dict[str, Any], opaque: dict[str, str], name: str
+    node: fx.Node,
+    model: nn.Module,
+    alias: dict[str, str],
+    constants: dict[str, Any],
+    opaque: dict[str, str],
+    taken: set[str],
 ) -> Op:
+    written = functional_layer(node, constants)
+    name = _unique((weight_path(node) if written else "") or _name(node), taken)
     if node.op == "placeholder":
         return Op("input", "input")
     if node.op == "get_attr":
         return Op(name, "value", call=lambda: _attribute(model, str(node.target)))
+    if written is not None:
+        kind: Kind = "linear" if isinstance(written.layer, nn.Linear) else "conv"
+        return Op(name, kind, (alias[written.source.name],), written.layer, written.layer)
     inputs = tuple(dict.fromkeys(alias[n.name] for n in node.all_input_nodes))
     call, module = _call(node, model, alias, inputs, whole=str(node.target) in opaque)
     kind, low, high, reason = kind_of(node, module, constants, opaque)
@@ -139,7 +174,7 @@ def _settle(op: Op, values: dict[str, Any], done: dict[str, Op]) -> Op:
         return replace(op, inputs=op.inputs[:1], call=None)  # its constants are the bounds; what remains is what flows
     if op.kind == "clamp" or (op.kind in ("add", "concat") and len(real) < max(2, len(op.inputs))):
         return replace(op, kind="function", lower=None, upper=None)
-    if op.kind in ("max-pool", "avg-pool", "reshape") and not real:
+    if op.kind in ("max-pool", "avg-pool", "reshape", "product") and not real:
         return replace(op, kind="function")  # its input lies on no grid that it could share
     if op.kind == "function" and len(op.inputs) == 1 and not op.reason and same_shape and _does_nothing(op, source):
         return replace(op, kind="reshape")  # in eval mode (stochastic depth, say)

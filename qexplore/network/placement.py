@@ -19,7 +19,8 @@ class Site:
     at: the operation whose result is quantized (an activation: the last of a fused chain), or the layer of the weight.
     numel: elements of the weight, or elements of the activation an image. Of a weight that several layers share each
         has its share, and the sum is right.
-    macs: multiply-accumulates an image of the layer, or of the layers that read the activation.
+    macs: multiply-accumulates an image of the layer, or of the layers and the products of two activations that read
+        the activation. Bit operations, which pair a weight with an activation, leave those products out.
     tied: name of the group of sites that must have equal bits.
     source: of a weight, the activation site that feeds its layer ("" where none does).
     """
@@ -89,6 +90,9 @@ def _sites(
     for name in layers:
         source = grid[graph.by_name[name].inputs[0]]
         read[source] = read.get(source, 0) + macs[name]
+    for op in graph.ops:
+        for source in {grid[i] for i in op.inputs} if op.kind == "product" else ():
+            read[source] = read.get(source, 0) + op.macs
     groups, shared = _tied(graph, grid), _shared(layers)
     sites: list[Site] = []
     for op in graph.ops:

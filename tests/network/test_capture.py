@@ -80,9 +80,7 @@ def test_the_random_state_is_left_as_it_was() -> None:
 # --- what cannot be quantized is named ------------------------------------------------------------------------------
 
 OPAQUE = {
-    "functional-convolution": ("conv2d", "functional call: its weights are not seen"),
     "memory": ("lstm", "no quantizer for the weights of LSTM"),
-    "multi-head": ("attention", "no quantizer for the weights of MultiheadAttention"),
     "transposed": ("second", "no quantizer for the weights of ConvTranspose2d"),
     "opaque-inside": (
         "middle",
@@ -97,10 +95,8 @@ def test_a_layer_is_quantized_or_listed_with_the_reason(name: str) -> None:
     network = Network.of(model, x[:1])
     assert [(n, r) for n, r in network.opaque] == ([OPAQUE[name]] if name in OPAQUE else [])
     quantized = {id(layer.module.weight) for layer in network.layers.values()}
-    matrices = sum(
-        p.dim() > 1 for m, p in model.named_parameters() if not m.startswith(("lstm", "attention", "middle"))
-    )
-    assert len(quantized) == matrices - (name in ("functional-convolution", "transposed"))
+    matrices = sum(p.dim() > 1 for m, p in model.named_parameters() if not m.startswith(("lstm", "middle")))
+    assert len(quantized) == matrices - (name == "transposed")
 
 
 def test_an_opaque_leaf_has_sites_at_its_borders_and_all_around_it_is_quantized() -> None:
@@ -215,7 +211,8 @@ def test_a_layer_of_the_users_own_making_is_not_taken_for_torchs() -> None:
 
     model, x = nn.Sequential(Doubled(4, 3)).eval(), torch.randn(5, 4)
     network = Network.of(model, x[:1])
-    assert network.opaque == [("0.linear", "functional call: its weights are not seen")]
+    assert network.opaque == []
+    assert torch.equal(network.layers["0.linear"].weight, 2 * model[0].weight)
     with torch.no_grad():
         assert torch.allclose(network(x), model(x), atol=1e-6)
 

@@ -48,30 +48,49 @@ class Plan:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the batch `x`."""
-        values: Values = {self.input: _float32(channels_last(x))}
+        values = self.begin(x)
         for step in self.steps:
-            step.act(values)
-            for name in step.frees:
-                del values[name]
-        return self._real(values[self.output])
+            carry_out(step, values)
+        return self.end(values)
 
     def watch(self, x: Tensor, watcher: Watcher) -> Tensor:
-        """As a call, with every result handed to `watcher(operation, value)`; nothing is freed before the end."""
-        values: Values = {self.input: _float32(channels_last(x))}
+        """As a call, with every result handed to `watcher(operation, value)`, which may keep it."""
+        values = self.begin(x)
         for step in self.steps:
             step.act(values)
             watcher(step.name, values[step.name])
+            free(step, values)
+        return self.end(values)
+
+    def begin(self, x: Tensor) -> Values:
+        """The live values before the first step."""
+        return {self.input: _float32(channels_last(x))}
+
+    def end(self, values: Values) -> Tensor:
+        """Logits from the live values after the last step."""
         return self._real(values[self.output])
 
     def resume(self, values: Values, steps: Sequence[Step]) -> Tensor:
         """Logits from the known results `values`, which stay as they are: carries out `steps` alone."""
         mine = dict(values)
         for step in steps:
-            step.act(mine)
-        return self._real(mine[self.output])
+            carry_out(step, mine)
+        return self.end(mine)
 
     def _real(self, logits: Tensor) -> Tensor:
         return logits if self.unit == 1.0 else logits * self.unit
+
+
+def carry_out(step: Step, values: Values) -> None:
+    """The live values after `step`, in place of those before it."""
+    step.act(values)
+    free(step, values)
+
+
+def free(step: Step, values: Values) -> None:
+    """Lets go of what `step` was the last to read."""
+    for name in step.frees:
+        values.pop(name, None)
 
 
 def _float32(x: Tensor) -> Tensor:

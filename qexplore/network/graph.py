@@ -113,7 +113,7 @@ class Graph:
         """Takes an operation with one input out; whoever read it reads that input."""
         source = self.by_name[name].inputs[0]
         self.ops = [
-            replace(op, inputs=tuple(source if i == name else i for i in op.inputs))
+            replace(op, inputs=tuple(source if i == name else i for i in op.inputs)) if name in op.inputs else op
             for op in self.ops
             if op.name != name
         ]

@@ -261,7 +261,8 @@ class Network:
         layer = self.layers[name]
         layer.weight, layer.bias = channels_last(weight), bias
         self._forget(f"{name}.weight")
-        if sum(site.tied == self.site(f"{name}.weight").tied for site in self.sites) > 1:  # shared no longer, perhaps
+        tied = self.site(f"{name}.weight").tied
+        if sum(site.tied == tied for site in self.sites) > 1:  # shared no longer, perhaps
             self.placement = place(self.graph, self.layers)
 
     def set_bias(self, name: str, bias: Tensor) -> None:

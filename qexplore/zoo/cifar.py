@@ -1,22 +1,26 @@
-"""CIFAR-10 (Krizhevsky 2009) from a folder of images that the user has: train/<class>/*, test/<class>/*."""
+"""CIFAR-10 (Krizhevsky 2009) from a folder that the user has: train/<class>/*, test/<class>/*, or torchvision's own."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from torch import nn
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torchvision.datasets import ImageFolder
-
+from qexplore.places import WAYS, roots
 from qexplore.report import Report
+from qexplore.zoo.albums import Albums
 from qexplore.zoo.data import Data
+from qexplore.zoo.downloaded import downloaded_albums
 from qexplore.zoo.entries import Entry
+from qexplore.zoo.errors import DataAbsent
 from qexplore.zoo.fitting import Settings, fit_entry
-from qexplore.zoo.splits import balanced
+from qexplore.zoo.folders import folder_albums
+from qexplore.zoo.picture_part import Pictures, Shelf
+from qexplore.zoo.preprocessing import Preprocessing
+from qexplore.zoo.splits import balanced, fair
 
 CALIBRATION = 1024
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NAMES = ("", "cifar10", "cifar-10", "cifar", "CIFAR10")
+PREPROCESSING = Preprocessing(3, None, None, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 RESNET20 = Settings(
     epochs=45, batch=128, rate=0.15, warmup=6, decay=5e-4, smoothing=0.05, shift=3, flip=True, half=True
 )
@@ -36,21 +40,37 @@ def fit_mobilenetv2(entry: Entry, seed: int, report: Report) -> nn.Module:
 
 
 def cifar10() -> Data:
-    """Training (48,976), calibration (1,024, held out of the training images) and evaluation (10,000) images."""
-    folder = Path(os.environ["QEXPLORE_DATA"])
-    x, y = _decoded(folder / "train")
-    calibration, train = balanced(y.numpy(), (CALIBRATION,))
-    classes = tuple(sorted(path.name for path in (folder / "train").iterdir()))
+    """Training (48,976), calibration (1,024, held out of the training images) and evaluation (10,000) images.
+
+    Values (x / 255 - 0.5) / 0.25, in [-2, 2]; found below the folders whose images may be used, else DataAbsent.
+    The training part keeps the order of the files, with which the checkpoints were made; the others are in a fair one.
+    """
+    found = _found()
+    labels = found.first.labels
+    calibration, train = balanced(labels, (min(CALIBRATION, len(labels) // 5),))
+    first, test = Shelf(found.first, PREPROCESSING), Shelf(found.test or found.first, PREPROCESSING)
     return Data(
-        train=(x[train], y[train]),
-        calibration=(x[calibration], y[calibration]),
-        evaluation=_decoded(folder / "test"),
-        classes=classes,
-        interval=(-2.0, 2.0),
+        train=Pictures(first, train),
+        calibration=Pictures(first, calibration[fair(labels[calibration])]),
+        evaluation=Pictures(test, fair(test.album.labels)),
+        classes=CLASSES,
+        interval=PREPROCESSING.interval,
+        preprocessing=PREPROCESSING,
+        source="cifar10",
+        skipped=found.skipped,
     )
 
 
-def _decoded(folder: Path) -> tuple[Tensor, Tensor]:
-    images = ImageFolder(str(folder))
-    x = torch.from_numpy(np.stack([np.asarray(image) for image, _ in images])).permute(0, 3, 1, 2)
-    return (x.float() / 255 - 0.5) / 0.25, torch.tensor(images.targets)
+def _found() -> Albums:
+    for folder in [root / name for root in roots() for name in NAMES]:
+        if all((folder / part / CLASSES[0]).is_dir() for part in ("train", "test")):
+            found = folder_albums(folder, len(CLASSES))
+            if found.classes == CLASSES:
+                return found
+        if (folder / "cifar-10-batches-py").is_dir():
+            return downloaded_albums("CIFAR10", folder)
+    looked = ", ".join(map(str, roots())) or "no folder is named"
+    raise DataAbsent(
+        f"The images of CIFAR-10 are not there (looked in: {looked}): get them as folders train/<class>/ and "
+        f"test/<class>/ of pictures or as torchvision's cifar-10-batches-py, and {WAYS}."
+    )

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex
 
 from torch.utils.data import DataLoader, IterableDataset
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.plain import interval as interval_of
+from qexplore.report import Report
 from qexplore.zoo.errors import BadData
+from qexplore.zoo.image_files import Skipped
+from qexplore.zoo.picture_part import Pictures
+from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.sources import Batch, joined, known_length, pair, regroup, stream, tensor_pair
 
 PARTS = ("train", "calibration", "evaluation")
+TOLD = 10  # skipped pictures that are named one by one
 
 
 class Data:
     """Training, calibration and evaluation images; a part is a Dataset, a DataLoader or (X, y), or None.
 
-    X: floating-point images [N, …], taken as float32. y: class numbers [N]. Parts should be disjoint.
+    X: floating-point images [N, …], taken as float32. Parts should be disjoint.
+    y: class numbers [N]; or masks [N, H, W] with one for each pixel, 255 where none counts.
     Tensors are checked at once, the rest as it comes; what cannot be used raises BadData.
     Of a loader the data set, collate function and workers are used; its batch size, shuffling and drop_last are not.
     A loader with a sampler of its own (other than a random or a subset one) is read as it stands.
     A data set whose transforms are random gives other images each time; results are then not repeatable.
     classes: names of the classes, if there are any.
     interval: least and greatest value that the images can have, if that is known; recipes without images need it.
+    preprocessing, source: what pictures go through and what a user calls them; None and "" for images of your own.
+    notices: sentences on what was chosen when the images were opened.
     """
 
     def __init__(
@@ -35,12 +43,18 @@ class Data:
         *,
         classes: tuple[str, ...] | None = None,
         interval: tuple[float, float] | None = None,
+        preprocessing: Preprocessing | None = None,
+        source: str = "",
+        skipped: tuple[Skipped, ...] = (),
+        notices: tuple[str, ...] = (),
     ) -> None:
         self.train = _opened("train", train)
         self.calibration = _opened("calibration", calibration)
         self.evaluation = _opened("evaluation", evaluation)
         self.classes = None if classes is None else tuple(classes)
         self.interval = None if interval is None else _ends(interval)
+        self.preprocessing, self.source, self.notices = preprocessing, source, notices
+        self._skipped = skipped
         self._counts: dict[str, int] = {}
 
     def batches(self, part: str, size: int = 128, limit: int | None = None) -> Iterator[Batch]:
@@ -54,11 +68,15 @@ class Data:
             _positive("limit", limit)
         if tensor_pair(source):
             return _slices(source, size, limit)
+        if isinstance(source, Pictures):
+            return source.batches(size, limit)
         return regroup(stream(source, size if limit is None else min(size, limit), part), size, limit)
 
     def count(self, part: str) -> int:
-        """Number of images of the part."""
+        """Number of images of the part; of pictures that are not decoded yet, those that are listed."""
         source = self._part(part)
+        if isinstance(source, Pictures):
+            return len(source)
         if part not in self._counts:
             known = len(source[0]) if tensor_pair(source) else known_length(source)
             self._counts[part] = sum(len(x) for x, _ in self.batches(part)) if known is None else known
@@ -66,6 +84,9 @@ class Data:
 
     def tensors(self, part: str, limit: int | None = None) -> Batch:
         """The part's first `limit` images (or all) at once: x [N, …], y [N]."""
+        source = self._part(part)
+        if isinstance(source, Pictures):
+            return next(source.batches(len(source), limit))
         return joined(list(self.batches(part, limit=limit)))
 
     def has(self, part: str) -> bool:
@@ -74,6 +95,31 @@ class Data:
             raise UnknownName("data part", part, PARTS)
         return getattr(self, part) is not None
 
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """(name, reason) of each picture that was left out: not followed when listed, or unreadable when decoded."""
+        parts = [part for part in map(self._given, PARTS) if isinstance(part, Pictures)]
+        return (*self._skipped, *(one for part in parts for one in part.skipped))
+
+    def prepare(self, report: Report | None = None, parts: Sequence[str] = PARTS, limit: int | None = None) -> None:
+        """Decodes the pictures of `parts` now, at most `limit` of each, with progress; other images need nothing.
+
+        Sends what was chosen and what was skipped as events "log" and "skipped".
+        """
+        report = report or Report()
+        for part in parts:
+            source = self._given(part)
+            if isinstance(source, Pictures):
+                source.decode(report, f"decoding {part} pictures", limit)
+        for notice in self.notices:
+            report.event("log", text=notice)
+        skipped = self.skipped
+        if skipped:
+            report.event("skipped", images=len(skipped), files=list(skipped[:TOLD]), text=_left_out(skipped))
+
+    def _given(self, part: str) -> Any:
+        return getattr(self, part) if self.has(part) else None
+
     def _part(self, part: str) -> Any:
         if not self.has(part):
             raise BadData(f"The task has no {part} images; give {part}=… to qx.Data.")
@@ -81,8 +127,8 @@ class Data:
 
 
 def _opened(name: str, part: Any) -> Any:
-    if part is None:
-        return None
+    if part is None or isinstance(part, Pictures):
+        return part
     if tensor_pair(part):
         return pair(part, name)
     indexed = hasattr(part, "__getitem__") and hasattr(part, "__len__") and not isinstance(part, str | bytes | dict)
@@ -91,6 +137,12 @@ def _opened(name: str, part: Any) -> Any:
     if known_length(part) == 0:
         raise BadData(f"The {name} part has zero images; give at least one.")
     return part
+
+
+def _left_out(skipped: Sequence[Skipped]) -> str:
+    shown = "; ".join(f"{name}: {reason}" for name, reason in skipped[:TOLD])
+    more = f"; and {len(skipped) - TOLD} more" if len(skipped) > TOLD else ""
+    return f"{len(skipped)} picture{'s' * (len(skipped) != 1)} left out: {shown}{more}"
 
 
 def _slices(images: Batch, size: int, limit: int | None) -> Iterator[Batch]:

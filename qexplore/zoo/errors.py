@@ -11,6 +11,10 @@ class BadData(QexploreError):
     """Images or labels that no task can use."""
 
 
+class DataAbsent(QexploreError):
+    """Images that a task needs and that are not on this machine, or not where anybody has said."""
+
+
 class CheckpointError(QexploreError):
     """A file of weights that does not belong to the network, or that is none at all.
 

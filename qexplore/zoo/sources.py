@@ -41,7 +41,7 @@ def pair(part: Any, name: str) -> Batch:
 
 
 def checked(x: Any, y: Any, part: str) -> Batch:
-    """Images as float32 [N, …] and labels as int64 [N]; BadData where they are something else."""
+    """Images as float32 [N, …] and labels as int64 [N] or [N, H, W]; BadData where they are something else."""
     if not isinstance(x, Tensor) or not isinstance(y, Tensor):
         raise BadData(f"The {part} part must give images and labels as tensors, not {_kind(x)} and {_kind(y)}.")
     if len(x.shape) > 0 and x.numel() == 0:
@@ -50,10 +50,11 @@ def checked(x: Any, y: Any, part: str) -> Batch:
         raise BadData(f"The {part} images are {x.dtype}; give floating-point images, for bytes X.float() / 255.")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise BadData(f"The {part} labels are {y.dtype}; give one whole class number for each image.")
-    if x.dim() < 2 or y.dim() != 1 or len(x) != len(y):
+    masks = y.dim() == 3 and x.dim() == 4 and y.shape[1:] == x.shape[2:]
+    if x.dim() < 2 or not (y.dim() == 1 or masks) or len(x) != len(y):
         raise BadData(
             f"The {part} images have shape {list(x.shape)} and the labels {list(y.shape)}; "
-            "give images [N, …] and one class number for each, [N]."
+            "give images [N, …] and one class number for each, [N], or for each of their pixels, [N, H, W]."
         )
     if not bool(torch.isfinite(x).all()):
         raise BadData(f"The {part} images hold NaN or infinite values; remove or repair them first.")

@@ -1,0 +1,101 @@
+"""Pictures that nobody has decoded yet: what they are called, their classes, and how one is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from qexplore.zoo.errors import BadData
+from qexplore.zoo.image_files import Skipped, told
+from qexplore.zoo.preprocessing import Preprocessing
+
+FORMATS = ("JPEG", "MPO", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+LARGEST_PICTURE = 50_000_000  # pixels: three bytes each, one picture a thread
+T = TypeVar("T")
+Opened = tuple[Image.Image, Image.Image | None]
+
+
+@dataclass(frozen=True)
+class Album:
+    """Pictures by number.
+
+    title: where they come from, for sentences. digest: changes when any of them changes. labels: class numbers [N];
+    zeros where each has a mask. names: one each. opener: number in, picture (and mask) out; may raise anything.
+    """
+
+    title: str
+    digest: str
+    labels: np.ndarray
+    names: Sequence[str]
+    opener: Callable[[int], Opened]
+    masks: bool = False
+    classes: int | None = None  # masks hold class numbers below this, or 255
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Albums:
+    """What a source gives: one album to be cut into parts, or one to train and one to test."""
+
+    first: Album
+    test: Album | None
+    classes: tuple[str, ...] | None
+    skipped: tuple[Skipped, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def open_file(path: str) -> Image.Image:
+    """The picture of a file, read as far as its header; ValueError for one that is too large to decode."""
+    picture = Image.open(path, formats=FORMATS)
+    if picture.width * picture.height > LARGEST_PICTURE:
+        picture.close()
+        raise ValueError(f"it has {picture.width} × {picture.height} pixels, more than {LARGEST_PICTURE:,}")
+    return picture
+
+
+def file_album(title: str, paths: Sequence[str], labels: Sequence[int]) -> Album:
+    """The pictures of files with a class each."""
+    names = _Told(paths)
+    return Album(title, digest_of(paths), np.array(labels, np.int64), names, lambda i: (open_file(paths[i]), None))
+
+
+def digest_of(paths: Iterable[str]) -> str:
+    """A digest over paths, sizes and times of change; BadData where a file has gone."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            facts = os.stat(path)  # noqa: PTH116 - a Path for each of a million files takes seconds
+        except OSError as error:
+            raise BadData(
+                f"The picture {told(path)} cannot be found ({error.strerror}); open the folder anew."
+            ) from None
+        digest.update(os.fsencode(path) + f"\0{facts.st_size} {facts.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def key_of(album: Album, preprocessing: Preprocessing) -> str:
+    """The name under which decoded pictures of the album are kept."""
+    form = json.dumps([album.digest, preprocessing.to_document() | {"mean": None, "std": None}, album.masks, 1])
+    return hashlib.sha256(form.encode()).hexdigest()[:32]
+
+
+class _Told(Sequence[str]):
+    """Paths as printable text, made when asked for."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return told(self._paths[index])

@@ -1,0 +1,101 @@
+"""Pictures of an album as bytes, decoded in parallel; those that cannot be read are named, not fatal."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from qexplore.zoo.albums import Album
+from qexplore.zoo.errors import BadData
+from qexplore.zoo.preprocessing import IGNORED, Preprocessing
+
+Shape = tuple[int, int, int]
+
+
+class OtherSize(BadData):
+    """Pictures that would have to be stacked have two sizes."""
+
+
+def decode(
+    album: Album, preprocessing: Preprocessing, shape: Shape, index: np.ndarray
+) -> tuple[np.ndarray, dict[int, str]]:
+    """The pictures `index` [k] as uint8 [k, C·H·W (+ H·W of the mask)], and why some of them could not be read.
+
+    The rows of the latter are arbitrary. shape: (channels, height, width) of all of them.
+    Raises BadData where pictures have another size.
+    """
+    rows = np.empty((len(index), record_size(shape, album.masks)), np.uint8)
+    places = index.tolist()
+    work = [(album, preprocessing, shape, place, row) for place, row in zip(places, rows)]
+    # PIL decodes and resizes outside the interpreter's lock: threads cost no more CPU than one after the other.
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
+        reasons = list(threads.map(_fill, work))
+    return rows, {place: reason for place, reason in zip(places, reasons) if reason is not None}
+
+
+def record_size(shape: Shape, masks: bool) -> int:
+    """Bytes of one picture and, where there are `masks`, of its mask."""
+    channels, height, width = shape
+    return (channels + masks) * height * width
+
+
+def first_shape(album: Album, preprocessing: Preprocessing) -> Shape:
+    """(channels, height, width) of the pictures; those of the first readable one if the preprocessing says none."""
+    if preprocessing.size is not None:
+        return (preprocessing.channels, *preprocessing.size)
+    for place in range(len(album)):
+        try:
+            with album.opener(place)[0] as picture:
+                channels, height, width = preprocessing.decode(picture).shape
+                return channels, height, width
+        except Exception:  # it is named when its turn to be decoded comes
+            continue
+    raise BadData(f"None of the {len(album)} pictures of {album.title} can be read; give others.")
+
+
+def _fill(work: tuple[Album, Preprocessing, Shape, int, np.ndarray]) -> str | None:
+    """Writes one picture into its row; a reason where it cannot be read."""
+    album, preprocessing, shape, place, row = work
+    try:
+        picture, mask = album.opener(place)
+        with picture:
+            pixels = preprocessing.decode(picture).numpy()
+        _require_size(pixels.shape, shape, album, place)
+        row[: pixels.size] = pixels.ravel()
+        if mask is not None:
+            with mask:
+                row[pixels.size :] = _numbers(mask, preprocessing, album, shape).ravel()
+    except OtherSize:
+        raise
+    except Exception as problem:  # what a decoder raises at broken bytes is not limited to any kind
+        return _reason(problem)
+    return None
+
+
+def _numbers(mask: Image.Image, preprocessing: Preprocessing, album: Album, shape: Shape) -> np.ndarray:
+    numbers = preprocessing.decode_mask(mask).numpy()
+    if numbers.shape != shape[1:]:
+        raise ValueError(f"its mask has {numbers.shape[0]} × {numbers.shape[1]} pixels, it has {shape[1]} × {shape[2]}")
+    greatest = int(numbers[numbers != IGNORED].max(initial=0))
+    if album.classes is not None and greatest >= album.classes:
+        raise ValueError(f"its mask holds class {greatest}, the network knows 0 to {album.classes - 1}")
+    return np.asarray(numbers)
+
+
+def _require_size(found: tuple[int, ...], wanted: Shape, album: Album, place: int) -> None:
+    if found != wanted:
+        raise OtherSize(
+            f"The pictures of {album.title} differ in size: {album.names[place]} has {found[1]} × {found[2]} pixels, "
+            f"others {wanted[1]} × {wanted[2]}; give a preprocessing with resize and crop."
+        )
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror.lower()
+    if isinstance(problem, UnidentifiedImageError):
+        return "no picture in a known format"
+    return " ".join(str(problem).split())[:200].rstrip(".") or type(problem).__name__

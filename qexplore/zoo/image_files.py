@@ -1,0 +1,154 @@
+"""Folders of pictures: which files they hold, in which classes and parts. Looks at names only; imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qexplore.places import roots
+from qexplore.zoo.errors import BadData
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's ImageFolder
+TRAIN, TESTS = "train", ("test", "val", "validation")
+MOST_FILES = 2_000_000
+LINK_OUT = "a symbolic link out of the folder; allow its target with: python -m qexplore data add DIR"
+Skipped = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures of one part in ImageFolder's order: paths and class numbers; and what was left out, with the reason."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder of pictures: either one pool, or a part for training and one for testing."""
+
+    first: Files
+    test: Files | None = None
+
+
+def tree(folder: Path) -> Tree:
+    """The pictures below `folder`: <class>/*, or train/<class>/* and test/<class>/* (or val, validation).
+
+    Raises BadData where there is no such folder, no class, no picture, or only one class.
+    """
+    inner = _folders(folder)
+    named = [name for name in TESTS if name in inner]
+    if TRAIN in inner and named:
+        first, test = files(folder / TRAIN, folder), files(folder / named[0], folder)
+        foreign = sorted(set(test.classes) - set(first.classes))
+        if foreign:
+            raise BadData(f"The folder {told(test.folder)} holds the class {foreign[0]!r} that {TRAIN} does not hold.")
+        numbers = tuple(first.classes.index(test.classes[label]) for label in test.labels)
+        return Tree(first, Files(test.folder, first.classes, test.paths, numbers, test.skipped))
+    if len(inner) == 1 and inner[0] in (TRAIN, *TESTS):
+        return Tree(files(folder / inner[0], folder))
+    return Tree(files(folder))
+
+
+def files(folder: Path, top: Path | None = None) -> Files:
+    """The pictures of <folder>/<class>/**, sorted as torchvision's ImageFolder sorts them; classes are sorted names.
+
+    A symbolic link is followed if it leads into `top` (default: the folder) or into one that is allowed, else left out.
+    """
+    own = _resolved(top or folder)
+    paths: list[str] = []
+    labels: list[int] = []
+    skipped: list[Skipped] = []
+    classes: list[str] = []
+    for name in _folders(folder):
+        found = sorted(_walk(folder / name, own, skipped))
+        if found:
+            classes.append(told(name))
+            paths += [path for _, _, path in found]
+            labels += [len(classes) - 1] * len(found)
+    _require_classes(folder, classes, skipped)
+    return Files(folder, tuple(classes), tuple(paths), tuple(labels), tuple(skipped))
+
+
+def pictures_below(folder: Path, top: Path) -> tuple[list[str], list[Skipped]]:
+    """Paths of the pictures below `folder`, sorted; and what was left out because it leads out of `top`."""
+    skipped: list[Skipped] = []
+    found = sorted(_walk(folder, _resolved(top), skipped))
+    return [path for _, _, path in found], skipped
+
+
+def told(path: object) -> str:
+    """A path as text that any terminal and any JSON can hold."""
+    text = os.fsencode(str(path)).decode("utf-8", "replace")
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
+
+
+def _walk(folder: Path, own: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
+    """(folder, name, path to open) of each picture below `folder`; what may not be followed goes to `skipped`."""
+    stack = [folder]
+    count = 0
+    while stack:
+        place = stack.pop()
+        if place.is_symlink() and not _allowed(_resolved(place), own):
+            skipped.append((told(place), LINK_OUT))
+            continue
+        for entry in _entries(place):
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(Path(entry.path))
+            elif not entry.name.lower().endswith(ENDINGS):
+                continue
+            elif entry.is_symlink() and not _allowed(_resolved(Path(entry.path)), own):
+                skipped.append((told(entry.path), LINK_OUT))
+            else:
+                count += 1
+                if count > MOST_FILES:
+                    raise BadData(f"The folder {told(folder)} holds more than {MOST_FILES:,} pictures; use a part.")
+                yield str(place), entry.name, entry.path
+
+
+def _folders(folder: Path) -> list[str]:
+    """Names of the folders in `folder`, sorted; links to folders count."""
+    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        raise BadData(f"There is no folder {told(folder)}; check its path.") from None
+    except NotADirectoryError:
+        raise BadData(f"{told(folder)} is no folder; give one with a subfolder of pictures for each class.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadData(f"The folder {told(folder)} cannot be read ({reason}); change its rights or its path.") from None
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return Path("/dev/null")  # a circle of links: nowhere allowed
+
+
+def _allowed(target: Path, own: Path) -> bool:
+    return any(target.is_relative_to(root) for root in (own, *roots()))
+
+
+def _require_classes(folder: Path, classes: list[str], skipped: list[Skipped]) -> None:
+    if len(classes) > 1:
+        return
+    shown, form = told(folder), "give a folder with a subfolder of pictures for each class"
+    if classes:
+        raise BadData(f"The folder {shown} holds one class only, {classes[0]!r}: nothing can be told apart; {form}.")
+    if skipped:
+        raise BadData(f"The folder {shown} holds no picture that may be read: {skipped[0][0]} is {skipped[0][1]}.")
+    names = [entry.name for entry in _entries(folder)]
+    if any(name.lower().endswith(ENDINGS) for name in names):
+        raise BadData(f"The folder {shown} holds pictures without classes; {form}.")
+    raise BadData(f"The folder {shown} holds no pictures ({', '.join(ENDINGS)}); {form}.")

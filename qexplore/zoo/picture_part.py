@@ -1,0 +1,118 @@
+"""One part of a task's images, kept as pictures: decoded when first needed, normalized batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from qexplore.report import Report
+from qexplore.zoo.albums import Album, key_of
+from qexplore.zoo.decoding import Shape, decode, first_shape, record_size
+from qexplore.zoo.errors import BadData
+from qexplore.zoo.image_files import Skipped
+from qexplore.zoo.picture_cache import PictureCache
+from qexplore.zoo.preprocessing import Preprocessing
+from qexplore.zoo.sources import Batch, regroup
+
+WINDOW = 48 * 2**20  # bytes that are decoded or read at once
+MOST_AT_ONCE = 256  # pictures
+
+
+class Shelf:
+    """The decoded pictures of an album, on disk; what cannot be read is remembered with its reason."""
+
+    def __init__(self, album: Album, preprocessing: Preprocessing) -> None:
+        self.album, self.preprocessing = album, preprocessing
+        self.bad: dict[int, str] = {}
+
+    @cached_property
+    def shape(self) -> Shape:
+        return first_shape(self.album, self.preprocessing)
+
+    @cached_property
+    def window(self) -> int:
+        """Pictures that are handled at once."""
+        return max(1, min(MOST_AT_ONCE, WINDOW // record_size(self.shape, self.album.masks)))
+
+    @cached_property
+    def _cache(self) -> PictureCache:
+        size = record_size(self.shape, self.album.masks)
+        return PictureCache(key_of(self.album, self.preprocessing), len(self.album), size)
+
+    def records(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(those of `index` that can be read [k], their bytes uint8 [k, size]), in the order of `index`."""
+        index = np.array([place for place in index.tolist() if place not in self.bad], np.int64)
+        if self._cache.has(index).all():
+            return index, self._cache.read(index)
+        with self._cache.writing():
+            there = self._cache.has(index)
+            fresh, reasons = decode(self.album, self.preprocessing, self.shape, index[~there])
+            good = np.array([place not in reasons for place in index[~there].tolist()], bool)
+            self._cache.write(index[~there][good], fresh[good])
+        self.bad |= reasons
+        rows = np.empty((len(index), fresh.shape[1]), np.uint8)
+        rows[~there], rows[there] = fresh, self._cache.read(index[there])
+        keep = there.copy()
+        keep[~there] = good
+        return index[keep], rows[keep]
+
+
+class Pictures:
+    """The pictures `index` [n] of a shelf, always in this order; labels are class numbers, or masks."""
+
+    def __init__(self, shelf: Shelf, index: np.ndarray) -> None:
+        self._shelf, self._index = shelf, index
+
+    def __len__(self) -> int:
+        """Pictures that can be read, as far as is known: which ones cannot shows when they are decoded."""
+        return sum(place not in self._shelf.bad for place in self._index.tolist()) if self._shelf.bad else self._listed
+
+    @property
+    def _listed(self) -> int:
+        return len(self._index)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Name and reason of each picture that turned out to be unreadable."""
+        names, bad = self._shelf.album.names, self._shelf.bad
+        return tuple((names[place], bad[place]) for place in self._index.tolist() if place in bad) if bad else ()
+
+    def batches(self, size: int, limit: int | None) -> Iterator[Batch]:
+        """Normalized float32 images [≤ size, C, H, W] and their labels, at most `limit`; BadData if none is there."""
+        for pixels, labels in regroup(self._windows(limit), size, limit):
+            yield self._shelf.preprocessing.normalize(pixels), labels.long()
+
+    def decode(self, report: Report, text: str, limit: int | None = None) -> None:
+        """Decodes the pictures now, with progress; what is on disk already costs nothing."""
+        total = min(self._listed, limit or self._listed)
+        done = 0
+        report.progress(0, total, text)
+        for pixels, _ in self._windows(limit):
+            done += len(pixels)
+            report.progress(min(done, total), total, text)
+
+    def _windows(self, limit: int | None) -> Iterator[Batch]:
+        """Bytes [k, C, H, W] and labels, window by window, until `limit` pictures could be read."""
+        found, start = 0, 0
+        while start < self._listed and (limit is None or found < limit):
+            wanted = self._shelf.window if limit is None else min(self._shelf.window, limit - found)
+            good, rows = self._shelf.records(self._index[start : start + wanted])
+            start += wanted
+            if len(good):
+                found += len(good)
+                yield self._batch(good, rows)
+        if found == 0:
+            (name, reason), *_ = self.skipped
+            raise BadData(
+                f"None of the {self._listed} pictures of {self._shelf.album.title} can be read: {name}: {reason}."
+            )
+
+    def _batch(self, good: np.ndarray, rows: np.ndarray) -> Batch:
+        channels, height, width = self._shelf.shape
+        pixels = torch.from_numpy(rows[:, : channels * height * width]).view(-1, channels, height, width)
+        if not self._shelf.album.masks:
+            return pixels, torch.from_numpy(self._shelf.album.labels[good])
+        return pixels, torch.from_numpy(rows[:, channels * height * width :]).view(-1, height, width)

@@ -19,7 +19,20 @@ from qexplore.cli.verbs import VERBS
 from qexplore.errors import QexploreError
 from qexplore.plain import plain
 
-for _verb in ("zoo", "run", "ablate", "debug", "sensitivity", "allocate", "runs", "train", "bench", "study", "app"):
+for _verb in (
+    "zoo",
+    "task",
+    "run",
+    "ablate",
+    "debug",
+    "sensitivity",
+    "allocate",
+    "runs",
+    "train",
+    "bench",
+    "study",
+    "app",
+):
     importlib.import_module(f"qexplore.cli.{_verb}")  # registers itself
 
 DONE, FAILED, WRONG_WORDS, INTERRUPTED = 0, 1, 2, 130

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     from qexplore.zoo import Task
 
 
-_DATA = "images: a folder, npz:FILE, torchvision:NAME[@ROOT]; with --task, the folder that holds the task's images"
-
-
 def add_subject(parser: ArgumentParser, *others: str) -> None:
     """--task, or --model with --data. others: options of the verb itself that can stand in their place."""
     parser.set_defaults(instead=others)
     parser.add_argument("--task", metavar="NAME", help="a task by its name, which `zoo` lists; or:")
+    add_sources(parser, "; with --task, the folder that holds the task's images")
+
+
+def add_sources(parser: ArgumentParser, besides: str = "") -> None:
+    """--model, --data and --weights. besides: what else --data means for the verb."""
     parser.add_argument("--model", metavar="M", help="torchvision:NAME[@WEIGHTS|@random], timm:NAME, module.py:factory")
-    parser.add_argument("--data", metavar="D", help=_DATA)
+    parser.add_argument("--data", metavar="D", help=f"images: a folder, npz:FILE, torchvision:NAME[@ROOT]{besides}")
     parser.add_argument("--weights", metavar="FILE", help="weights of your own (.safetensors, .pt, .pth)")
 
 

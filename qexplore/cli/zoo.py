@@ -8,7 +8,7 @@ from qexplore import zoo
 from qexplore.cli.lines import table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 
-FIELDS = ("name", "title", "description", "teaches", "made_on_purpose")
+FIELDS = ("name", "title", "description", "teaches", "made_on_purpose", "own")
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -20,7 +20,8 @@ def work(words: Namespace, watcher: Watcher) -> Document:
 
 
 def text(document: Document) -> str:
-    return table(("task", "title"), [(row["name"], row["title"]) for row in document])
+    rows = [(row["name"], row["title"], "your own" if row["own"] else "") for row in document]
+    return table(("task", "title", ""), rows)
 
 
 VERBS.register("zoo")(Verb("List the tasks: networks with their images.", arguments, work, text))

@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
-from qexplore.errors import QexploreError
-from qexplore.zoo.data import Data
-from qexplore.zoo.networks import Opened
+from collections.abc import Sequence
+
+from qexplore.zoo.errors import BadData
+
+_SHOWN = 3
 
 
-def matched(data: Data, opened: Opened, outputs: int) -> Data:
-    """The data with labels that are the network's own class numbers."""
-    if data.classes is not None and len(data.classes) > outputs:
-        raise QexploreError(
-            f"The images are of {len(data.classes)} classes and {opened.source} tells only {outputs} apart: "
-            "give weights of a network with as many outputs, or fewer folders."
+def numbers_of(
+    folders: Sequence[str], outputs: int, categories: Sequence[str] | None, source: str, *, fresh: bool = False
+) -> tuple[int, ...] | None:
+    """The output of the network `source` that each class folder means; None where folder i means output i.
+
+    By the names of the network's categories where all folders are called so; else in sorted order where there are as
+    many folders as outputs; else by folders called 0 to outputs - 1.
+    fresh: random weights, which know no classes: any order will do.
+    Raises BadData where none of these tells.
+    """
+    if len(folders) > outputs:
+        raise BadData(
+            f"The images are of {len(folders)} classes and {source} tells only {outputs} apart: "
+            "give a network with as many outputs, or fewer class folders."
         )
-    return data
+    named = _by_name(folders, categories or ())
+    if named is not None:
+        return named
+    if len(folders) == outputs or fresh:
+        return None
+    numbered = tuple(int(name) for name in folders if name.isascii() and name.isdigit() and int(name) < outputs)
+    if len(numbered) == len(folders) == len(set(numbered)):
+        return numbered
+    raise BadData(_untold(folders, outputs, categories, source))
+
+
+def _by_name(folders: Sequence[str], categories: Sequence[str]) -> tuple[int, ...] | None:
+    keys = [_key(name) for name in categories]
+    place = {key: number for number, key in enumerate(keys) if keys.count(key) == 1}
+    found = [place.get(_key(name)) for name in folders]
+    numbers = tuple(number for number in found if number is not None)
+    return numbers if len(numbers) == len(folders) == len(set(numbers)) else None
+
+
+def _key(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
+def _untold(folders: Sequence[str], outputs: int, categories: Sequence[str] | None, source: str) -> str:
+    known = {_key(name) for name in categories or ()}
+    odd = [name for name in folders if _key(name) not in known][:_SHOWN]
+    if categories:
+        way = f"{', '.join(map(repr, odd))} cannot be found among its categories, such as {categories[0]!r}; call"
+    else:
+        way = "its outputs have no names; call"
+    return (
+        f"The images are of {len(folders)} classes, {source} tells {outputs} apart, and {way} each folder "
+        f"{'as its category or ' if categories else ''}by the number of its output, 0 to {outputs - 1}."
+    )

@@ -33,6 +33,9 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
     misshapen = [name for name in expected if name in state and _form(state[name]) != _form(expected[name])]
     if missing or unexpected or misshapen:
         message = _report(weights, what, state, expected, (missing, unexpected, misshapen))
+        head = other_head(weights.state, model, ignored) if not missing and not unexpected else None
+        if head is not None:
+            message += f" Their last layer tells {head[0]} classes where the network has {head[1]}."
         raise CheckpointError(message, missing=missing, unexpected=unexpected, misshapen=misshapen)
     for name, value in state.items():
         if not bool(torch.isfinite(value).all()):

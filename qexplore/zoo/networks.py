@@ -12,6 +12,8 @@ from qexplore.report import Report
 from qexplore.zoo.entries import ENTRIES
 from qexplore.zoo.preprocessing import Preprocessing
 
+RANDOM = "random"  # in place of a name of weights: fresh ones, always the same
+
 
 @dataclass(frozen=True)
 class Opened:

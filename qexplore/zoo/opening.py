@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from qexplore.errors import QexploreError
 from qexplore.report import Report
 from qexplore.zoo.data import Data
-from qexplore.zoo.labels import matched
-from qexplore.zoo.networks import Opened, open_network
+from qexplore.zoo.labels import numbers_of
+from qexplore.zoo.networks import RANDOM, Opened, open_network
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.task import first_image
 
@@ -45,7 +45,16 @@ def open_parts(
     images = data if isinstance(data, Data) else open_data(data, opened.preprocessing, seed=seed, report=report)
     example = first_image(images)
     outputs = checked_output(opened.module, example, opened.source).shape[1]
-    return opened, matched(images, opened, outputs)
+    return opened, _matched(images, opened, outputs)
+
+
+def _matched(data: Data, opened: Opened, outputs: int) -> Data:
+    """The data with labels that are outputs of the network."""
+    if data.classes is None or opened.segmentation:
+        return data
+    fresh = opened.weights == RANDOM
+    numbers = numbers_of(data.classes, outputs, opened.classes, opened.source, fresh=fresh)
+    return data if numbers is None else data.relabelled(numbers)
 
 
 def plain_opened(model: nn.Module) -> Opened:

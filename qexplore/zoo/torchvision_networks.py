@@ -20,11 +20,10 @@ from qexplore.report import Report
 from qexplore.zoo import hub
 from qexplore.zoo.errors import CheckpointError
 from qexplore.zoo.matching import other_head, put_weights
-from qexplore.zoo.networks import Opened
+from qexplore.zoo.networks import RANDOM, Opened
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.weights import Weights, read_weights
 
-RANDOM = "random"
 # Heads that help in training and give nothing in eval mode: they are taken off, and their weights passed over.
 _HELPERS = ("aux1", "aux2", "AuxLogits", "aux_classifier")
 _IGNORED = tuple(f"{name}." for name in _HELPERS)

@@ -1,0 +1,76 @@
+"""Model Compression Toolkit: its PTQ as documented, fine-tuned by its gradient-based step (GPTQ) where weights have
+4 bits.
+
+Its stock platform (IMX500) allows activations only thresholds that are powers of two, and 8 bits. The platform here is
+the stock one with uniform (asymmetric) activations of the bits asked for, written as its documentation tells to.
+Defaults otherwise: weights symmetric, one range a channel by mean squared error, bias correction, collapsed layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import model_compression_toolkit as mct
+from model_compression_toolkit.target_platform_capabilities import QuantizationMethod, TargetPlatformCapabilities
+from model_compression_toolkit.target_platform_capabilities.tpc_models.imx500_tpc.v1_0 import tpc
+from torch import Tensor, nn
+
+from benchmarks.harness import Quantized, main
+
+EPOCHS = 20
+
+
+def batches(images: Tensor) -> Iterator[list[Tensor]]:
+    yield from ([batch] for batch in images.split(64))
+
+
+def platform(activations: int, weights: tuple[int, ...]) -> TargetPlatformCapabilities:
+    base, _, default = tpc.get_op_quantization_configs()
+    uniform = {
+        "activation_quantization_method": QuantizationMethod.UNIFORM,
+        "activation_n_bits": activations,
+        "supported_input_activation_n_bits": (activations,),
+    }
+    menu = [
+        base.clone_and_edit(attr_to_edit={tpc.KERNEL_ATTR: {tpc.WEIGHTS_N_BITS: bits}}, **uniform) for bits in weights
+    ]
+    return tpc.generate_tpc(default.clone_and_edit(**uniform), menu[0], menu, "uniform")
+
+
+def ptq(model: nn.Module, images: Tensor, labels: Tensor, *, weights: int, activations: int) -> Quantized:
+    return mct.ptq.pytorch_post_training_quantization(
+        model, partial(batches, images), target_platform_capabilities=platform(activations, (weights,))
+    )[0]
+
+
+def gptq(model: nn.Module, images: Tensor, labels: Tensor, *, weights: int, activations: int) -> Quantized:
+    return mct.gptq.pytorch_gradient_post_training_quantization(
+        model,
+        partial(batches, images),
+        gptq_config=mct.gptq.get_pytorch_gptq_config(n_epochs=EPOCHS),
+        target_platform_capabilities=platform(activations, (weights,)),
+    )[0]
+
+
+def mixed(model: nn.Module, images: Tensor, labels: Tensor) -> Quantized:
+    weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    return mct.gptq.pytorch_gradient_post_training_quantization(
+        model,
+        partial(batches, images),
+        target_resource_utilization=mct.core.ResourceUtilization(weights_memory=weights * 4 / 8),
+        core_config=mct.core.CoreConfig(mixed_precision_config=mct.core.MixedPrecisionQuantizationConfig()),
+        gptq_config=mct.gptq.get_pytorch_gptq_config(n_epochs=EPOCHS),
+        target_platform_capabilities=platform(8, (8, 6, 5, 4, 3, 2)),
+    )[0]
+
+
+SETTINGS = {
+    "w8a8": partial(ptq, weights=8, activations=8),
+    "w4a8": partial(gptq, weights=4, activations=8),
+    "w4a4": partial(gptq, weights=4, activations=4),
+    "mixed": mixed,
+}
+
+if __name__ == "__main__":
+    main("model-compression-toolkit", SETTINGS)

@@ -1,0 +1,87 @@
+"""Measures all tools one after the other and writes docs/peers.md.
+
+python -m benchmarks.run --data FOLDER-OF-CIFAR-10 makes an environment for each peer first, some gigabytes each.
+The figures go to benchmarks/results.json too; --write makes the page from them without measuring.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.document import markdown
+from benchmarks.export import WEIGHTS
+from benchmarks.tools import BITS, HERE, TOOLS, interpreter, measure
+
+RESULTS = HERE / "results.json"
+PAGE = HERE.parent / "docs" / "peers.md"
+
+
+def main() -> None:
+    given = _arguments()
+    if not given.write:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measured(given, Path(folder))
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    PAGE.write_text(markdown(json.loads(RESULTS.read_text())))
+    print(f"Written: {PAGE.relative_to(HERE.parent)}")
+
+
+def measured(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Every setting with every tool, tools side by side, so that a slow hour of the machine hits all of them."""
+    python = {tool.key: interpreter(tool, given.environments) for tool in TOOLS}
+    data = ["--data", str(given.data)] if given.data else []
+    subprocess.run([sys.executable, "-m", "benchmarks.export", "--out", folder, *data], check=True, cwd=HERE.parent)
+    arguments = ["--weights", folder / WEIGHTS, "--data", folder, "--seed", str(given.seed)]
+    fp32 = measure(python[TOOLS[0].key], TOOLS[0], "fp32", arguments)
+    results: dict[str, dict[str, Any]] = {bits: {} for bits in BITS}
+    for bits in BITS:
+        for tool in TOOLS:
+            results[bits][tool.key] = measure(python[tool.key], tool, bits, arguments)
+            print(f"{bits} {tool.title}: {_told(results[bits][tool.key])}", file=sys.stderr)
+    return {
+        "command": f"python -m benchmarks.run --data FOLDER --seed {given.seed}",
+        "machine": machine(),
+        "calibration": fp32["calibration"],
+        "fp32": fp32,
+        "results": results,
+    }
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "processor": f"{name[1] if name else platform.processor()}, {os.cpu_count()} cores, of which one is used",
+        "memory": f"{pages / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _told(printed: dict[str, Any]) -> str:
+    if "right" in printed:
+        return f"{100 * printed['correct'] / printed['images']:.2f} %, {printed['seconds']:.0f} s"
+    return str(printed.get("failed") or printed.get("not_offered"))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of CIFAR-10; else QEXPLORE_DATA names it")
+    parser.add_argument("--environments", type=Path, default=HERE / ".environments", help="where the peers live")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="write the page from benchmarks/results.json alone")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

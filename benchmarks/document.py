@@ -101,8 +101,9 @@ def _reading() -> str:
         "## How to read the tables\n\n"
         "Intervals are Wilson's and concern the images alone: another seed or other calibration images add to them. "
         "Points compare image by image (McNemar's exact test). Seconds: of the processor, from the FP32 network in "
-        "memory to the quantized one, without imports, loading and the evaluation at the end. Peak memory: the most that the process has held "
-        "until then; in brackets what it held before it began (Python, PyTorch, the tool, the calibration images). "
+        "memory to the quantized one, without imports, loading and the evaluation at the end. Peak memory: the most "
+        "that the process has held until then; in brackets what it held before it began (Python, PyTorch, the tool, "
+        "the calibration images). "
         f"Lines: {rule}"
     )
 

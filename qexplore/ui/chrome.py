@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NoReturn
+
 import pandas as pd
 import streamlit as st
 
 from qexplore import zoo
 from qexplore.errors import UnknownName
 from qexplore.figures.words import interval, percent
-from qexplore.runs.profiles import Profile
+from qexplore.runs.profiles import NoProfile, Profile
+from qexplore.ui.absent import how_to_get
 from qexplore.ui.navigation import through_app
 from qexplore.ui.stored import profile_of, tasks
+from qexplore.ui.unmeasured import unmeasured
 
 _DEFAULT = "mobilenet-digits"
 _LONGEST = 60  # letters of an unknown name that are repeated
@@ -22,9 +27,14 @@ def title(name: str, question: str) -> None:
     st.markdown(f"### {name} :gray[:small[{question}]]")
 
 
-def header(name: str, question: str) -> Profile:
-    """Name, question and task of a page; returns the profile of the task that is picked."""
+def header(name: str, question: str, below: Callable[[], object] | None = None) -> Profile:
+    """Name, question and task of a page; returns the profile of the task that is picked.
+
+    A task without a profile has a panel instead that lets it be measured, then what `below` draws; the page ends there.
+    """
     through_app()
+    if "go-to" in st.session_state:
+        st.session_state["task"] = st.session_state.pop("go-to")
     unknown = _unknown_task()
     left, right = st.columns([3.4, 1], vertical_alignment="center")
     with right:
@@ -40,16 +50,47 @@ def header(name: str, question: str) -> Profile:
             label_visibility="collapsed",
             on_change=_forget_locks,
         )
-    profile = profile_of(task)
+    profile = _profile(task)
     with left:
         title(name, question)
-        st.markdown(facts(profile))
+        st.markdown(called(task) if profile is None else facts(profile))
     if unknown:
         st.warning(f"{unknown} This is {task}.", icon=":material/link_off:")
     purpose = zoo.entry(task).made_on_purpose if task in zoo.names() else None
     if purpose:
         st.info(purpose, icon=":material/science:")
+    if profile is None:
+        _instead(task, below)
+    absent = how_to_get(task)
+    if absent:
+        st.info(f"What was measured is drawn; nothing new can be. {absent}", icon=":material/image_not_supported:")
     return profile
+
+
+def go_to(task: str) -> None:
+    """The next drawing of a page is of this task."""
+    st.session_state["go-to"] = task
+
+
+def _profile(task: str) -> Profile | None:
+    try:
+        return profile_of(task)
+    except NoProfile:
+        return None
+
+
+def _instead(task: str, below: Callable[[], object] | None) -> NoReturn:
+    unmeasured(task)
+    if below is not None:
+        below()
+    st.stop()
+
+
+def called(task: str) -> str:
+    """The title of a task; one of the visitor's own carries a badge."""
+    title = f"**{tasks().get(task, task)}**"
+    known = task in zoo.names() and zoo.entry(task).own
+    return f"{title} :blue-badge[your own]" if known else title
 
 
 def _forget_locks() -> None:
@@ -66,12 +107,18 @@ def _unknown_task() -> UnknownName | None:
     return UnknownName("task", wanted[:_LONGEST], tasks())
 
 
+def metric_of(profile: Profile) -> str:
+    """What the FP32 figure of a profile measures: 'FP32', or 'FP32 mean IoU' where each pixel has a class."""
+    return "FP32 mean IoU" if profile.fp32.get("metric") == "miou" else "FP32"
+
+
 def facts(profile: Profile) -> str:
     """The line that says what is being quantized."""
     fp32 = profile.fp32
+    between = interval(fp32["low"], fp32["high"])
     said = [
-        f"**{tasks().get(profile.task, profile.task)}**",
-        f"FP32 **{percent(fp32['value'])}** ({interval(fp32['low'], fp32['high'])}) on {fp32['images']:,} images",
+        called(profile.task),
+        f"{metric_of(profile)} **{percent(fp32['value'])}** ({between}) on {fp32['images']:,} images",
         f"{profile.parameters:,} parameters",
         f"{len(profile.sites):,} sites",
     ]

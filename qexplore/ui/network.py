@@ -1,4 +1,4 @@
-"""The parts of the Network page: totals, graph, layers, ranges of channels, and how to bring another network."""
+"""The parts of the Network page: totals, graph, layers, ranges of channels, and where all of it comes from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qexplore import figures
 from qexplore.figures.words import interval, percent, seconds
 from qexplore.runs.profiles import Profile
 from qexplore.ui.draw import figure
-from qexplore.ui.snippets import OWN_MODEL
+from qexplore.ui.origin import origin
 from qexplore.ui.stored import row_of
 from qexplore.ui.strip import Card, strip
 from qexplore.ui.work.watch import active, ask, watch
@@ -24,7 +24,7 @@ def totals(profile: Profile) -> None:
     strip(
         [
             Card(
-                "FP32 accuracy",
+                "FP32 mean IoU" if fp32.get("metric") == "miou" else "FP32 accuracy",
                 percent(fp32["value"]),
                 f"{interval(fp32['low'], fp32['high'])}, {fp32['images']:,} images",
             ),
@@ -112,7 +112,11 @@ def channels(profile: Profile, site: str) -> None:
 def provenance(profile: Profile) -> None:
     """Where the numbers of the pages come from, and a button to measure them anew on this machine."""
     header = profile.header
+    st.markdown("**Images and weights**")
+    st.markdown("\n".join(f"- {line}" for line in origin(profile)))
     spec = {"kind": "profile", "task": profile.task, "recipe": profile.recipe["name"], "seed": profile.seed}
+    if "images" in header:
+        spec["images"] = header["images"]
     left, right = st.columns([4, 1.2], vertical_alignment="center")
     left.caption(
         f"Everything that the pages show of this task was measured on {header['created'][:10]} in "
@@ -124,10 +128,3 @@ def provenance(profile: Profile) -> None:
             "Profile it anew", icon=":material/refresh:", on_click=ask, args=(spec,), disabled=bool(active([spec]))
         )
     watch([spec], key="profile")
-
-
-def bring_your_own() -> None:
-    """The lines that quantize another network."""
-    with st.container(border=True, key="own"):
-        st.markdown("**Bring your own network** :gray[:small[in a notebook or a script]]")
-        st.code(OWN_MODEL)

@@ -1,0 +1,138 @@
+"""The part of the Network page that takes a visitor's own network in, and lets go of it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from qexplore.errors import QexploreError
+from qexplore.figures.words import seconds
+from qexplore.ui.chrome import go_to
+from qexplore.ui.desk import desk
+from qexplore.ui.own import helper, images, network
+from qexplore.ui.own.adding import Adding, begin, name_of
+from qexplore.ui.own.network import Network
+from qexplore.ui.own.removing import removing
+from qexplore.ui.snippets import OWN_MODEL
+from qexplore.ui.unmeasured import queue
+from qexplore.zoo import own
+
+_EVERY = 0.4  # seconds between two looks at something that is under way
+_SHOWN = 12  # entries of weights that are named
+
+
+def panel() -> None:
+    """Everything about networks of one's own."""
+    st.markdown(
+        "**Your own network** :gray[:small[torchvision's models, or weights of yours for a known architecture]]"
+    )
+    with st.container(border=True, key="own"):
+        under_way = st.session_state.get("own-adding")
+        if under_way is not None:
+            _watch(under_way)
+        else:
+            _form()
+    removing()
+    with st.expander("From a notebook or a script: any torch.nn.Module", icon=":material/code:"):
+        st.code(OWN_MODEL)
+
+
+def _form() -> None:
+    left, right = st.columns(2, gap="large")
+    with right:
+        source = images.choose()
+    with left:
+        chosen = _network()
+    _trouble(st.session_state.get("own-trouble"))
+    if chosen is None or source is None:
+        st.caption("A network and its images are tried together before anything is kept; then everything is measured.")
+        return
+    proposed = name_of(chosen.model, source)
+    where, button = st.columns([3, 1.2], vertical_alignment="bottom")
+    name = where.text_input("name of the task", proposed, max_chars=64, key=f"own-name {proposed}")
+    button.button(
+        "Add and measure",
+        type="primary",
+        icon=":material/add:",
+        key="own-add",
+        on_click=_add,
+        args=(name, chosen, source),
+    )
+
+
+def _network() -> Network | None:
+    try:
+        known = helper.catalogue()
+    except (QexploreError, RuntimeError) as error:
+        st.warning(f"torchvision's models cannot be listed: {error}", icon=":material/warning:")
+        st.button("Try again", key="own-again", on_click=lambda: desk("catalogue").forget("catalogue"))
+        known = {}
+    if known is None:
+        _until(lambda: helper.catalogue() is not None, "Reading torchvision's list of models, once …")
+        return None
+    return network.choose(known)
+
+
+def _add(name: str, chosen: Network, source: str) -> None:
+    """Starts to add; what could be said at once is said at once."""
+    st.session_state["own-trouble"] = None
+    try:
+        own.require_free(name)
+        words = {"name": name, "model": chosen.model, "data": source, "seed": 0, "title": ""}
+        st.session_state["own-adding"] = begin(words, chosen.upload)
+    except QexploreError as error:
+        st.session_state["own-trouble"] = {"trouble": str(error)}
+    except OSError as error:
+        st.session_state["own-trouble"] = {"trouble": f"The file cannot be kept ({error.strerror})."}
+
+
+def _watch(adding: Adding) -> None:
+    """The progress of what is being added; then the task's page, or what was wrong."""
+
+    @st.fragment(run_every=_EVERY)
+    def look() -> None:
+        if adding.future.done():
+            _ended(adding)
+            st.rerun()
+        share, text, left = adding.progress
+        told = f"{text}{f' · {seconds(left)} left' if left is not None else ' …'}"
+        st.progress(share, text=f":material/progress_activity: **Adding {adding.name}** · {told}")
+
+    look()
+
+
+def _ended(adding: Adding) -> None:
+    st.session_state["own-adding"] = None
+    found = adding.outcome()
+    if "trouble" in found:
+        st.session_state["own-trouble"] = found
+        return
+    queue(str(found["name"]))
+    st.session_state["own-added"] = found
+    go_to(str(found["name"]))
+
+
+def _until(ready: Any, text: str) -> None:
+    @st.fragment(run_every=_EVERY)
+    def look() -> None:
+        if ready():
+            st.rerun()
+        st.caption(f":material/progress_activity: {text}")
+
+    look()
+
+
+def _trouble(found: Mapping[str, Any] | None) -> None:
+    """Why a task was not added; the one that is open stays as it is."""
+    if not found:
+        return
+    st.error(str(found["trouble"]), icon=":material/block:")
+    lists = {what: found.get(what) or [] for what in ("missing", "unexpected", "misshapen")}
+    if any(lists.values()):
+        with st.expander("Which entries do not fit", icon=":material/rule:"):
+            for what, names in lists.items():
+                if names:
+                    more = f" … and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+                    st.markdown(f"**{what}**, {len(names):,}: `{'`, `'.join(names[:_SHOWN])}`{more}")

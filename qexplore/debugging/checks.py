@@ -13,7 +13,7 @@ from torch import Tensor
 
 from qexplore.debugging.divergence import HARM, divergence
 from qexplore.debugging.trail import Trail, biased
-from qexplore.network import Judged, Network, compare
+from qexplore.network import Judged, Network, Tally, compare
 from qexplore.recipes.verbs import columns
 from qexplore.report import Report
 from qexplore.zoo import Task
@@ -64,22 +64,19 @@ def check_all(task: Task, network: Network, trail: Trail, report: Report) -> dic
         ACTIVATIONS: activations,
         QUANTIZED: network.plan(),
     }
-    notes: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {name: [] for name in networks}
+    tallies = {name: Tally() for name in networks}
+    apart: dict[str, list[Tensor]] = {name: [] for name in networks}
     images = 0
     with torch.inference_mode():
         for x, y in task.data.batches("evaluation", size=BATCH):
             expected = task.model(x.clone())
             for name, one in networks.items():
                 logits = expected if name == FP32 else one(x.clone())
-                losses = torch.nn.functional.cross_entropy(logits, y, reduction="none")
-                notes[name].append((logits.argmax(dim=1) == y, losses.double(), divergence(expected, logits)))
+                tallies[name].add(logits, y)
+                apart[name].append(divergence(expected, logits))
             images += len(y)
             report.progress(images, task.data.count("evaluation"), "weights or activations?")
-    return {name: _check(name, *map(torch.cat, zip(*found, strict=True))) for name, found in notes.items()}
-
-
-def _check(name: str, correct: Tensor, losses: Tensor, apart: Tensor) -> Check:
-    return Check(name, Judged(correct, float(losses.mean())), float(apart.mean()))
+    return {name: Check(name, tallies[name].judged(), float(torch.cat(apart[name]).mean())) for name in networks}
 
 
 def _alone(network: Network, kind: str) -> dict[str, int | None]:

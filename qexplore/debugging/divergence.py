@@ -15,7 +15,10 @@ ONE_BIT = 4.0
 
 
 def divergence(real: Tensor, other: Tensor) -> Tensor:
-    """KL(softmax(real) ‖ softmax(other)) of each image in nats, float64 [images]; logits [images, …, classes]."""
-    before, after = (torch.log_softmax(logits.double(), dim=-1) for logits in (real, other))
-    each = (before.exp() * (before - after)).sum(dim=-1)
+    """KL(softmax(real) ‖ softmax(other)) of each image in nats, float64 [images], the mean over its pixels or tokens;
+    logits [images, …, classes], or maps [images, classes, H, W].
+    """
+    classes = 1 if real.dim() == 4 else -1
+    before, after = (torch.log_softmax(logits.double(), dim=classes) for logits in (real, other))
+    each = (before.exp() * (before - after)).sum(dim=classes)
     return each.flatten(1).mean(dim=1) if each.dim() > 1 else each

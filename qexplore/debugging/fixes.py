@@ -16,7 +16,7 @@ from qexplore.debugging.edits import Edit
 from qexplore.debugging.finding import Finding, Fix
 from qexplore.debugging.proposals import Trouble, propose
 from qexplore.errors import QexploreError
-from qexplore.network import Accuracy, Network
+from qexplore.network import Accuracy, Network, Tally
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.registry import key_of
@@ -109,14 +109,14 @@ def _measured(task: Task, fix: Fix, seed: int, report: Report) -> Fix:
 
 
 def _evaluate(task: Task, network: Network) -> tuple[Accuracy, float]:
-    right, images, apart = 0, 0, 0.0
+    tally, images, apart = Tally(), 0, 0.0
     with torch.inference_mode():
         for x, y in task.data.batches("evaluation", size=BATCH):
             logits = network(x)
-            right += int((logits.argmax(dim=1) == y).sum())
+            tally.add(logits, y)
             apart += float(divergence(task.model(x), logits).sum())
             images += len(y)
-    return Accuracy.of(right, images), apart / images
+    return tally.judged().accuracy, apart / images
 
 
 def _within(report: Report, done: int, total: int, label: str) -> Report:

@@ -1,6 +1,16 @@
 """Networks with sites: capture, placement, costs, execution on the integer grid, evaluation."""
 
-from qexplore.network.accuracy import Accuracy, Judged, Paired, compare, cross_entropy, evaluate, judge
+from qexplore.network.accuracy import (
+    Accuracy,
+    Judged,
+    Paired,
+    Tally,
+    compare,
+    cross_entropy,
+    evaluate,
+    judge,
+    summed_loss,
+)
 from qexplore.network.capture import CaptureError
 from qexplore.network.fitting import Own
 from qexplore.network.network import Network
@@ -14,8 +24,10 @@ __all__ = [
     "Own",
     "Paired",
     "Site",
+    "Tally",
     "compare",
     "cross_entropy",
     "evaluate",
     "judge",
+    "summed_loss",
 ]

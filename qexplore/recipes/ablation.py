@@ -172,6 +172,6 @@ def _columns(row: Variant, found: Measured, whole: Measured) -> dict[str, Any]:
 
 
 def _accuracy(row: pd.DataFrame) -> dict[str, Any]:
-    names = {"accuracy": "value", "low": "low", "high": "high", "images": "images"}
-    document: dict[str, Any] = plain(row.rename(columns=names)[list(names.values())])[0]
+    names = {"accuracy": "value", "low": "low", "high": "high", "images": "images", "metric": "metric"}
+    document: dict[str, Any] = plain(row.rename(columns=names)[[to for of, to in names.items() if of in row]])[0]
     return document

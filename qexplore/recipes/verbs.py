@@ -115,6 +115,7 @@ def columns(found: Judged, before: Judged) -> dict[str, Any]:
         "loss": found.loss,
         "gained": paired.gained,
         "lost": paired.lost,
+        **({} if accuracy.metric == "accuracy" else {"metric": accuracy.metric}),
     }
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
-from qexplore.network import Network, Site
+from qexplore.network import Network, Site, summed_loss
 from qexplore.network.execute import Plan, Step, Values, carry_out
 from qexplore.ptq import Calibration
 from qexplore.report import Report
@@ -58,4 +58,4 @@ def _starting(network: Network, name: str) -> list[Site]:
 
 
 def _cross_entropy(logits: Tensor, y: Tensor) -> float:
-    return float(torch.nn.functional.cross_entropy(logits, y, reduction="sum"))
+    return float(summed_loss(logits, y))

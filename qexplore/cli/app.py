@@ -9,17 +9,20 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import qexplore
+from qexplore.cli.subject import look_in
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8501, help="port to serve on (default 8501)")
+    parser.add_argument("--data", metavar="DIR", help="a folder whose images may be used, beside those of `data list`")
     parser.add_argument("--address", default="127.0.0.1", help="address to serve on (default: this machine only)")
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
     _require_free(words.address, words.port)
+    look_in(words.data)
     script = _script()
     print(f"qexplore serves http://{words.address}:{words.port} (Ctrl-C stops it)", flush=True)
     serve = [sys.executable, "-m", "streamlit", "run", str(script)]

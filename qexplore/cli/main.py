@@ -22,6 +22,7 @@ from qexplore.plain import plain
 for _verb in (
     "zoo",
     "task",
+    "data",
     "run",
     "ablate",
     "debug",

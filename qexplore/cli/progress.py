@@ -31,7 +31,7 @@ class Progress:
         """Takes one event of a report."""
         if event.get("event") == "progress":
             self._progress(f"{event['text']}: {event['done']} of {event['total']}")
-        elif event.get("event") in ("step", "log"):
+        elif event.get("event") in ("step", "log", "skipped"):
             self._clear()
             self._write(_line(event) + "\n")
 

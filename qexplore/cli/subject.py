@@ -45,7 +45,8 @@ def look_in(folder: str | None) -> None:
     if folder is not None:
         if not Path(folder).is_dir():
             raise QexploreError(f"There is no folder {folder!r}; give --data the one that holds the task's images.")
-        os.environ["QEXPLORE_DATA"] = os.pathsep.join([folder, *filter(None, [os.environ.get("QEXPLORE_DATA")])])
+        named = [str(Path(folder).resolve()), *filter(None, [os.environ.get("QEXPLORE_DATA")])]
+        os.environ["QEXPLORE_DATA"] = os.pathsep.join(named)
 
 
 def require_subject(words: Namespace) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from qexplore.errors import QexploreError, UnknownName
@@ -14,7 +16,7 @@ from qexplore.zoo.errors import BadData
 from qexplore.zoo.image_files import Skipped
 from qexplore.zoo.picture_part import Pictures
 from qexplore.zoo.preprocessing import Preprocessing
-from qexplore.zoo.sources import Batch, joined, known_length, pair, regroup, stream, tensor_pair
+from qexplore.zoo.sources import Batch, joined, known_length, pair, regroup, require_below, stream, tensor_pair
 
 PARTS = ("train", "calibration", "evaluation")
 TOLD = 10  # skipped pictures that are named one by one
@@ -95,6 +97,26 @@ class Data:
             raise UnknownName("data part", part, PARTS)
         return getattr(self, part) is not None
 
+    def relabelled(self, numbers: Sequence[int]) -> Data:
+        """The same images with class numbers[i] where it was i; without names of classes, which were those of i.
+
+        BadData for a part that is neither pictures nor tensors.
+        """
+        made = copy.copy(self)
+        made.classes = None
+        for part in PARTS:
+            setattr(made, part, _relabelled(self._given(part), numbers, part))
+        return made
+
+    def require_classes(self, classes: int) -> None:
+        """BadData where labels, as far as they are at hand, are no outputs of a network with so many `classes`."""
+        for part in PARTS:
+            source = self._given(part)
+            if isinstance(source, Pictures):
+                source.require_classes(classes)
+            elif tensor_pair(source) and source[1].dim() == 1:
+                require_below(int(source[1].max()), classes, f"the {part} part")
+
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """(name, reason) of each picture that was left out: not followed when listed, or unreadable when decoded."""
@@ -137,6 +159,17 @@ def _opened(name: str, part: Any) -> Any:
     if known_length(part) == 0:
         raise BadData(f"The {name} part has zero images; give at least one.")
     return part
+
+
+def _relabelled(part: Any, numbers: Sequence[int], name: str) -> Any:
+    if part is None:
+        return None
+    if isinstance(part, Pictures):
+        return part.relabelled(numbers)
+    if not tensor_pair(part):
+        raise BadData(f"The {name} part is neither pictures nor tensors: its classes cannot be numbered anew.")
+    x, y = part
+    return x, torch.tensor(numbers)[y]
 
 
 def _left_out(skipped: Sequence[Skipped]) -> str:

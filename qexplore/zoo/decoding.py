@@ -20,16 +20,17 @@ class OtherSize(BadData):
 
 
 def decode(
-    album: Album, preprocessing: Preprocessing, shape: Shape, index: np.ndarray
+    album: Album, preprocessing: Preprocessing, shape: Shape, index: np.ndarray, classes: int | None
 ) -> tuple[np.ndarray, dict[int, str]]:
     """The pictures `index` [k] as uint8 [k, C·H·W (+ H·W of the mask)], and why some of them could not be read.
 
-    The rows of the latter are arbitrary. shape: (channels, height, width) of all of them.
+    The rows of the latter are arbitrary. shape: (channels, height, width) of all of them. classes: masks hold numbers
+    below this, or IGNORED.
     Raises BadData where pictures have another size.
     """
     rows = np.empty((len(index), record_size(shape, album.masks)), np.uint8)
     places = index.tolist()
-    work = [(album, preprocessing, shape, place, row) for place, row in zip(places, rows)]
+    work = [(album, preprocessing, shape, classes, place, row) for place, row in zip(places, rows)]
     # PIL decodes and resizes outside the interpreter's lock: threads cost no more CPU than one after the other.
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
         reasons = list(threads.map(_fill, work))
@@ -56,9 +57,9 @@ def first_shape(album: Album, preprocessing: Preprocessing) -> Shape:
     raise BadData(f"None of the {len(album)} pictures of {album.title} can be read; give others.")
 
 
-def _fill(work: tuple[Album, Preprocessing, Shape, int, np.ndarray]) -> str | None:
+def _fill(work: tuple[Album, Preprocessing, Shape, int | None, int, np.ndarray]) -> str | None:
     """Writes one picture into its row; a reason where it cannot be read."""
-    album, preprocessing, shape, place, row = work
+    album, preprocessing, shape, classes, place, row = work
     try:
         picture, mask = album.opener(place)
         with picture:
@@ -67,7 +68,7 @@ def _fill(work: tuple[Album, Preprocessing, Shape, int, np.ndarray]) -> str | No
         row[: pixels.size] = pixels.ravel()
         if mask is not None:
             with mask:
-                row[pixels.size :] = _numbers(mask, preprocessing, album, shape).ravel()
+                row[pixels.size :] = _numbers(mask, preprocessing, classes, shape).ravel()
     except OtherSize:
         raise
     except Exception as problem:  # what a decoder raises at broken bytes is not limited to any kind
@@ -75,13 +76,13 @@ def _fill(work: tuple[Album, Preprocessing, Shape, int, np.ndarray]) -> str | No
     return None
 
 
-def _numbers(mask: Image.Image, preprocessing: Preprocessing, album: Album, shape: Shape) -> np.ndarray:
+def _numbers(mask: Image.Image, preprocessing: Preprocessing, classes: int | None, shape: Shape) -> np.ndarray:
     numbers = preprocessing.decode_mask(mask).numpy()
     if numbers.shape != shape[1:]:
         raise ValueError(f"its mask has {numbers.shape[0]} × {numbers.shape[1]} pixels, it has {shape[1]} × {shape[2]}")
     greatest = int(numbers[numbers != IGNORED].max(initial=0))
-    if album.classes is not None and greatest >= album.classes:
-        raise ValueError(f"its mask holds class {greatest}, the network knows 0 to {album.classes - 1}")
+    if classes is not None and greatest >= classes:
+        raise ValueError(f"its mask holds class {greatest}, the network knows 0 to {classes - 1}")
     return np.asarray(numbers)
 
 

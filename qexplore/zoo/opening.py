@@ -51,6 +51,7 @@ def open_parts(
 def _matched(data: Data, opened: Opened, outputs: int) -> Data:
     """The data with labels that are outputs of the network."""
     if data.classes is None or opened.segmentation:
+        data.require_classes(outputs)
         return data
     fresh = opened.weights == RANDOM
     numbers = numbers_of(data.classes, outputs, opened.classes, opened.source, fresh=fresh)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from qexplore.zoo.errors import BadData
 from qexplore.zoo.image_files import Skipped
 from qexplore.zoo.picture_cache import PictureCache
 from qexplore.zoo.preprocessing import Preprocessing
-from qexplore.zoo.sources import Batch, regroup
+from qexplore.zoo.sources import Batch, regroup, require_below
 
 WINDOW = 48 * 2**20  # bytes that are decoded or read at once
 MOST_AT_ONCE = 256  # pictures
@@ -27,6 +27,7 @@ class Shelf:
     def __init__(self, album: Album, preprocessing: Preprocessing) -> None:
         self.album, self.preprocessing = album, preprocessing
         self.bad: dict[int, str] = {}
+        self.classes = album.classes
 
     @cached_property
     def shape(self) -> Shape:
@@ -49,7 +50,7 @@ class Shelf:
             return index, self._cache.read(index)
         with self._cache.writing():
             there = self._cache.has(index)
-            fresh, reasons = decode(self.album, self.preprocessing, self.shape, index[~there])
+            fresh, reasons = decode(self.album, self.preprocessing, self.shape, index[~there], self.classes)
             good = np.array([place not in reasons for place in index[~there].tolist()], bool)
             self._cache.write(index[~there][good], fresh[good])
         self.bad |= reasons
@@ -63,8 +64,9 @@ class Shelf:
 class Pictures:
     """The pictures `index` [n] of a shelf, always in this order; labels are class numbers, or masks."""
 
-    def __init__(self, shelf: Shelf, index: np.ndarray) -> None:
-        self._shelf, self._index = shelf, index
+    def __init__(self, shelf: Shelf, index: np.ndarray, numbers: np.ndarray | None = None) -> None:
+        """numbers: the class number to give in place of each of the shelf's, [classes]; its own when None."""
+        self._shelf, self._index, self._numbers = shelf, index, numbers
 
     def __len__(self) -> int:
         """Pictures that can be read, as far as is known: which ones cannot shows when they are decoded."""
@@ -79,6 +81,18 @@ class Pictures:
         """Name and reason of each picture that turned out to be unreadable."""
         names, bad = self._shelf.album.names, self._shelf.bad
         return tuple((names[place], bad[place]) for place in self._index.tolist() if place in bad) if bad else ()
+
+    def relabelled(self, numbers: Sequence[int]) -> Pictures:
+        """The same pictures, with class numbers[i] where it was i."""
+        return Pictures(self._shelf, self._index, np.array(numbers, np.int64))
+
+    def require_classes(self, classes: int) -> None:
+        """BadData where a label is `classes` or more; a picture whose mask holds such a number will be skipped."""
+        if self._shelf.album.masks:
+            self._shelf.classes = classes
+            return
+        labels = self._shelf.album.labels if self._numbers is None else self._numbers[self._shelf.album.labels]
+        require_below(int(labels.max()), classes, self._shelf.album.title)
 
     def batches(self, size: int, limit: int | None) -> Iterator[Batch]:
         """Normalized float32 images [≤ size, C, H, W] and their labels, at most `limit`; BadData if none is there."""
@@ -114,5 +128,6 @@ class Pictures:
         channels, height, width = self._shelf.shape
         pixels = torch.from_numpy(rows[:, : channels * height * width]).view(-1, channels, height, width)
         if not self._shelf.album.masks:
-            return pixels, torch.from_numpy(self._shelf.album.labels[good])
+            labels = self._shelf.album.labels[good]
+            return pixels, torch.from_numpy(labels if self._numbers is None else self._numbers[labels])
         return pixels, torch.from_numpy(rows[:, channels * height * width :]).view(-1, height, width)

@@ -18,6 +18,7 @@ from qexplore.zoo.npz import npz_albums
 from qexplore.zoo.picture_part import Pictures, Shelf
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.ready import is_ready, ready_data
+from qexplore.zoo.sources import require_below
 from qexplore.zoo.splits import parted
 
 KINDS = ("folder", "npz", "torchvision")
@@ -91,11 +92,10 @@ def _albums(kind: str, rest: str, preprocessing: Preprocessing, classes: int | N
 def _in_range(found: Albums, classes: int | None) -> Albums:
     """The same albums; BadData where a label is no output of the network."""
     for album in (found.first, found.test):
-        least, greatest = (0, 0) if album is None else (int(album.labels.min()), int(album.labels.max()))
-        if least < 0 or (classes is not None and greatest >= classes):
-            known = "class numbers start at 0" if classes is None else f"the network knows classes 0 to {classes - 1}"
-            title = "" if album is None else album.title
-            raise BadData(f"The labels of {title} hold {least if least < 0 else greatest}; {known}.")
+        if album is not None and int(album.labels.min()) < 0:
+            raise BadData(f"The labels of {album.title} hold {int(album.labels.min())}; class numbers start at 0.")
+        if album is not None and classes is not None:
+            require_below(int(album.labels.max()), classes, album.title)
     return found
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from qexplore.zoo.data import Data
-from qexplore.zoo.errors import BadData
 from qexplore.zoo.npz import npz_arrays, npz_labels
-from qexplore.zoo.sources import Batch
+from qexplore.zoo.sources import Batch, require_below
 from qexplore.zoo.splits import parted
 
 NOTICE = "The arrays are floating-point: they are taken as ready inputs, without any preprocessing."
@@ -27,8 +26,8 @@ def ready_data(path: Path, source: str, classes: int | None, seed: int, calibrat
     file, first, test = npz_arrays(path)
     labels = [npz_labels(file, pair[1], pair[0]) for pair in (first, test) if pair is not None]
     greatest = max(int(y.max()) for y in labels if y.ndim == 1) if labels[0].ndim == 1 else 0
-    if classes is not None and greatest >= classes:
-        raise BadData(f"The labels of {file.shown} hold {greatest}; the network knows classes 0 to {classes - 1}.")
+    if classes is not None:
+        require_below(greatest, classes, file.shown)
     parts = parted(_classes(labels[0]), _classes(labels[1]) if test else None, seed, calibration)
     x = file.array(first[0]).astype(np.float32, copy=False)
     tests = (file.array(test[0]).astype(np.float32, copy=False), labels[1]) if test else (x, labels[0])

@@ -63,6 +63,12 @@ def checked(x: Any, y: Any, part: str) -> Batch:
     return x.float(), y.long()
 
 
+def require_below(greatest: int, classes: int, what: str) -> None:
+    """BadData where the `greatest` label of the images `what` is no output of a network with so many `classes`."""
+    if greatest >= classes:
+        raise BadData(f"The labels of {what} hold {greatest}; the network knows classes 0 to {classes - 1}.")
+
+
 def stream(part: Any, size: int, name: str) -> Iterator[Batch]:
     """Checked batches of about `size` images from a data set or a loader, in a fixed order where the part has one."""
     shape: torch.Size | None = None

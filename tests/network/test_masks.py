@@ -14,7 +14,8 @@ import qexplore as qx
 from qexplore.debugging import debug
 from qexplore.errors import QexploreError
 from qexplore.network import Judged, compare, cross_entropy, evaluate, judge
-from qexplore.network.masks import interval, mean_iou, overlaps, pixel_lossesfrom qexplore.recipes import Recipe
+from qexplore.network.masks import interval, mean_iou, overlaps, pixel_losses
+from qexplore.recipes import Recipe
 from qexplore.recipes.ablation import ablate, to_document
 
 CLASSES = 4

@@ -16,7 +16,7 @@ from qexplore.zoo.errors import BadData
 from qexplore.zoo.image_files import Skipped, told
 from qexplore.zoo.preprocessing import Preprocessing
 
-FORMATS = ("JPEG", "MPO", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
 LARGEST_PICTURE = 50_000_000  # pixels: three bytes each, one picture a thread
 T = TypeVar("T")
 Opened = tuple[Image.Image, Image.Image | None]

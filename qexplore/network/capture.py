@@ -11,13 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from qexplore.errors import QexploreError
 from qexplore.network.graph import Graph
 from qexplore.network.lower import lower
-
-
-class CaptureError(QexploreError):
-    """A model that cannot be turned into a graph of quantizable operations."""
+from qexplore.network.trial import CaptureError, run_model, short
 
 
 class _Tracer(fx.Tracer):
@@ -61,7 +57,7 @@ class Captured:
                     got = run(batch)
             except Exception as error:
                 raise CaptureError(
-                    f"The captured graph does not run on a batch of {len(batch)}: {_short(error)}; write shapes with "
+                    f"The captured graph does not run on a batch of {len(batch)}: {short(error)}; write shapes with "
                     "-1 or flatten(1) in place of numbers."
                 ) from error
             close = 1e-4 * float(want.abs().max()) + 1e-10 if want.numel() else 0.0
@@ -84,7 +80,7 @@ def capture(model: nn.Module, example: Tensor) -> Captured:
     model = _copy(model)
     example = example[:1].float() if example.is_floating_point() else example[:1]
     # A batch of two is where a baked-in batch size would show.
-    expected = tuple((x, _run_model(model, x)) for x in (example, torch.cat([example, example.flip(-1)])))
+    expected = tuple((x, run_model(model, x)) for x in (example, torch.cat([example, example.flip(-1)])))
     check_weights(model.requires_grad_(False))  # lazy layers have their weights by now
     traced, opaque = _trace(model)
     return Captured(lower(model, traced, example, opaque), expected)
@@ -107,7 +103,7 @@ def _copy(model: nn.Module) -> nn.Module:
     try:
         twin = copy.deepcopy(model, {id(result): result.detach().clone() for result in results})
     except Exception as error:
-        raise CaptureError(f"The model {type(model).__name__} cannot be copied: {_short(error)}.") from error
+        raise CaptureError(f"The model {type(model).__name__} cannot be copied: {short(error)}.") from error
     twin = twin.eval().float()
     return nn.Sequential(twin) if fx.Tracer().is_leaf_module(twin, "") else twin
 
@@ -124,29 +120,7 @@ def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, str]]:
             culprit = next((path for path in reversed(tracer.inside) if path not in opaque), None)
             if culprit is None:
                 raise CaptureError(
-                    f"The model {type(model).__name__} cannot be traced ({_short(error)}): move what depends on the "
+                    f"The model {type(model).__name__} cannot be traced ({short(error)}): move what depends on the "
                     "data into a submodule, which then stays unquantized as a whole."
                 ) from error
-            opaque[culprit] = f"not traceable: {_short(error)}"
-
-
-def _run_model(model: nn.Module, example: Tensor) -> Tensor:
-    try:
-        with torch.no_grad():
-            result = model(example.clone())  # which the model may write into
-    except Exception as error:
-        raise CaptureError(
-            f"The model does not run on its example of shape {tuple(example.shape)}: {_short(error)}."
-        ) from error
-    if not isinstance(result, Tensor):
-        raise CaptureError(
-            f"The model returns a {type(result).__name__}, not one tensor of logits: wrap it to return them."
-        )
-    if bool(torch.isnan(result).any()):
-        raise CaptureError("The model returns NaN on its example: give an example and weights that it can work with.")
-    return result
-
-
-def _short(error: BaseException) -> str:
-    """The first sentence of what went wrong."""
-    return " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
+            opaque[culprit] = f"not traceable: {short(error)}"

@@ -53,6 +53,7 @@ FUNCTIONS: dict[Any, Kind] = {
     torch.clip: "clamp", "clip": "clamp", torch.minimum: "clamp",
 }  # fmt: skip
 
+OF_THE_BATCH = "batch norm without running statistics: an image's result hangs on the others of its batch"
 # What a constant may enter without being a weight matrix: it acts on each number, or is a choice of places.
 POINTWISE = frozenset(
     [
@@ -78,6 +79,8 @@ def kind_of(
             kind = "function"
         if (kind in ("add", "concat") and constant) or not {"alpha", "divisor_override"}.isdisjoint(node.kwargs):
             kind = "function"
+        if name_of(node) == "batch_norm" and _norms_by_batch(node):
+            return kind, None, None, OF_THE_BATCH
         weights = constant and kind in ("function", "product") and name_of(node) not in POINTWISE
         return kind, None, None, "functional call: its weights are not seen" if weights else ""
     if str(node.target) in opaque:
@@ -88,6 +91,8 @@ def kind_of(
         return "linear", None, None, ""
     if isinstance(module, NORMS) and module.running_mean is not None:
         return "batchnorm", None, None, ""
+    if isinstance(module, NORMS):
+        return "function", None, None, OF_THE_BATCH
     if isinstance(module, nn.ReLU):
         return "clamp", 0.0, None, ""
     if isinstance(module, nn.Hardtanh):  # ReLU6 is one
@@ -118,6 +123,13 @@ def _function_bounds(node: fx.Node, constants: dict[str, Any]) -> tuple[float | 
     if isinstance(lower, Tensor | str) or isinstance(upper, str):
         return None
     return lower, upper
+
+
+def _norms_by_batch(node: fx.Node) -> bool:
+    """Whether F.batch_norm takes its statistics from the images at hand."""
+    names = ("input", "running_mean", "running_var", "weight", "bias", "training")
+    given = dict(zip(names, node.args)) | dict(node.kwargs)
+    return given.get("running_mean") is None or bool(given.get("training"))
 
 
 def _pads_with_zeros(node: fx.Node) -> bool:

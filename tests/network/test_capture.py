@@ -15,6 +15,7 @@ from torch.nn.utils import parametrizations, prune
 
 import qexplore as qx
 from qexplore.network import CaptureError, Network
+from qexplore.network.kinds import OF_THE_BATCH
 from tests.network.nets import NETS, Branches, built
 from tests.network.reference import assert_equals_fake_quantization, calibrated
 
@@ -257,12 +258,16 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "tuple": (
         module(lambda self, x: (self.first(x), x), first=linear),
-        "returns a tuple, not one tensor of logits: wrap",
+        r"returns a tuple of 2, not one tensor of logits: wrap it .* returns one of them, such as model\(x\)\[0\]",
     ),
-    "dict": (module(lambda self, x: {"out": self.first(x)}, first=linear), "returns a dict, not one tensor of logits"),
+    "dict": (
+        module(lambda self, x: {"out": self.first(x), "aux": x}, first=linear),
+        r"returns a dict with the keys 'out', 'aux', not one tensor of logits: wrap it .* model\(x\)\['out'\]",
+    ),
+    "nothing": (module(lambda self, x: None, first=linear), "returns nothing, not one tensor of logits: wrap it"),
     "two inputs": (
         module(lambda self, x, y: self.first(x) + y, first=linear),
-        r"does not run on its example of shape \(1, 4\)",
+        r"needs 2 inputs \(x, y\) and is given one: wrap it in a module whose forward takes the images alone",
     ),
     "batch of 1": (
         module(lambda self, x: self.first(x.view(1, -1, 2).view(1, 4)), first=linear),
@@ -327,6 +332,28 @@ def test_a_batch_norm_without_statistics_is_computed_from_the_batch_as_the_model
     with torch.no_grad():
         assert torch.allclose(network(x), model(x), atol=1e-5)
     assert "1.out" in [site.name for site in network.sites]
+    assert network.opaque == [("1", OF_THE_BATCH)]
+
+
+def test_statistics_of_the_batch_are_named_where_they_are_taken_by_a_call() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        x = F.batch_norm(self.first(x), None, None, training=True)
+        return F.batch_norm(x, self.mean, self.var)
+
+    model = module(forward, first=nn.Conv2d(1, 4, 3), mean=torch.zeros(4), var=torch.ones(4))
+    network, x = Network.of(model, torch.randn(1, 1, 5, 5)), torch.randn(6, 1, 5, 5)
+    assert network.opaque == [("batch_norm", OF_THE_BATCH)]
+    with torch.no_grad():
+        assert torch.allclose(network(x), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(("takes", "have"), [(3, 1), (1, 3)])
+def test_images_with_other_channels_than_the_network_takes_are_named(takes: int, have: int) -> None:
+    model = nn.Sequential(nn.Conv2d(takes, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+    with pytest.raises(
+        CaptureError, match=rf"takes {takes} channels?, the images have {have}: give images with {takes}"
+    ):
+        Network.of(model, torch.randn(1, have, 8, 8))
 
 
 def test_arguments_that_torch_fx_cannot_pass_make_the_caller_opaque_and_do_not_loop_for_ever() -> None:

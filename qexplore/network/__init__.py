@@ -11,10 +11,10 @@ from qexplore.network.accuracy import (
     judge,
     summed_loss,
 )
-from qexplore.network.capture import CaptureError
 from qexplore.network.fitting import Own
 from qexplore.network.network import Network
 from qexplore.network.placement import Site
+from qexplore.network.trial import CaptureError
 
 __all__ = [
     "Accuracy",

@@ -16,6 +16,7 @@ from qexplore.zoo.checkpoint import save_weights
 from qexplore.zoo.local_networks import absolute
 from qexplore.zoo.networks import Opened
 from qexplore.zoo.opening import checked_output, open_parts
+from qexplore.zoo.pictures import OWN, kind_of
 from qexplore.zoo.preprocessing import Preprocessing
 
 BATCH = 8  # images that the network is run on before it is stored
@@ -33,7 +34,7 @@ def stored(
     report: Report,
 ) -> None:
     """Opens and tries everything, then writes the task's folder whole or not at all."""
-    model = absolute(model) if local else model
+    model, data = absolute(model) if local else model, lasting(data)
     opened, images = open_parts(
         model, data, weights=weights, preprocessing=preprocessing, seed=seed, local=local, report=report
     )
@@ -47,13 +48,24 @@ def stored(
         "weights": "file" if weights is not None else None,
         "data": data,
         "preprocessing": opened.preprocessing.to_document() if opened.preprocessing is not None else None,
-        "classes": list(images.classes or ()),
+        "classes": list(images.classes or opened.classes or ()),
         "segmentation": opened.segmentation,
         "seed": seed,
         "local": local,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     _write(name, document, opened if weights is not None else None)
+
+
+def lasting(data: str) -> str:
+    """The source of images with its full path, so that it means the same from any folder."""
+    if data in OWN:
+        return data
+    kind, rest = kind_of(data)
+    if kind != "torchvision":
+        return f"{kind}:{Path(rest).expanduser().absolute()}"
+    name, at, root = rest.partition("@")
+    return f"{kind}:{name}" + (f"@{Path(root).expanduser().absolute()}" if at else "")
 
 
 def _write(name: str, document: dict[str, Any], opened: Opened | None) -> None:

@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from qexplore.errors import QexploreError
 from qexplore.report import Report
 from qexplore.zoo.data import Data
+from qexplore.zoo.errors import BadData
 from qexplore.zoo.labels import numbers_of
 from qexplore.zoo.networks import RANDOM, Opened, open_network
+from qexplore.zoo.outputs import checked_output
 from qexplore.zoo.preprocessing import Preprocessing
-from qexplore.zoo.task import first_image
+from qexplore.zoo.task import first_batch
 
 
 def open_parts(
@@ -43,14 +43,29 @@ def open_parts(
         report.event("log", text=note)
     assert opened.preprocessing is not None
     images = data if isinstance(data, Data) else open_data(data, opened.preprocessing, seed=seed, report=report)
-    example = first_image(images)
-    outputs = checked_output(opened.module, example, opened.source).shape[1]
-    return opened, _matched(images, opened, outputs)
+    example, labels = first_batch(images)
+    output = checked_output(opened.module, example, opened.source)
+    _require_alike(output, labels, opened.source)
+    return replace(opened, segmentation=output.dim() == 4), _matched(images, opened, output.shape[1])
+
+
+def _require_alike(output: Tensor, labels: Tensor, source: str) -> None:
+    """QexploreError where one of network and labels is about images and the other about their pixels."""
+    if output.dim() == 4 and labels.dim() != 3:
+        raise BadData(
+            f"{source} gives a class for each pixel and the images have one each: give a folder with images/ and masks/ "
+            "in it."
+        )
+    if output.dim() != 4 and labels.dim() == 3:
+        raise BadData(
+            f"The images have masks and {source} gives one class for the whole image: give a segmentation network, "
+            "or a folder for each class."
+        )
 
 
 def _matched(data: Data, opened: Opened, outputs: int) -> Data:
     """The data with labels that are outputs of the network."""
-    if data.classes is None or opened.segmentation:
+    if data.classes is None:
         data.require_classes(outputs)
         return data
     fresh = opened.weights == RANDOM
@@ -92,40 +107,3 @@ def input_channels(model: nn.Module) -> int:
     """1 or 3: the channels that the network's first convolution takes, 3 where that tells nothing."""
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     return 1 if first is not None and first.in_channels == 1 else 3
-
-
-def checked_output(model: nn.Module, example: Tensor, what: str) -> Tensor:
-    """What the network, called `what`, says of the example: [1, classes, …]; QexploreError where it is not that."""
-    _require_channels(model, example, what)
-    try:
-        with torch.inference_mode():
-            output = model(example)
-    except Exception as problem:  # any module, any reason
-        reason = " ".join(str(problem).split())[:200].rstrip(".")
-        raise QexploreError(
-            f"The network {what} cannot be run on an image of {list(example.shape[1:])} "
-            f"({type(problem).__name__}: {reason}); give images of the size and channels that it takes."
-        ) from problem
-    if not isinstance(output, Tensor):
-        keys = f" with {', '.join(map(repr, list(output)[:4]))}" if isinstance(output, Mapping) else ""
-        raise QexploreError(
-            f"The network {what} returns a {type(output).__name__}{keys}, not one tensor of logits: "
-            "wrap it in a module whose forward picks the logits."
-        )
-    if output.dim() not in (2, 4) or len(output) != len(example):
-        raise QexploreError(
-            f"The network {what} gives {list(output.shape)} for one image; logits are [1, classes], "
-            "or [1, classes, height, width] for a class each pixel."
-        )
-    if not bool(torch.isfinite(output).all()):
-        raise QexploreError(f"The network {what} gives NaN or infinite values for a real image; check its weights.")
-    return output
-
-
-def _require_channels(model: nn.Module, example: Tensor, what: str) -> None:
-    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    if first is not None and example.dim() == 4 and {first.in_channels, example.shape[1]} == {1, 3}:
-        raise QexploreError(
-            f"The images have {example.shape[1]} channel{'s' * (example.shape[1] > 1)} and {what} takes "
-            f"{first.in_channels}: give {'RGB' if first.in_channels == 3 else 'grey'} images."
-        )

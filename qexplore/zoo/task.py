@@ -16,6 +16,8 @@ from qexplore.zoo.catalogue import entry
 from qexplore.zoo.checkpoint import FOLDER, load_weights
 from qexplore.zoo.data import PARTS, Data
 from qexplore.zoo.entries import ENTRIES, Entry, resolve
+from qexplore.zoo.outputs import checked_output
+from qexplore.zoo.precision import in_float32
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.sources import Batch, tensor_pair
 
@@ -24,7 +26,8 @@ class Task:
     """What is quantized: a task by its name, or a network and images of your own.
 
     Task("mobilenet-digits"), Task(model=module, data=Data(…), example=x, name="mine"), or Task.of by sources.
-    model: the FP32 module itself, not a copy; it is put into eval mode, nothing else about it is changed.
+    model: the FP32 module itself, not a copy; it is put into eval mode, nothing else about it is changed. Of one in
+        another precision (float16, bfloat16, float64) a copy in float32 is taken.
     example: one input, batch of 1; the first of a larger batch is used; without one it is taken from the data.
     name: for a network of your own a title of your choice, which may not be one of the zoo's.
     preprocessing: what the images went through, where that is known.
@@ -45,12 +48,14 @@ class Task:
         self.example = _example(example, self.data)
         _agree(self.example, self.data)
         self.model.eval()
-        self.preprocessing: Preprocessing | None = getattr(self.data, "preprocessing", None)
+        if model is not None:
+            checked_output(self.model, self.example, self.name)
+        self.preprocessing = self.data.preprocessing
 
     @cached_property
     def metric(self) -> str:
         """How well a network does is told as "accuracy", or as "miou" where every pixel has a class."""
-        return "miou" if _first(self.data)[1].dim() == 3 else "accuracy"
+        return "miou" if first_batch(self.data)[1].dim() == 3 else "accuracy"
 
     @staticmethod
     def of(
@@ -122,12 +127,12 @@ def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module,
     for parameter, value in model.named_parameters():
         if not bool(torch.isfinite(value).all()):
             raise QexploreError(f"The model's {parameter} holds NaN or infinite values; repair or retrain it.")
-    return name or type(model).__name__, model, data
+    return name or type(model).__name__, in_float32(model), data
 
 
 def _example(example: object, data: Data) -> Tensor:
     if example is None:
-        return first_image(data)
+        return first_batch(data)[0]
     if not isinstance(example, Tensor) or not example.is_floating_point() or example.dim() < 2 or len(example) == 0:
         given = f"{example.dtype} {list(example.shape)}" if isinstance(example, Tensor) else _kind(example)
         raise QexploreError(f"The example must be a floating-point tensor, a batch of 1, not {given}.")
@@ -136,12 +141,8 @@ def _example(example: object, data: Data) -> Tensor:
     return example[:1].detach().clone()
 
 
-def first_image(data: Data) -> Tensor:
-    """One image of the data as a batch of 1; QexploreError where there is none."""
-    return _first(data)[0]
-
-
-def _first(data: Data) -> Batch:
+def first_batch(data: Data) -> Batch:
+    """One image of the data and its label, a batch of 1; QexploreError where there is none."""
     for part in ("calibration", "evaluation", "train"):
         if data.has(part):
             return next(data.batches(part, size=1, limit=1))

@@ -64,7 +64,7 @@ def open_torchvision(name: str, file: Path | None, report: Report) -> Opened:
     return Opened(
         module=Segmentation(model) if segmentation else model,
         preprocessing=_preprocessing(weights),
-        classes=None if own_head else tuple(weights.meta["categories"]),
+        classes=None if own_head else _categories(weights),
         source=source,
         weights=file.name if file else RANDOM if chosen == RANDOM else weights.name,
         segmentation=segmentation,
@@ -109,11 +109,18 @@ def _weights_of(model_name: str, chosen: str) -> Any:
     return members[chosen]
 
 
+def _categories(weights: Any) -> tuple[str, ...] | None:
+    """Names of the outputs; None for weights of the features alone (vgg16)."""
+    names = weights.meta.get("categories")
+    return tuple(names) if names else None
+
+
 def _fresh(model_name: str, weights: Any, classes: int | None = None) -> nn.Module:
     """The architecture as `weights` need it, its own drawn with a fixed seed; torch's generator is left as it was."""
     from torchvision import models
 
-    settings: dict[str, Any] = {"num_classes": classes or len(weights.meta["categories"])}
+    classes = classes or len(_categories(weights) or ())
+    settings: dict[str, Any] = {"num_classes": classes} if classes else {}
     if model_name in models.list_models(module=models.segmentation):
         settings["weights_backbone"] = None
     if model_name in ("googlenet", "inception_v3"):

@@ -1,0 +1,47 @@
+"""What a network says of one image, checked before anybody relies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from qexplore.errors import QexploreError
+
+
+def checked_output(model: nn.Module, example: Tensor, what: str) -> Tensor:
+    """What the network, called `what`, says of the example: [1, classes, …]; QexploreError where it is not that."""
+    _require_channels(model, example, what)
+    try:
+        with torch.inference_mode():
+            output = model(example)
+    except Exception as problem:  # any module, any reason
+        reason = " ".join(str(problem).split())[:200].rstrip(".")
+        raise QexploreError(
+            f"The network {what} cannot be run on an image of {list(example.shape[1:])} "
+            f"({type(problem).__name__}: {reason}); give images of the size and channels that it takes."
+        ) from problem
+    if not isinstance(output, Tensor):
+        keys = f" with {', '.join(map(repr, list(output)[:4]))}" if isinstance(output, Mapping) else ""
+        raise QexploreError(
+            f"The network {what} returns a {type(output).__name__}{keys}, not one tensor of logits: "
+            "wrap it in a module whose forward picks the logits."
+        )
+    if output.dim() < 2 or len(output) != len(example):
+        raise QexploreError(
+            f"The network {what} gives {list(output.shape)} for one image; logits are [1, classes], "
+            "or [1, classes, height, width] for a class each pixel."
+        )
+    if not bool(torch.isfinite(output).all()):
+        raise QexploreError(f"The network {what} gives NaN or infinite values for a real image; check its weights.")
+    return output
+
+
+def _require_channels(model: nn.Module, example: Tensor, what: str) -> None:
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is not None and example.dim() == 4 and {first.in_channels, example.shape[1]} == {1, 3}:
+        raise QexploreError(
+            f"The images have {example.shape[1]} channel{'s' * (example.shape[1] > 1)} and {what} takes "
+            f"{first.in_channels}: give {'RGB' if first.in_channels == 3 else 'grey'} images."
+        )

@@ -67,6 +67,7 @@ def run(
     """
     task, recipe, report = _task(task), Recipe.load(recipe), Report(on_event)
     check(recipe)
+    task.data.prepare(report, ("calibration", "evaluation"))
     rows: list[dict[str, Any]] = []
     found: list[Judged] = []
     clock = time.perf_counter()
@@ -100,6 +101,7 @@ def sensitivity(
     """
     METRICS.get(metric)
     task, report = _task(task), Report(on_event)
+    task.data.prepare(report, ("calibration",))
     network = prepare(task, Recipe.load(recipe), seed, report)
     return sensitivity_table(network, Calibration(task.data, seed), metric, bits, report)
 

@@ -115,7 +115,7 @@ class Data:
             if isinstance(source, Pictures):
                 source.require_classes(classes)
             elif tensor_pair(source) and source[1].dim() == 1:
-                require_below(int(source[1].max()), classes, f"the {part} part")
+                require_below(int(source[1].max()), classes, f"the labels of the {part} part")
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:

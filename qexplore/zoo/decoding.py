@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from qexplore.zoo.albums import Album
 from qexplore.zoo.errors import BadData
-from qexplore.zoo.preprocessing import IGNORED, Preprocessing
+from qexplore.zoo.preprocessing import Preprocessing
 
 Shape = tuple[int, int, int]
 
@@ -20,17 +20,16 @@ class OtherSize(BadData):
 
 
 def decode(
-    album: Album, preprocessing: Preprocessing, shape: Shape, index: np.ndarray, classes: int | None
+    album: Album, preprocessing: Preprocessing, shape: Shape, index: np.ndarray
 ) -> tuple[np.ndarray, dict[int, str]]:
     """The pictures `index` [k] as uint8 [k, C·H·W (+ H·W of the mask)], and why some of them could not be read.
 
-    The rows of the latter are arbitrary. shape: (channels, height, width) of all of them. classes: masks hold numbers
-    below this, or IGNORED.
+    The rows of the latter are arbitrary. shape: (channels, height, width) of all of them.
     Raises BadData where pictures have another size.
     """
     rows = np.empty((len(index), record_size(shape, album.masks)), np.uint8)
     places = index.tolist()
-    work = [(album, preprocessing, shape, classes, place, row) for place, row in zip(places, rows)]
+    work = [(album, preprocessing, shape, place, row) for place, row in zip(places, rows)]
     # PIL decodes and resizes outside the interpreter's lock: threads cost no more CPU than one after the other.
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
         reasons = list(threads.map(_fill, work))
@@ -47,19 +46,25 @@ def first_shape(album: Album, preprocessing: Preprocessing) -> Shape:
     """(channels, height, width) of the pictures; those of the first readable one if the preprocessing says none."""
     if preprocessing.size is not None:
         return (preprocessing.channels, *preprocessing.size)
+    reasons = []
     for place in range(len(album)):
         try:
             with album.opener(place)[0] as picture:
                 channels, height, width = preprocessing.decode(picture).shape
                 return channels, height, width
-        except Exception:  # it is named when its turn to be decoded comes
-            continue
-    raise BadData(f"None of the {len(album)} pictures of {album.title} can be read; give others.")
+        except Exception as problem:  # named once more when its turn to be decoded comes
+            reasons.append(_reason(problem))
+    raise none_readable(album, album.names[0], reasons[0])
 
 
-def _fill(work: tuple[Album, Preprocessing, Shape, int | None, int, np.ndarray]) -> str | None:
+def none_readable(album: Album, name: str, reason: str) -> BadData:
+    """The sentence for an album of which not one picture can be decoded; the first of them and its reason."""
+    return BadData(f"None of the {len(album)} pictures of {album.title} can be read; the first, {name}: {reason}.")
+
+
+def _fill(work: tuple[Album, Preprocessing, Shape, int, np.ndarray]) -> str | None:
     """Writes one picture into its row; a reason where it cannot be read."""
-    album, preprocessing, shape, classes, place, row = work
+    album, preprocessing, shape, place, row = work
     try:
         picture, mask = album.opener(place)
         with picture:
@@ -68,7 +73,7 @@ def _fill(work: tuple[Album, Preprocessing, Shape, int | None, int, np.ndarray])
         row[: pixels.size] = pixels.ravel()
         if mask is not None:
             with mask:
-                row[pixels.size :] = _numbers(mask, preprocessing, classes, shape).ravel()
+                row[pixels.size :] = _numbers(mask, preprocessing, shape).ravel()
     except OtherSize:
         raise
     except Exception as problem:  # what a decoder raises at broken bytes is not limited to any kind
@@ -76,13 +81,10 @@ def _fill(work: tuple[Album, Preprocessing, Shape, int | None, int, np.ndarray])
     return None
 
 
-def _numbers(mask: Image.Image, preprocessing: Preprocessing, classes: int | None, shape: Shape) -> np.ndarray:
+def _numbers(mask: Image.Image, preprocessing: Preprocessing, shape: Shape) -> np.ndarray:
     numbers = preprocessing.decode_mask(mask).numpy()
     if numbers.shape != shape[1:]:
         raise ValueError(f"its mask has {numbers.shape[0]} × {numbers.shape[1]} pixels, it has {shape[1]} × {shape[2]}")
-    greatest = int(numbers[numbers != IGNORED].max(initial=0))
-    if classes is not None and greatest >= classes:
-        raise ValueError(f"its mask holds class {greatest}, the network knows 0 to {classes - 1}")
     return np.asarray(numbers)
 
 

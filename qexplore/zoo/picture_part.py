@@ -10,11 +10,10 @@ import torch
 
 from qexplore.report import Report
 from qexplore.zoo.albums import Album, key_of
-from qexplore.zoo.decoding import Shape, decode, first_shape, record_size
-from qexplore.zoo.errors import BadData
+from qexplore.zoo.decoding import Shape, decode, first_shape, none_readable, record_size
 from qexplore.zoo.image_files import Skipped
 from qexplore.zoo.picture_cache import PictureCache
-from qexplore.zoo.preprocessing import Preprocessing
+from qexplore.zoo.preprocessing import IGNORED, Preprocessing
 from qexplore.zoo.sources import Batch, regroup, require_below
 
 WINDOW = 48 * 2**20  # bytes that are decoded or read at once
@@ -27,7 +26,7 @@ class Shelf:
     def __init__(self, album: Album, preprocessing: Preprocessing) -> None:
         self.album, self.preprocessing = album, preprocessing
         self.bad: dict[int, str] = {}
-        self.classes = album.classes
+        self.classes = album.classes  # masks hold numbers below this, or IGNORED
 
     @cached_property
     def shape(self) -> Shape:
@@ -43,6 +42,11 @@ class Shelf:
         size = record_size(self.shape, self.album.masks)
         return PictureCache(key_of(self.album, self.preprocessing), len(self.album), size)
 
+    def kept(self, index: np.ndarray) -> int:
+        """How many of `index` can be read; decodes those that are not on disk, and reads none."""
+        there = self._cache.has(index)
+        return int(there.sum()) + (0 if there.all() else len(self.records(index[~there])[0]))
+
     def records(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(those of `index` that can be read [k], their bytes uint8 [k, size]), in the order of `index`."""
         index = np.array([place for place in index.tolist() if place not in self.bad], np.int64)
@@ -50,7 +54,7 @@ class Shelf:
             return index, self._cache.read(index)
         with self._cache.writing():
             there = self._cache.has(index)
-            fresh, reasons = decode(self.album, self.preprocessing, self.shape, index[~there], self.classes)
+            fresh, reasons = decode(self.album, self.preprocessing, self.shape, index[~there])
             good = np.array([place not in reasons for place in index[~there].tolist()], bool)
             self._cache.write(index[~there][good], fresh[good])
         self.bad |= reasons
@@ -87,12 +91,12 @@ class Pictures:
         return Pictures(self._shelf, self._index, np.array(numbers, np.int64))
 
     def require_classes(self, classes: int) -> None:
-        """BadData where a label is `classes` or more; a picture whose mask holds such a number will be skipped."""
+        """BadData where a label is `classes` or more: now, or for masks when they are read."""
         if self._shelf.album.masks:
             self._shelf.classes = classes
             return
         labels = self._shelf.album.labels if self._numbers is None else self._numbers[self._shelf.album.labels]
-        require_below(int(labels.max()), classes, self._shelf.album.title)
+        require_below(int(labels.max()), classes, f"the labels of {self._shelf.album.title}")
 
     def batches(self, size: int, limit: int | None) -> Iterator[Batch]:
         """Normalized float32 images [≤ size, C, H, W] and their labels, at most `limit`; BadData if none is there."""
@@ -102,11 +106,12 @@ class Pictures:
     def decode(self, report: Report, text: str, limit: int | None = None) -> None:
         """Decodes the pictures now, with progress; what is on disk already costs nothing."""
         total = min(self._listed, limit or self._listed)
-        done = 0
         report.progress(0, total, text)
-        for pixels, _ in self._windows(limit):
-            done += len(pixels)
-            report.progress(min(done, total), total, text)
+        found, start = 0, 0
+        while start < self._listed and found < total:
+            index = self._index[start : start + min(self._shelf.window, total - found)]
+            found, start = found + self._shelf.kept(index), start + len(index)
+            report.progress(found, total, text)
 
     def _windows(self, limit: int | None) -> Iterator[Batch]:
         """Bytes [k, C, H, W] and labels, window by window, until `limit` pictures could be read."""
@@ -119,10 +124,7 @@ class Pictures:
                 found += len(good)
                 yield self._batch(good, rows)
         if found == 0:
-            (name, reason), *_ = self.skipped
-            raise BadData(
-                f"None of the {self._listed} pictures of {self._shelf.album.title} can be read: {name}: {reason}."
-            )
+            raise none_readable(self._shelf.album, *self.skipped[0])
 
     def _batch(self, good: np.ndarray, rows: np.ndarray) -> Batch:
         channels, height, width = self._shelf.shape
@@ -130,4 +132,8 @@ class Pictures:
         if not self._shelf.album.masks:
             labels = self._shelf.album.labels[good]
             return pixels, torch.from_numpy(labels if self._numbers is None else self._numbers[labels])
-        return pixels, torch.from_numpy(rows[:, channels * height * width :]).view(-1, height, width)
+        masks = torch.from_numpy(rows[:, channels * height * width :]).view(-1, height, width)
+        if self._shelf.classes is not None:
+            greatest = int(masks.where(masks != IGNORED, 0).max())
+            require_below(greatest, self._shelf.classes, f"the masks of {self._shelf.album.title}")
+        return pixels, masks

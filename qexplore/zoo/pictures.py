@@ -50,7 +50,7 @@ def open_data(
     report = report or Report()
     if source in OWN:
         return cast(Data, resolve(OWN[source])())
-    kind, rest = _kind(source)
+    kind, rest = kind_of(source)
     report.progress(0, 1, "looking for images")
     if kind == "npz" and is_ready(path := _place(rest, confined)):
         data = ready_data(path, source, classes, seed, calibration)
@@ -63,7 +63,7 @@ def open_data(
     return data
 
 
-def _kind(source: str) -> tuple[str, str]:
+def kind_of(source: str) -> tuple[str, str]:
     """(kind, the rest) of "kind:rest"; what names no kind is a folder, or a file that ends in .npz."""
     kind, colon, rest = source.partition(":")
     if not colon or kind not in KINDS:
@@ -95,7 +95,7 @@ def _in_range(found: Albums, classes: int | None) -> Albums:
         if album is not None and int(album.labels.min()) < 0:
             raise BadData(f"The labels of {album.title} hold {int(album.labels.min())}; class numbers start at 0.")
         if album is not None and classes is not None:
-            require_below(int(album.labels.max()), classes, album.title)
+            require_below(int(album.labels.max()), classes, f"the labels of {album.title}")
     return found
 
 

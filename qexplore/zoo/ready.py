@@ -27,7 +27,7 @@ def ready_data(path: Path, source: str, classes: int | None, seed: int, calibrat
     labels = [npz_labels(file, pair[1], pair[0]) for pair in (first, test) if pair is not None]
     greatest = max(int(y.max()) for y in labels if y.ndim == 1) if labels[0].ndim == 1 else 0
     if classes is not None:
-        require_below(greatest, classes, file.shown)
+        require_below(greatest, classes, f"the labels of {file.shown}")
     parts = parted(_classes(labels[0]), _classes(labels[1]) if test else None, seed, calibration)
     x = file.array(first[0]).astype(np.float32, copy=False)
     tests = (file.array(test[0]).astype(np.float32, copy=False), labels[1]) if test else (x, labels[0])

@@ -64,9 +64,9 @@ def checked(x: Any, y: Any, part: str) -> Batch:
 
 
 def require_below(greatest: int, classes: int, what: str) -> None:
-    """BadData where the `greatest` label of the images `what` is no output of a network with so many `classes`."""
+    """BadData where the `greatest` of the labels `what` is no output of a network with so many `classes`."""
     if greatest >= classes:
-        raise BadData(f"The labels of {what} hold {greatest}; the network knows classes 0 to {classes - 1}.")
+        raise BadData(f"{what[:1].upper()}{what[1:]} hold {greatest}; the network knows classes 0 to {classes - 1}.")
 
 
 def stream(part: Any, size: int, name: str) -> Iterator[Batch]:

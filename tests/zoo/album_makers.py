@@ -1,0 +1,30 @@
+"""Small folders and files of real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from qexplore.zoo.preprocessing import Preprocessing
+
+RGB = Preprocessing(3, None, None, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+GREY = Preprocessing(1, None, None, (0.5,), (0.25,))
+
+
+def picture(seed: int, size: tuple[int, int] = (8, 6), channels: int = 3) -> Image.Image:
+    """A picture of noise, size (width, height)."""
+    shape = (size[1], size[0], 3) if channels == 3 else (size[1], size[0])
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+
+
+def folder_of(root: Path, counts: dict[str, int], size: tuple[int, int] = (8, 6), ending: str = "png") -> Path:
+    """<root>/<class>/<number>.<ending>, so many of each class."""
+    number = 0
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for _ in range(count):
+            picture(number, size).save(root / name / f"{number:04}.{ending}")
+            number += 1
+    return root

@@ -27,6 +27,7 @@ from qexplore.recipes import Recipe, presets
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
 from qexplore.runs.documents import dumps
+from qexplore.runs.image_facts import image_facts
 from qexplore.runs.profile_channels import channel_table
 from qexplore.runs.profile_ranges import estimator_table, range_table
 from qexplore.runs.profile_recipes import ablation_table, diagnoses, quick_presets, step_table
@@ -84,6 +85,7 @@ def _header(task: Task, recipe: Recipe, seed: int, network: Network) -> dict[str
         "parameters": sum(p.numel() for p in task.model.parameters()),
         "macs": sum(site.macs for site in network.sites if site.kind == "weight"),
         "metrics": list(METRICS),
+        "data": image_facts(task.data),
         "graph": _graph(network),
         "opaque": [{"layer": layer, "reason": reason} for layer, reason in network.opaque],
     }

@@ -16,8 +16,8 @@ from qexplore.ui.work.watch import active, ask, watch
 IMAGES = (100, 250, 500, 1000)  # evaluation images for the many small measurements
 _START = 500
 _WHAT = (
-    "Its FP32 accuracy; what each weight and each activation loses at 2 to 8 bits, by three metrics; the range that "
-    "each estimator gives it; the accuracy of some dozen allocations; and what the steps of a recipe buy."
+    "What is measured: the FP32 accuracy; what each weight and each activation loses at 2 to 8 bits, by three metrics; "
+    "the range that each estimator gives it; the accuracy of some dozen allocations; what the steps of a recipe buy."
 )
 
 

@@ -51,7 +51,8 @@ def winners(rows: pd.DataFrame, over: str) -> pd.Series[int]:
 def decisive(table: pd.DataFrame) -> tuple[str, int]:
     """Site and bits at which the estimators' measured accuracies are furthest apart; with more bits where equal."""
     known = table.dropna(subset=["accuracy"])
-    spread = known.groupby(["site", "bits"])["accuracy"].agg(lambda v: v.max() - v.min()).reset_index()
+    each = known.groupby(["site", "bits"])["accuracy"]
+    spread = (each.max() - each.min()).reset_index()
     first = spread.sort_values(["accuracy", "bits"], ascending=False).iloc[0]
     return str(first["site"]), int(first["bits"])
 
@@ -62,7 +63,8 @@ def _finding(rows: pd.DataFrame, over: str) -> str:
     number = rows["site"].nunique()
     parts = [f"{method} at {count}" for method, count in winners(rows, over).items()]
     parts[0] += f" of {number} sites"
-    spread = rows.groupby("site")["value"].agg(lambda v: v.max() - v.min()).sort_values(ascending=False)
+    each = rows.groupby("site")["value"]
+    spread = (each.max() - each.min()).sort_values(ascending=False)
     return (
         f"Best, ties counted for each: {', '.join(parts)}. The choice matters most at "
         f"{listed([str(site) for site in spread.index[:3]])}."

@@ -1,0 +1,113 @@
+"""A task that nobody has measured, or whose images are not here: each page says so and offers the way out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from qexplore.runs import Store, profiles
+from qexplore.runs.records import Records
+from tests.executors import Idle
+from tests.figures.large import large
+from tests.pages.owned import own_task
+from tests.pages.words import words
+
+Open = Callable[..., AppTest]
+PAGES = ("network", "quantizer", "ranges", "post_training", "sensitivity", "budgets")
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qexplore.runs.store.executor_for", lambda root: Idle())
+    monkeypatch.delenv("QEXPLORE_DATA", raising=False)
+
+
+def queued(home: Path) -> list[dict[str, Any]]:
+    return [run.spec for run in Store(home, executor=Idle()).runs(state="queued")]
+
+
+def measured(home: Path, task: str) -> None:
+    """A profile of 240 sites for the task."""
+    shelf = Store(home, executor=Idle())
+    run = shelf.submit({"kind": "profile", "task": task})
+    large(shelf.folder(run), task)
+    Records(shelf.root).finish(run, "done", result={})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_offers_to_measure_a_task_without_a_profile(opened: Open, home: Path, page: str) -> None:
+    own_task(home, "mine")
+    at = opened(page, task="mine")
+    assert "has not been measured yet" in words(at)
+    assert at.button(key="measure-now")
+    assert not at.error
+
+
+def test_measuring_is_asked_for_once_with_the_images_that_were_chosen(opened: Open, home: Path, tmp_path: Path) -> None:
+    own_task(home, "mine", data=f"folder:{tmp_path}")
+    at = opened("sensitivity", task="mine")
+    at.select_slider(key="unmeasured-images").set_value(250)
+    at.run().button(key="measure-now").click().run()
+    assert queued(home) == [{"kind": "profile", "task": "mine", "images": 250}]
+    assert "is being measured" in words(at)
+    assert not [button for button in at.button if button.key == "measure-now"]
+
+
+def test_a_page_draws_by_itself_once_there_is_a_profile(opened: Open, home: Path) -> None:
+    own_task(home, "mine")
+    at = opened("sensitivity", task="mine")
+    measured(home, "mine")
+    assert "241 sites" in words(at.run())
+
+
+def test_an_attempt_that_failed_says_why(opened: Open, home: Path) -> None:
+    own_task(home, "mine")
+    shelf = Store(home, executor=Idle())
+    run = shelf.submit({"kind": "profile", "task": "mine"})
+    Records(shelf.root).finish(run, "failed", error="The folder is empty.")
+    assert "The folder is empty." in opened("budgets", task="mine").error[0].value
+
+
+def test_a_profile_of_an_earlier_task_of_the_same_name_is_not_drawn(home: Path) -> None:
+    measured(home, "mine")
+    time.sleep(0.01)
+    own_task(home, "mine", created="2999-01-01T00:00:00+00:00")
+    with pytest.raises(profiles.NoProfile):
+        profiles.load("mine", Store(home, executor=Idle()))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_large_network_is_drawn_on_every_page_and_fast_the_second_time(opened: Open, home: Path, page: str) -> None:
+    own_task(home, "mine")
+    measured(home, "mine")
+    at = opened(page, task="mine")
+    assert "your own" in words(at)
+    began = time.process_time()
+    at.run()
+    assert time.process_time() - began < 1.5  # seconds; it takes 0.1 to 0.3
+    assert not at.exception
+
+
+def test_what_was_stored_is_drawn_where_the_images_are_gone(opened: Open, home: Path) -> None:
+    own_task(home, "mine")
+    measured(home, "mine")
+    at = opened("budgets", task="mine")
+    assert "241 sites" in words(at)
+    assert "read from `/nowhere/shapes`, which is gone" in at.info[0].value
+
+
+def test_a_task_of_cifar10_without_its_images_says_how_to_get_them(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own_task(home, "mine", data="cifar10")
+    told = opened("ranges", task="mine").info[0].value
+    assert all(way in told for way in ("train/<class>/", "QEXPLORE_DATA", "--data", "python -m qexplore data add DIR"))
+    for part in ("train", "test"):
+        (tmp_path / part / "airplane").mkdir(parents=True)
+    monkeypatch.setenv("QEXPLORE_DATA", str(tmp_path))
+    assert not opened("ranges", task="mine").info

@@ -79,9 +79,13 @@ def within(path: str | Path) -> Path:
 
 def _resolved(path: Path) -> Path | None:
     try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # a circle of symbolic links, a name that is too long
+        place = path.resolve()
+        place.lstat()
+    except FileNotFoundError:
+        return place
+    except (OSError, RuntimeError, ValueError):  # a circle of links, a name that is too long, no rights
         return None
+    return place
 
 
 def _is_inside(path: Path) -> bool:

@@ -13,6 +13,7 @@ from qexplore.zoo.entries import Entry
 from qexplore.zoo.errors import DataAbsent
 from qexplore.zoo.fitting import Settings, fit_entry
 from qexplore.zoo.folders import folder_albums
+from qexplore.zoo.image_files import is_folder
 from qexplore.zoo.picture_part import Pictures, Shelf
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.splits import balanced, fair
@@ -63,11 +64,11 @@ def cifar10() -> Data:
 
 def _found() -> Albums:
     for folder in [root / name for root in roots() for name in NAMES]:
-        if all((folder / part / CLASSES[0]).is_dir() for part in ("train", "test")):
+        if all(is_folder(folder / part / CLASSES[0]) for part in ("train", "test")):
             found = folder_albums(folder, len(CLASSES))
             if found.classes == CLASSES:
                 return found
-        if (folder / "cifar-10-batches-py").is_dir():
+        if is_folder(folder / "cifar-10-batches-py"):
             return downloaded_albums("CIFAR10", folder)
     looked = ", ".join(map(str, roots())) or "no folder is named"
     raise DataAbsent(

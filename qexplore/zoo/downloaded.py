@@ -15,8 +15,8 @@ from qexplore.errors import UnknownName
 from qexplore.places import WAYS, roots
 from qexplore.zoo.albums import Album, Albums, Opened
 from qexplore.zoo.errors import BadData, DataAbsent
+from qexplore.zoo.image_files import is_folder
 
-# Not pictures with one class each: random ones, videos, pairs, boxes, captions, attributes.
 LABELS = ("targets", "labels", "_labels", "y")
 SPLITS = (("train", "trainval"), ("test", "val", "valid"))
 
@@ -59,7 +59,7 @@ def _takes_root(kind: Any) -> bool:
 def _parts(kind: Any, root: Path) -> list[Any]:
     """The data set's part to train and its part to test, or all of it; none where it is not there."""
     settings = inspect.signature(kind).parameters
-    if not root.is_dir():
+    if not is_folder(root):
         return []
     if "train" in settings:
         return list(_opened(kind, root, [{"train": True}])) + list(_opened(kind, root, [{"train": False}]))

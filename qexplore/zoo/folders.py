@@ -8,7 +8,7 @@ import numpy as np
 
 from qexplore.zoo.albums import Album, Albums, Opened, digest_of, file_album, open_file
 from qexplore.zoo.errors import BadData
-from qexplore.zoo.image_files import TESTS, TRAIN, Skipped, pictures_below, told, tree
+from qexplore.zoo.image_files import TESTS, TRAIN, Skipped, is_folder, pictures_below, told, tree
 
 IMAGES, MASKS = "images", "masks"
 
@@ -38,15 +38,15 @@ def folder_albums(folder: Path, classes: int | None) -> Albums:
 
 def _has_masks(folder: Path) -> bool:
     places = [folder, *(folder / part for part in (TRAIN, *TESTS))]
-    return any((place / IMAGES).is_dir() and (place / MASKS).is_dir() for place in places)
+    return any(is_folder(place / IMAGES) and is_folder(place / MASKS) for place in places)
 
 
 def _segmented(folder: Path, classes: int | None) -> Albums:
     """Pictures and masks of <folder>/images and <folder>/masks, or of such folders in train/ and test/ (val/)."""
-    if (folder / IMAGES).is_dir():
+    if is_folder(folder / IMAGES):
         album, skipped = _masked(folder, folder, classes)
         return Albums(album, None, None, skipped)
-    parts = [folder / part for part in (TRAIN, *TESTS) if (folder / part / IMAGES).is_dir()]
+    parts = [folder / part for part in (TRAIN, *TESTS) if is_folder(folder / part / IMAGES)]
     made = [_masked(part, folder, classes) for part in parts[:2]]
     skipped = tuple(one for _, left_out in made for one in left_out)
     return Albums(made[0][0], made[1][0] if len(made) > 1 else None, None, skipped)

@@ -61,6 +61,8 @@ def files(folder: Path, top: Path | None = None) -> Files:
     A symbolic link is followed if it leads into `top` (default: the folder) or into one that is allowed, else left out.
     """
     own = _resolved(top or folder)
+    if not _allowed(_resolved(folder), own):
+        raise BadData(f"The folder {told(folder)} is {LINK_OUT}.")
     paths: list[str] = []
     labels: list[int] = []
     skipped: list[Skipped] = []
@@ -80,6 +82,14 @@ def pictures_below(folder: Path, top: Path) -> tuple[list[str], list[Skipped]]:
     skipped: list[Skipped] = []
     found = sorted(_walk(folder, _resolved(top), skipped))
     return [path for _, _, path in found], skipped
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder; False too where that cannot be known."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def told(path: object) -> str:

@@ -1,0 +1,326 @@
+"""What cannot be used gets one sentence; what is merely broken is skipped, counted and named."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.places import OutsideRoots
+from qexplore.zoo import BadData
+from qexplore.zoo import npz as npz_module
+from qexplore.zoo.data import Data
+from qexplore.zoo.pictures import open_data
+from qexplore.zoo.preprocessing import Preprocessing
+from tests.zoo.album_makers import GREY, RGB, folder_of, picture
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """An empty folder, beside the home of the test."""
+    folder = tmp_path / "place"
+    folder.mkdir()
+    return folder
+
+
+def sentence(source: object, preprocessing: Preprocessing = RGB, **settings: Any) -> str:
+    """What is told of the images when they are opened and read; one line, no traceback."""
+    with pytest.raises(QexploreError) as told:
+        open_data(str(source), preprocessing, **settings).tensors("evaluation")
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+@contextmanager
+def without_rights(folder: Path) -> Iterator[None]:
+    """`folder` may not be read, by root neither."""
+    folder.chmod(0)
+    for parent in folder.parents:
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    user = os.geteuid()
+    os.seteuid(65534 if user == 0 else user)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+
+
+FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "nothing": (lambda place: None, "holds no pictures"),
+    "one class": (lambda place: folder_of(place, {"cat": 3}), "holds one class only, 'cat'"),
+    "no classes": (lambda place: picture(0).save(place / "a.png"), "holds pictures without classes"),
+    "text alone": (lambda place: (place / "notes.txt").write_text("x"), "holds no pictures"),
+    "a foreign class in the tests": (
+        lambda place: (folder_of(place / "train", {"a": 2, "b": 2}), folder_of(place / "val", {"a": 1, "c": 1})),
+        "holds the class 'c' that train does not hold",
+    ),
+    "two sizes": (
+        lambda place: (folder_of(place, {"a": 3}), folder_of(place, {"b": 3}, (5, 5))),
+        "differ in size",
+    ),
+    "nothing but broken files": (
+        lambda place: [path.write_bytes(b"x") for path in folder_of(place, {"a": 2, "b": 2}).glob("*/*")],
+        "None of the 4 pictures",
+    ),
+    "masks of other names": (
+        lambda place: (folder_of(place, {"images": 2}), folder_of(place / "masks", {"x": 1})),
+        "No picture of .* has a mask of the same name",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_a_folder_that_cannot_serve_gets_one_sentence(case: str, place: Path) -> None:
+    make, told = FOLDERS[case]
+    make(place)
+    assert re.search(told, sentence(place))
+
+
+def test_paths_that_lead_nowhere_are_named(place: Path) -> None:
+    assert "There is no folder" in sentence(place / "missing")
+    assert "is no folder" in sentence(folder_of(place, {"a": 1}) / "a" / "0000.png")
+    assert "name no place" in sentence("folder:")
+    assert "need a preprocessing" in sentence(place, None)  # type: ignore[arg-type]
+    assert "cannot exist" in sentence("folder:a\0b")
+    with pytest.raises(UnknownName, match="known: CIFAR10, "):
+        open_data("torchvision:CIFAR11", RGB)
+
+
+def test_a_folder_without_rights_is_named(place: Path) -> None:
+    folder_of(place, {"a": 2, "b": 2})
+    with without_rights(place / "a"):
+        assert "cannot be read (Permission denied)" in sentence(place)
+    with without_rights(place):
+        assert "cannot be read (Permission denied)" in sentence(place / "a")
+
+
+def test_fewer_images_than_a_batch_or_than_calibration_wants_are_enough(place: Path) -> None:
+    data = open_data(str(folder_of(place, {"a": 2, "b": 1})), RGB)
+    assert (data.count("calibration"), data.count("evaluation")) == (1, 2)
+    assert len(next(data.batches("evaluation", size=128))[0]) == 2
+    assert "Calibration takes 1 of 3 images" in data.notices[0]
+
+
+def bomb() -> bytes:
+    """A PNG of 30,000 × 30,000 black pixels in a few bytes of header; its body is not even there."""
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def whole_jpeg() -> bytes:
+    file = io.BytesIO()
+    picture(0, (64, 64)).save(file, "JPEG")
+    return file.getvalue()
+
+
+BROKEN = {
+    "text": (b"this is no picture", "no picture in a known format"),
+    "nothing": (b"", "no picture in a known format"),
+    "cut off": (whole_jpeg()[: len(whole_jpeg()) // 2], "truncated"),
+    "decompression bomb": (bomb(), "pixels"),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture in a known format"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_broken_picture_is_skipped_counted_and_named_and_the_others_are_used(case: str, place: Path) -> None:
+    content, reason = BROKEN[case]
+    folder_of(place, {"a": 4, "b": 4})
+    (place / "a" / "0001.png").write_bytes(content)
+    (place / "b" / "read me.txt").write_text("no picture, and not called one")
+    data = open_data(str(place), Preprocessing(3, 8, 8, (0.5,) * 3, (0.5,) * 3))
+    data.prepare()
+    ((name, told),) = data.skipped
+    assert name == str(place / "a" / "0001.png")
+    assert reason in told
+    assert data.count("calibration") + data.count("evaluation") == 7
+    assert sum(len(data.tensors(part)[0]) for part in ("calibration", "evaluation")) == 7
+
+
+def test_a_limit_counts_the_pictures_that_can_be_read(place: Path) -> None:
+    folder_of(place, {"a": 10, "b": 10})
+    for path in sorted(place.glob("*/*"))[::2]:
+        path.write_bytes(b"x")
+    data = open_data(str(place), Preprocessing(3, 8, 8, (0.5,) * 3, (0.5,) * 3), calibration=1)
+    assert [len(x) for x, _ in data.batches("evaluation", size=3, limit=8)] == [3, 3, 2]
+
+
+def test_names_of_any_sort_are_read_and_told_in_print(place: Path) -> None:
+    folder_of(place, {"a": 1, "b": 1})
+    odd = ["ü ☃.png", "new\nline.png", "-rf.PNG", "quo'te\".png", os.fsdecode(b"latin-\xe4.png")]
+    for name in odd:
+        (place / "a" / name).write_bytes((place / "b" / "0001.png").read_bytes())
+    (place / "b" / os.fsdecode(b"bad\n\xff.png")).write_bytes(b"x")
+    data = open_data(str(place), RGB)
+    data.prepare()
+    assert data.count("calibration") + data.count("evaluation") == 7
+    ((name, _),) = data.skipped
+    assert name.isprintable()
+    assert name.encode("utf-8").endswith("bad��.png".encode())
+
+
+def test_no_symbolic_link_leads_out_of_the_folder_unless_its_target_is_allowed(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = folder_of(tmp_path / "outside", {"secret": 3})
+    folder_of(place, {"a": 3, "b": 3})
+    (place / "a" / "out.png").symlink_to(outside / "secret" / "0000.png")
+    (place / "c").symlink_to(outside / "secret")
+    (place / "b" / "round.png").symlink_to(place / "b" / "round.png")
+    (place / "b" / "inside.png").symlink_to(place / "a" / "0000.png")
+    data = open_data(str(place), RGB)
+    assert data.classes == ("a", "b")
+    assert data.count("calibration") + data.count("evaluation") == 7
+    named = {Path(name).name: reason for name, reason in data.skipped}
+    assert named.keys() == {"out.png", "c", "round.png"}
+    assert "data add DIR" in named["c"]
+    monkeypatch.setenv("QEXPLORE_DATA", str(outside))
+    assert open_data(str(place), RGB).classes == ("a", "b", "c")
+
+
+def test_a_part_that_is_a_link_out_of_the_folder_is_refused(place: Path, tmp_path: Path) -> None:
+    folder_of(place / "train", {"a": 3, "b": 3})
+    (place / "test").symlink_to(folder_of(tmp_path / "outside", {"a": 3, "b": 3}))
+    assert "symbolic link" in sentence(place)
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc", "link", "a/../../outside", "x" * 5000])
+def test_the_app_reads_allowed_folders_only(
+    path: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QEXPLORE_DATA", str(folder_of(place, {"a": 2, "b": 2})))
+    (place / "link").symlink_to(folder_of(tmp_path / "outside", {"a": 2, "b": 2}))
+    for source in (path, f"npz:{path}", f"torchvision:MNIST@{path}"):
+        with pytest.raises(OutsideRoots, match="data add DIR"):
+            open_data(source, RGB, confined=True)
+    assert open_data(".", RGB, confined=True).count("evaluation") == 3
+
+
+def npz(place: Path, **arrays: object) -> Path:
+    place.mkdir(exist_ok=True)
+    np.savez(place / "file.npz", **arrays)
+    return place / "file.npz"
+
+
+LABELS = np.arange(6) % 3
+NPZ: dict[str, tuple[dict[str, object], str]] = {
+    "grey for RGB": ({"x": np.zeros((6, 8, 8), np.uint8), "y": LABELS}, "have 1 channel, the network takes RGB"),
+    "five channels": ({"x": np.zeros((6, 8, 8, 5), np.uint8), "y": LABELS}, "have 8 channels"),
+    "objects": ({"x": np.array([{"a": 1}] * 6, object), "y": LABELS}, "pickled objects, never read here"),
+    "labels too great": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS + 8}, "hold 10; the network knows"),
+    "labels below zero": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS - 1}, "hold -1; class numbers start"),
+    "labels with a point": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS / 2}, "one whole class number"),
+    "fewer labels": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS[:5]}, "for each of the 6 pictures"),
+    "other names": ({"a": LABELS, "b": LABELS}, "holds a, b; name the arrays"),
+    "whole numbers": ({"x": np.zeros((6, 8, 8, 3), np.int32), "y": LABELS}, "is int32"),
+    "nothing": ({"x": np.zeros((0, 8, 8, 3), np.uint8), "y": LABELS[:0]}, "zero pictures"),
+    "NaN": ({"x": np.full((6, 3, 8, 8), np.nan, np.float32), "y": LABELS}, "NaN"),
+}
+
+
+@pytest.mark.parametrize("case", NPZ)
+def test_arrays_that_cannot_serve_get_one_sentence(case: str, place: Path) -> None:
+    arrays, told = NPZ[case]
+    assert told in sentence(npz(place, **arrays), classes=10)
+
+
+def test_arrays_are_pictures_as_bytes_and_ready_inputs_as_floats(place: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (30, 9, 7, 3), np.uint8)
+    y = np.arange(30) % 3
+    last = open_data(str(npz(place, images=x, labels=y)), RGB)
+    first = open_data(str(npz(place / "first", x=x.transpose(0, 3, 1, 2), y=y)), RGB)
+    assert all(torch.equal(a, b) for a, b in zip(last.tensors("evaluation"), first.tensors("evaluation")))
+    assert last.tensors("evaluation")[0].shape == (24, 3, 9, 7)
+    assert open_data(str(npz(place / "grey", x=x, y=y)), GREY).tensors("evaluation")[0].shape == (24, 1, 9, 7)
+    floats = x.transpose(0, 3, 1, 2).astype(np.float32)
+    ready = open_data(str(npz(place / "ready", x_train=floats, y_train=y, x_test=floats[:9], y_test=y[:9])), RGB)
+    assert {part: ready.count(part) for part in ("train", "calibration", "evaluation")} == {
+        "train": 24,
+        "calibration": 6,
+        "evaluation": 9,
+    }
+    assert float(ready.tensors("evaluation")[0].max()) > 200
+    assert "ready inputs" in ready.notices[0]
+
+
+def header_says(shape: tuple[int, ...], padding: int = 0) -> bytes:
+    """An .npy file of a few bytes that claims to hold `shape`."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}" + " " * padding + "\n"
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(text)) + text.encode()
+
+
+LIES = {
+    "more than memory": (header_says((10**6, 224, 224, 3)), "unpacks to 150,528,000,000 bytes"),
+    "more than it holds": (header_says((6, 8, 8, 3)), "cannot be read"),
+    "a huge header": (header_says((6, 8, 8, 3), 20_000_000), "no .npz file that can be read"),
+    "no array": (b"junk", "no .npz file that can be read"),
+    "zeros that unpack to more than its header says": (
+        header_says((6, 8, 8, 3)) + bytes(1152) + bytes(2**24),
+        "unpacks to",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_a_file_of_arrays_is_not_believed(case: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npz_module, "LARGEST_ARRAY", 10 * 2**20)
+    content, told = LIES[case]
+    labels = io.BytesIO()
+    np.save(labels, LABELS)
+    with zipfile.ZipFile(place / "file.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("x.npy", content)
+        archive.writestr("y.npy", labels.getvalue())
+    assert told in sentence(place / "file.npz")
+
+
+def test_what_is_no_zip_file_is_no_file_of_arrays(place: Path) -> None:
+    (place / "file.npz").write_bytes(b"PK\x03\x04 and then nothing")
+    assert "is no .npz file" in sentence(place / "file.npz")
+    assert "is no .npz file" in sentence(place / "missing.npz")
+
+
+def test_a_home_that_cannot_be_written_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder_of(place, {"a": 2, "b": 2})
+    (place / "file").write_text("")
+    monkeypatch.setenv("QEXPLORE_HOME", str(place / "file"))
+    assert "set QEXPLORE_HOME to a folder that you can write to" in sentence(place)
+
+
+def test_the_kinds_of_preprocessing_that_cannot_be_are_refused() -> None:
+    with pytest.raises(BadData, match="1 or 3 channels, not 2"):
+        Preprocessing(2, None, None, (0.5, 0.5), (0.5, 0.5))
+    with pytest.raises(BadData, match="above zero"):
+        Preprocessing(1, None, None, (0.5,), (0.0,))
+    with pytest.raises(BadData, match="crop is 0"):
+        Preprocessing(1, None, 0, (0.5,), (1.0,))
+    with pytest.raises(BadData, match="no interpolation 'cubic'"):
+        Preprocessing(1, None, None, (0.5,), (1.0,), "cubic")
+    for document in (None, {"channels": 3}, {"channels": 3, "colour": 1}, [1]):
+        with pytest.raises(BadData, match="preprocessing"):
+            Preprocessing.from_document(document)
+    assert Preprocessing.from_document(RGB.to_document()) == RGB
+
+
+def test_tensors_are_never_pictures() -> None:
+    data = Data(evaluation=(torch.zeros(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64)))
+    data.prepare()
+    assert data.skipped == ()

@@ -9,6 +9,7 @@ import pytest
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before the first import of numpy or torch; worker processes inherit it
+os.environ["QEXPLORE_HOME"] = str(Path(__file__).parent / "nobody")  # tests are collected without a user's own tasks
 
 
 @pytest.fixture(autouse=True)

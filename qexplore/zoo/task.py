@@ -80,7 +80,9 @@ class Task:
         opened, images = open_parts(
             given, data, weights=weights, preprocessing=preprocessing, seed=seed, local=local, report=report
         )
-        return Task(model=opened.module, data=images, name=name or opened.source)
+        # A network of the zoo on other images is another task.
+        title = f"{opened.source} on {images.source or 'other images'}" if opened.source in ENTRIES else opened.source
+        return Task(model=opened.module, data=images, name=name or title)
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"

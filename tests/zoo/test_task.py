@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import qexplore as qx
-from qexplore import zoo
 from qexplore.errors import QexploreError, UnknownName
 
 X, Y = torch.rand(12, 1, 8, 8), torch.arange(12) % 10
@@ -19,7 +18,7 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(), nn.Flatten(), nn.Linear(144, 10))
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", ["mobilenet-digits", "resnet-digits", "mobilenet-digits-unbalanced"])
 def test_a_zoo_task_is_ready_for_use(name: str) -> None:
     task = qx.Task(name)
     assert task.name == name
@@ -79,6 +78,15 @@ def holed() -> nn.Module:
     return model
 
 
+class Several(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"out": x.flatten(1), "aux": x}
+
+
+def rgb() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+
+
 WRONG = {
     "nothing": ({}, r"needs model=, a torch\.nn\.Module, not nothing; or name one of the zoo: mobilenet-digits"),
     "no data": ({"model": network()}, r"needs data=qx\.Data\(calibration=…, evaluation=…\), not nothing"),
@@ -95,6 +103,8 @@ WRONG = {
         {"model": network(), "data": DATA, "example": torch.rand(1, 3, 8, 8)},
         r"shape \[1, 3, 8, 8\], the",
     ),
+    "a dictionary": ({"model": Several(), "data": DATA}, "returns a dict with 'out', 'aux', not one tensor of logits"),
+    "too few channels": ({"model": rgb(), "data": DATA}, "have 1 channel and Sequential takes 3: give RGB images"),
     "a taken name": ({"name": "resnet-digits", "model": network(), "data": DATA}, "belongs to the zoo"),
 }
 

@@ -1,0 +1,86 @@
+"""Networks and images of one's own, on the command line: with a name and without one."""
+
+from __future__ import annotations
+
+import pytest
+from safetensors.torch import save_file
+
+from tests.zoo.own_parts import factory, network, pictures
+
+NOWHERE = "/nowhere/at/all"
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """The words that name a network and its images."""
+    return ["--model", factory(tmp_path), "--data", str(pictures(tmp_path / "photos"))]
+
+
+def test_a_task_is_added_listed_used_and_removed(say, parts, tmp_path):
+    save_file(network().state_dict(), tmp_path / "w.safetensors")
+    added = say(
+        "task", "add", "mine", *parts, "--weights", str(tmp_path / "w.safetensors"), "--title", "Mine", "--json"
+    )
+    assert added.status == 0, added.err
+    assert (added.document["name"], added.document["classes"]) == ("mine", ["cat", "dog"])
+    assert "mean 0 0 0" in added.err
+    assert [one["name"] for one in say("task", "list", "--json").document] == ["mine"]
+    assert [one["name"] for one in say("zoo", "--json").document if one["own"]] == ["mine"]
+    assert "your own" in say("zoo").out
+    run = say("run", "w8a8", "--task", "mine", "--json")
+    assert run.status == 0, run.err
+    assert run.document["task"] == "mine"
+    assert say("task", "remove", "mine").out == "mine: removed\n"
+    assert say("task", "list", "--json").document == []
+
+
+def test_every_verb_takes_a_network_and_images_without_a_name(say, parts):
+    for words in (
+        ["run", "w8a8"],
+        ["ablate", "w8a8"],
+        ["debug", "w8a8"],
+        ["sensitivity", "--metric", "sqnr", "--bits", "4,8"],
+        ["allocate", "--metric", "sqnr", "--bits", "4,8", "--weight-bits", "6"],
+    ):
+        spoken = say(*words, *parts, "--json")
+        assert spoken.status == 0, spoken.err
+        assert spoken.document
+
+
+def test_a_task_reads_as_text(say, parts):
+    assert say("task", "list").out == "No tasks of your own; add one: task add.\n"
+    assert "cat, dog" in say("task", "add", "mine", *parts).out
+    assert "mine.py:network" in say("task", "list").out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "w8a8"], "give --task NAME or --model with --data"),
+        (["run", "w8a8", "--model", "torchvision:resnet18@random"], "--model needs --data beside it"),
+        (["run", "w8a8", "--data", "."], "--data needs --model beside it"),
+        (["run", "w8a8", "--task", "resnet-digits", "--model", "m", "--data", "d"], "--task and --model say two"),
+        (["run", "w8a8", "--task", "resnet-digits", "--data", NOWHERE], f"There is no folder {NOWHERE!r}"),
+        (["run", "w8a8", "--model", "torchvision:resnt18@random", "--data", "."], "did you mean 'resnet18'"),
+        (["run", "w8a8", "--model", "mobilenet-digits", "--data", NOWHERE], "There is no folder"),
+        (["allocate", "--weight-bits", "4"], "give --task NAME, --table or --model with --data"),
+        (["allocate", "--weight-bits", "4", "--table", "t", "--task", "resnet-digits"], "--table and --task say two"),
+        (["train", "resnet20-cifar10", "--data", NOWHERE], "There is no folder"),
+        (["task", "add"], "task add takes the NAME of the task"),
+        (["task", "list", "mine"], "task list takes no NAME"),
+        (["task", "remove", "mine"], "There is no task of your own 'mine'"),
+        (["task", "add", "mine", "--model", "mobilenet-digits"], "needs both, a network and its images"),
+        (["task", "add", "a/b", "--model", "mobilenet-digits", "--data", "digits"], "is no name for a task"),
+        (
+            ["task", "add", "a", "--model", "resnet-digits", "--weights", "w.pt", "--data", "digits"],
+            "no file of weights",
+        ),
+        (["task", "ad", "mine"], "invalid choice"),
+    ],
+)
+def test_wrong_words_get_one_sentence(say, words, told):
+    spoken = say(*words)
+    assert spoken.status == 2, spoken.err
+    assert told in spoken.last_words
+    assert "Traceback" not in spoken.err
+    assert spoken.out == ""

@@ -386,3 +386,16 @@ def test_a_task_is_refused_in_the_same_words() -> None:
     task = qx.Task(model=module(_second_branch, first=linear), data=qx.Data(calibration=part, evaluation=part))
     with pytest.raises(CaptureError, match="cannot be traced"):
         qx.run(task, "w8a8")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_task_takes_weights_of_another_precision_as_float32_and_leaves_the_users_model_alone(
+    dtype: torch.dtype,
+) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)).to(dtype)
+    before = snapshot(model.eval())
+    part = (torch.randn(24, 1, 6, 6), torch.randint(0, 3, (24,)))
+    result = qx.run(qx.Task(model=model, data=qx.Data(calibration=part, evaluation=part)), "w8a8")
+    assert abs(result.accuracy.value - result.fp32_accuracy.value) <= 2 / 24
+    assert snapshot(model) == before

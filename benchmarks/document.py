@@ -25,18 +25,18 @@ HEADS = (
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """The page; found: command, machine (name → text), calibration, fp32, results (bits → tool → what it printed)."""
+    """The page; found: command, machine (name → text), fp32 and results (bits → tool → what it printed)."""
     fp32, results = found["fp32"], found["results"]
     parts = [
         "# qexplore beside its peers on resnet20-cifar10",
         f"Made by `{found['command']}`; nobody edits this page.",
-        f"The same weights ({_percent(fp32)} of {fp32['images']} images in FP32), the same {found['calibration']} "
+        f"The same weights ({_percent(fp32)} of {fp32['images']} images in FP32), the same {fp32['calibration']} "
         "calibration images, the same preprocessing (done once, by qexplore), the same evaluation images, one process "
         f"after the other on one thread, seed {fp32['seed']}. Every tool judges by its own simulation of the quantized "
         "network; biases and sums stay as the tool has them.",
         "\n".join(f"- {name}: {text}" for name, text in found["machine"].items()),
         "\n".join(_row(cells) for cells in _versions(results)),
-        *(part for bits in results for part in _table(bits, results[bits])),
+        *(part for bits in results if results[bits] for part in _table(bits, results[bits])),
         _reading(),
         "## What each tool did",
         *(f"**{tool.title}** (`benchmarks/{tool.script.name}`). {_method(tool)}" for tool in TOOLS),

@@ -1,7 +1,8 @@
 """Measures all tools one after the other and writes docs/peers.md.
 
 python -m benchmarks.run --data FOLDER-OF-CIFAR-10 makes an environment for each peer first, some gigabytes each.
-The figures go to benchmarks/results.json too; --write makes the page from them without measuring.
+The figures go to benchmarks/results.json as they come; with --tools or --bits the others stay as they stand there.
+--write makes the page from it without measuring.
 """
 
 from __future__ import annotations
@@ -29,31 +30,35 @@ def main() -> None:
     given = _arguments()
     if not given.write:
         with tempfile.TemporaryDirectory() as folder:
-            found = measured(given, Path(folder))
-        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+            fill(given, Path(folder))
     PAGE.write_text(markdown(json.loads(RESULTS.read_text())))
     print(f"Written: {PAGE.relative_to(HERE.parent)}")
 
 
-def measured(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Every setting with every tool, tools side by side, so that a slow hour of the machine hits all of them."""
-    python = {tool.key: interpreter(tool, given.environments) for tool in TOOLS}
+def fill(given: argparse.Namespace, folder: Path) -> None:
+    """Measures each setting with the tools side by side, so that a slow hour of the machine hits all of them."""
+    tools = [tool for tool in TOOLS if tool.key in given.tools]
+    python = {tool.key: interpreter(tool, given.environments) for tool in tools}
     data = ["--data", str(given.data)] if given.data else []
     subprocess.run([sys.executable, "-m", "benchmarks.export", "--out", folder, *data], check=True, cwd=HERE.parent)
     arguments = ["--weights", folder / WEIGHTS, "--data", folder, "--seed", str(given.seed)]
-    fp32 = measure(python[TOOLS[0].key], TOOLS[0], "fp32", arguments)
-    results: dict[str, dict[str, Any]] = {bits: {} for bits in BITS}
-    for bits in BITS:
-        for tool in TOOLS:
-            results[bits][tool.key] = measure(python[tool.key], tool, bits, arguments)
-            print(f"{bits} {tool.title}: {_told(results[bits][tool.key])}", file=sys.stderr)
-    return {
+    found = {
         "command": f"python -m benchmarks.run --data FOLDER --seed {given.seed}",
         "machine": machine(),
-        "calibration": fp32["calibration"],
-        "fp32": fp32,
-        "results": results,
+        "fp32": measure(sys.executable, TOOLS[0], "fp32", arguments),
+        "results": _kept(),
     }
+    for bits in given.bits:
+        for tool in tools:
+            printed = measure(python[tool.key], tool, bits, arguments)
+            found["results"][bits][tool.key] = printed
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+            print(f"{bits} {tool.title}: {_told(printed)}", file=sys.stderr)
+
+
+def _kept() -> dict[str, dict[str, Any]]:
+    """What was measured before: bits -> tool -> what its script printed."""
+    return {bits: {} for bits in BITS} | (json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else {})
 
 
 def machine() -> dict[str, str]:
@@ -79,6 +84,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of CIFAR-10; else QEXPLORE_DATA names it")
     parser.add_argument("--environments", type=Path, default=HERE / ".environments", help="where the peers live")
     parser.add_argument("--seed", type=int, default=0)
+    keys = [tool.key for tool in TOOLS]
+    parser.add_argument("--tools", nargs="+", choices=keys, default=keys, help="measure these only")
+    parser.add_argument("--bits", nargs="+", choices=BITS, default=list(BITS), help="measure these only")
     parser.add_argument("--write", action="store_true", help="write the page from benchmarks/results.json alone")
     return parser.parse_args()
 

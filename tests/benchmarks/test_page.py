@@ -30,7 +30,7 @@ def printed(wrong: int, *, images: int = 1000, first: int = 0) -> dict[str, Any]
 
 def page(**row: dict[str, Any]) -> str:
     fp32 = printed(50)
-    found = {"command": "the command", "machine": {"processor": "one"}, "calibration": 64, "fp32": fp32}
+    found = {"command": "the command", "machine": {"processor": "one"}, "fp32": fp32}
     return markdown(found | {"results": {"w4a4": row}})
 
 

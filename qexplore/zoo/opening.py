@@ -53,8 +53,8 @@ def _require_alike(output: Tensor, labels: Tensor, source: str) -> None:
     """QexploreError where one of network and labels is about images and the other about their pixels."""
     if output.dim() == 4 and labels.dim() != 3:
         raise BadData(
-            f"{source} gives a class for each pixel and the images have one each: give a folder with images/ and masks/ "
-            "in it."
+            f"{source} gives a class for each pixel and the images have one each: "
+            "give a folder with images/ and masks/ in it."
         )
     if output.dim() != 4 and labels.dim() == 3:
         raise BadData(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.zoo.matching import put_weights
+from qexplore.zoo.matching import other_head, put_weights
 from qexplore.zoo.networks import Opened
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.weights import read_weights
@@ -28,13 +28,20 @@ def open_timm(name: str, file: Path | None) -> Opened:
     source = f"timm:{name}"
     published = file is None and not chosen
     model = _published(timm, model_name, source) if published else _fresh(timm, model_name)
-    notes = () if file is None else put_weights(model, read_weights(file), source)
+    notes: tuple[str, ...] = ()
+    if file is not None:
+        given = read_weights(file)
+        head = other_head(given.state, model)
+        model = model if head is None else _fresh(timm, model_name, num_classes=head[0])
+        notes = put_weights(model, given, source)
     preprocessing = _preprocessing(timm.data.resolve_data_config({}, model=model))
     weights = file.name if file else chosen or "published"
     return Opened(model, preprocessing, None, source, weights, notes=notes)
 
 
 def _timm(name: str) -> Any:
+    if os.environ.get("QEXPLORE_OFFLINE"):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when its hub is imported
     try:
         import timm
     except ModuleNotFoundError:
@@ -44,16 +51,14 @@ def _timm(name: str) -> Any:
     return timm
 
 
-def _fresh(timm: Any, model_name: str) -> nn.Module:
+def _fresh(timm: Any, model_name: str, **settings: Any) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model: nn.Module = timm.create_model(model_name, pretrained=False)
+        model: nn.Module = timm.create_model(model_name, pretrained=False, **settings)
     return model
 
 
 def _published(timm: Any, model_name: str, source: str) -> nn.Module:
-    if os.environ.get("QEXPLORE_OFFLINE"):
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         model: nn.Module = timm.create_model(model_name, pretrained=True)
     except Exception as problem:  # whatever its hub, its network or its files have to say

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torchvision import models
 
@@ -129,6 +130,20 @@ def test_every_model_of_torchvision_has_weights_whose_preprocessing_is_understoo
     for name in model_names():
         for weights in models.get_model_weights(name):
             assert Preprocessing.of_torchvision(weights.transforms()).channels == 3
+
+
+def test_a_network_of_timm_sees_images_as_timm_prepares_them(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    mine = timm.create_model("mobilenetv3_small_050", num_classes=7)
+    torch.save(mine.state_dict(), tmp_path / "mine.pth")
+    opened = open_network("timm:mobilenetv3_small_050", tmp_path / "mine.pth")
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=mine), is_training=False)
+    picture = Image.radial_gradient("L").convert("RGB").resize((311, 270))
+    assert opened.preprocessing is not None
+    x = opened.preprocessing.normalize(opened.preprocessing.decode(picture)[None])
+    assert torch.allclose(x[0], transform(picture), atol=1e-6)
+    with torch.inference_mode():
+        assert torch.equal(opened.module(x), mine.eval()(x))
 
 
 UNKNOWN = {

@@ -12,6 +12,7 @@ from qexplore.figures.palette import BITS, GREY
 from qexplore.figures.words import listed
 
 _MOST_NUMBERS = 70  # bars that leave room for a number each
+_LEGEND = 62  # pixels
 _SIDES = (("datum.signed > 0", -7), ("datum.signed < 0", 9))  # which bars, and pixels beyond their ends
 _PADLOCK = "M-0.55,-0.05 h1.1 v0.85 h-1.1 z M-0.35,-0.05 v-0.35 a0.35,0.35 0 0 1 0.7,0 v0.35"
 
@@ -84,7 +85,7 @@ def _spec(most: int, height: int, *, numbers: bool) -> dict[str, Any]:
     said = [{"field": f} for f in ("site", "index", "kind", "bits", "numel", "locked")]
     number = {"type": "text", "fontSize": 11, "fontWeight": "bold"}
     return {
-        "height": height,
+        "height": height if numbers else height + _LEGEND,
         "width": "container",
         "padding": PADDING,
         "layer": [

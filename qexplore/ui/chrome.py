@@ -17,7 +17,7 @@ from qexplore.ui.navigation import through_app
 from qexplore.ui.stored import profile_of, tasks
 from qexplore.ui.unmeasured import unmeasured
 
-_DEFAULT = "mobilenet-digits"
+START = "mobilenet-digits"
 _LONGEST = 60  # letters of an unknown name that are repeated
 
 
@@ -39,7 +39,7 @@ def header(name: str, question: str, below: Callable[[], object] | None = None) 
     left, right = st.columns([3.4, 1], vertical_alignment="center")
     with right:
         names = tasks()
-        near = unknown.nearest[0] if unknown and unknown.nearest else _DEFAULT
+        near = unknown.nearest[0] if unknown and unknown.nearest else START
         start = next((i for i, name in enumerate(names) if name == near), 0)
         task = st.selectbox(
             "task",

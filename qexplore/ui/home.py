@@ -36,7 +36,7 @@ _WAYS = (
         "network",
         "Use my own network",
         ":material/account_tree:",
-        "Any torch.nn.Module that classifies: what the engine sees of it, and the few lines that bring yours.",
+        "Beside digits and CIFAR-10: any model of torchvision, or your weights, on a folder of your images.",
     ),
 )
 

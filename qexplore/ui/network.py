@@ -28,7 +28,7 @@ def totals(profile: Profile) -> None:
                 percent(fp32["value"]),
                 f"{interval(fp32['low'], fp32['high'])}, {fp32['images']:,} images",
             ),
-            Card("parameters", f"{profile.parameters:,}", f"{profile.parameters * 4 / 1000:.0f} KB in 32-bit floats"),
+            Card("parameters", f"{profile.parameters:,}", f"{profile.parameters * 4 / 1000:,.0f} KB in 32-bit floats"),
             Card("MACs per image", f"{profile.macs:,}", "multiply-accumulates"),
             Card("weight sites", str(count.get("weight", 0)), "one grid, or one a channel, each"),
             Card("activation sites", str(count.get("activation", 0)), "after fused non-linearities"),

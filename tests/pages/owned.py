@@ -40,6 +40,6 @@ def pictures(folder: Path, classes: int = 3, each: int = 8, side: int = 12) -> P
         place = folder / f"class{label}"
         place.mkdir(parents=True)
         for number in range(each):
-            pixels = chance.integers(0, 60, (side, side, 3)) + 60 * label
+            pixels = chance.integers(0, 60, (side, side, 3)) + 20 * label
             Image.fromarray(pixels.astype(np.uint8)).save(place / f"{number}.png")
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.errors import QexploreError
+from qexplore.ui.chrome import START, go_to
 from qexplore.zoo import entry, own
 
 
@@ -40,6 +41,5 @@ def _remove(name: str) -> None:
         st.toast(str(error), icon=":material/error:")
         return
     if st.session_state.get("task") == name:
-        del st.session_state["task"]
-        st.query_params.pop("task", None)
+        go_to(START)
     st.toast(f"{name} is removed.", icon=":material/delete:")

@@ -1,0 +1,194 @@
+"""A network of one's own comes in through the Network page, or stays out with its reason, and the page stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save
+from streamlit.testing.v1 import AppTest
+
+from qexplore import zoo
+from qexplore.places import OutsideRoots, within
+from qexplore.runs import Store, own_tasks
+from qexplore.ui.own import folders
+from qexplore.ui.own.adding import name_of
+from qexplore.zoo import own
+from qexplore.zoo.task import fresh_model
+from tests.executors import Idle
+from tests.pages.owned import own_task, pictures
+from tests.pages.words import words
+
+Open = Callable[..., AppTest]
+ARCHITECTURE = "resnet20-cifar10"
+CATALOGUE = {"resnet18": {"IMAGENET1K_V1": ["resized to 256, centre 224 × 224, RGB", "/nowhere/resnet18.pth"]}}
+
+
+@pytest.fixture(autouse=True)
+def allowed(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of pictures that is allowed, a helper in this process, and torchvision's list as it was kept."""
+    monkeypatch.setattr("qexplore.runs.store.executor_for", lambda root: Idle())
+    monkeypatch.setattr("qexplore.ui.own.helper.ask", own_tasks.answer)
+    root = tmp_path / "photographs"
+    pictures(root / "shapes", classes=10, each=4)
+    monkeypatch.setenv("QEXPLORE_DATA", str(root))
+    kept = home / "cache" / f"torchvision-{version('torchvision')}.json"
+    kept.parent.mkdir()
+    kept.write_text(json.dumps(CATALOGUE))
+    folders.places.clear()
+    folders.contents.clear()
+    return root
+
+
+def weights() -> bytes:
+    """A safetensors file for the architecture."""
+    return save(fresh_model(zoo.entry(ARCHITECTURE)).state_dict())
+
+
+def filled(at: AppTest, content: bytes, file: str = "mine.safetensors", images: str = "photographs/shapes") -> AppTest:
+    """The form with everything in it."""
+    at.selectbox(key="own-model").set_value(ARCHITECTURE).run()
+    at.file_uploader(key="own-file").set_value((file, content, "application/octet-stream"))
+    return at.selectbox(key="own-images").set_value(images).run()
+
+
+def added(at: AppTest, name: str = "mine") -> AppTest:
+    """After a press of the button, once the work has ended."""
+    field = next(field for field in at.text_input if str(field.key).startswith("own-name"))
+    field.set_value(name)
+    at.run().button(key="own-add").click().run()
+    under_way = at.session_state["own-adding"] if "own-adding" in at.session_state else None
+    if under_way is not None:
+        under_way.future.result(timeout=120)
+        at.run()
+    return at
+
+
+def test_uploaded_weights_become_a_task_that_is_measured(opened: Open, home: Path) -> None:
+    at = added(filled(opened("network"), weights()))
+    assert own.names() == ("mine",)
+    assert at.selectbox(key="task").value == "mine"
+    assert [run.spec["task"] for run in Store(home, executor=Idle()).runs(state="queued")] == ["mine"]
+    assert "mine is being measured" in words(at)
+    assert list((home / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"no weights at all", "mine.safetensors' is damaged or none at all"),
+        (save({"fc.weight": torch.zeros(3, 2)}), "belong to another architecture than resnet20-cifar10"),
+    ],
+)
+def test_a_wrong_file_is_told_and_the_open_task_stays(opened: Open, home: Path, content: bytes, told: str) -> None:
+    at = added(filled(opened("network", task="resnet-digits"), content))
+    assert told in at.error[0].value
+    assert str(home) not in at.error[0].value
+    assert at.selectbox(key="task").value == "resnet-digits"
+    assert "ResNet on digits" in words(at)
+    assert own.folders() == ()
+    assert Store(home, executor=Idle()).runs() == []
+    assert not at.exception
+
+
+def test_entries_that_do_not_fit_are_listed(opened: Open) -> None:
+    at = added(filled(opened("network"), save({"fc.weight": torch.zeros(3, 2)})))
+    assert "**missing**" in words(at)
+    assert "**unexpected**, 1: `fc.weight`" in words(at)
+
+
+@pytest.mark.parametrize("name", ["resnet-digits", "../up", ""])
+def test_a_name_that_cannot_be_is_told_before_anything_is_opened(opened: Open, home: Path, name: str) -> None:
+    at = added(filled(opened("network"), b""), name)
+    assert len(at.error) == 1
+    assert not (home / "uploads").exists()
+
+
+@pytest.mark.parametrize("typed", ["/etc", "../..", "shapes/../../..", "\0", "x" * 5000])
+def test_a_typed_path_leads_nowhere_else(typed: str) -> None:
+    with pytest.raises(OutsideRoots):
+        folders.typed(typed)
+
+
+def test_a_typed_path_may_be_relative_to_an_allowed_folder(allowed: Path) -> None:
+    assert folders.typed(" shapes/../shapes ").source == f"folder:{allowed / 'shapes'}"
+
+
+def test_a_folder_that_is_allowed_no_longer_is_refused_and_the_page_stands(
+    opened: Open, allowed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = filled(opened("network"), weights())
+    monkeypatch.setattr("qexplore.runs.own_tasks.within", lambda path: within("/etc"))
+    added(at)
+    assert "lies outside the folders whose images may be used" in at.error[0].value
+    assert "MobileNet on digits" in words(at)
+    assert own.folders() == ()
+
+
+def test_a_link_out_of_the_folder_is_neither_listed_nor_taken(allowed: Path, tmp_path: Path) -> None:
+    pictures(tmp_path / "secret")
+    (allowed / "link").symlink_to(tmp_path / "secret")
+    assert [place.label for place in folders.places((allowed,))] == ["photographs/shapes"]
+    with pytest.raises(OutsideRoots):
+        folders.typed("link")
+    with pytest.raises(OutsideRoots):
+        own_tasks.confined(f"folder:{allowed / 'link'}")
+
+
+@pytest.mark.parametrize("source", ["folder:/etc", "npz:../x.npz", "torchvision:CIFAR10@/etc"])
+def test_the_helper_checks_images_again(source: str, tmp_path: Path) -> None:
+    asked = {"ask": "add", "name": "mine", "model": ARCHITECTURE, "weights": None, "data": source, "seed": 0}
+    found = own_tasks.answer({**asked, "title": "", "progress": str(tmp_path / "progress.json")})
+    assert "trouble" in found
+    assert own.folders() == ()
+
+
+def test_the_helper_runs_no_code_of_a_file(tmp_path: Path, allowed: Path) -> None:
+    script = tmp_path / "evil.py"
+    script.write_text("raise SystemExit")
+    asked: dict[str, Any] = {"ask": "add", "name": "mine", "model": f"{script}:make", "weights": None, "seed": 0}
+    data = {"data": f"folder:{allowed / 'shapes'}", "title": "", "progress": str(tmp_path / "progress.json")}
+    assert "only the command line may" in own_tasks.answer(asked | data)["trouble"]
+
+
+def test_folders_say_what_they_hold_or_why_they_cannot_serve(allowed: Path) -> None:
+    pictures(allowed / "one", classes=1)
+    (allowed / "empty").mkdir()
+    (allowed / "arrays.npz").touch()
+    assert {place.label for place in folders.places((allowed,))} == {"photographs/shapes", "photographs/arrays.npz"}
+    assert folders.contents(f"folder:{allowed / 'shapes'}") == "10 classes, 40 pictures"
+    assert "one class only" in folders.contents(f"folder:{allowed / 'one'}")
+
+
+def test_without_an_allowed_folder_the_page_says_how_to_allow_one(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QEXPLORE_DATA")
+    assert "python -m qexplore data add DIR" in words(opened("network"))
+
+
+def test_a_model_of_torchvision_shows_its_preprocessing(opened: Open) -> None:
+    at = opened("network")
+    at.selectbox(key="own-model").set_value("torchvision:resnet18").run()
+    assert "centre 224 × 224" in words(at)
+    assert "will be downloaded once" in words(at)
+
+
+def test_an_own_task_goes_only_after_a_second_look(opened: Open, home: Path) -> None:
+    own_task(home, "mine")
+    at = opened("network", task="mine")
+    assert own.names() == ("mine",)
+    at.button(key="own-gone mine").click().run()
+    assert own.names() == ()
+    assert not at.exception
+    assert at.selectbox(key="task").value == "mobilenet-digits"
+
+
+def test_a_name_is_made_of_network_and_images() -> None:
+    assert name_of("torchvision:resnet18@random", "folder:/a/My Photos") == "resnet18-my-photos"
+    assert name_of("resnet20-cifar10", "cifar10") == "resnet20-cifar10-cifar10"

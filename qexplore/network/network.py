@@ -14,21 +14,24 @@ from qexplore.errors import UnknownName
 from qexplore.network.capture import capture
 from qexplore.network.execute import Plan, compile_plan
 from qexplore.network.fitting import Estimator, Fitted, Own, as_signed_as_needed, fit, rows_of, what_of
-from qexplore.network.graph import LAYERS, Graph, Layer, channels_last
+from qexplore.network.graph import LAYERS, Graph, Layer, Op, channels_last
+from qexplore.network.kept import Kept
 from qexplore.network.placement import Placement, Site, place
 from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
 WEIGHTS = Spec(granularity="channel")
 ACTIVATIONS = Spec(symmetric=False)
+SUMMED = 5  # bytes of sorted values with their prefix sums, over those of the values
 
 
 class Network:
     """A network on which sites can be quantized one by one.
 
     A site without bits is real (float32). Every site with bits needs a range: weights find theirs from their own
-    values, activations from the samples that calibration has left, or from what batch norms tell. Ranges and quantized
-    weights are found once and kept until the weights, the estimator or the sample change.
+    values, activations from the samples that calibration has left, or from what batch norms tell. Ranges are
+    found once and kept until the weights, the estimator or the sample change; so are sorted values and quantized
+    weights, as far as they take little memory.
     """
 
     def __init__(self, graph: Graph, layers: dict[str, Layer], weights: Spec, activations: Spec) -> None:
@@ -44,9 +47,9 @@ class Network:
         self.dynamic = False
         self._bits: dict[str, int] = {}
         self._fixed: dict[str, Range] = {}
-        self._rows: dict[str, Rows] = {}
+        self._rows: dict[str, Rows] = Kept(lambda rows: SUMMED * rows.values.nbytes)
         self._fitted: dict[tuple[str, int], Fitted] = {}
-        self._quantized: dict[tuple[str, int], Tensor] = {}
+        self._quantized: dict[tuple[str, int], Tensor] = Kept(lambda weight: weight.nbytes)
         self._learned: dict[tuple[str, int], Tensor] = {}
         self._plan: Plan | None = None
 
@@ -57,8 +60,7 @@ class Network:
         weights, activations: the quantizers that steps give to the sites. Every site starts real.
         """
         captured = capture(model, example)
-        layers = {op.name: _layer(op.name, op.kind, op.module) for op in captured.graph.ops if op.kind in LAYERS}
-        network = Network(captured.graph, layers, weights, activations)
+        network = Network(captured.graph, _layers(captured.graph), weights, activations)
         captured.check(network.real_plan())
         return network
 
@@ -148,14 +150,15 @@ class Network:
 
     def rows(self, site: Site) -> Rows:
         """The values of `site`, sorted: its weights slice by slice, or its calibration sample."""
-        if site.name not in self._rows:
-            values, name = self.values(site), site.name
+        name = site.name
+        if name not in self._rows:
+            values = self.values(site)
             if site.kind == "weight":
                 self._rows[name] = Rows.of(self.specs["weight"].slices(values), what_of(site))
             else:
                 whole = self.keeps_images(site)
                 self._rows[name] = rows_of(site, values, self._ends.get(name), self.bands.get(name), whole=whole)
-        return self._rows[site.name]
+        return self._rows[name]
 
     def values(self, site: Site) -> Tensor:
         """The weight itself, or the calibration sample of an activation (one dimension), empty where none was taken."""
@@ -354,7 +357,8 @@ class Network:
 
     def _forget(self, name: str) -> None:
         """The values of a site have changed."""
-        self._rows.pop(name, None)
+        if name in self._rows:
+            del self._rows[name]
         self._forget_fit(name)
 
     def _forget_fit(self, name: str) -> None:
@@ -365,9 +369,27 @@ class Network:
         self._plan = None
 
 
-def _layer(name: str, kind: Any, module: nn.Module | None) -> Layer:
-    assert module is not None
-    weight, bias = module.weight, module.bias
+def _layers(graph: Graph) -> dict[str, Layer]:
+    """The layers of `graph`. Their modules, capture's own, let go of weights that no other operation reads."""
+    layers = {op.name: _layer(op) for op in graph.ops if op.kind in LAYERS}
+    elsewhere = _read_elsewhere(graph)
+    for layer in layers.values():
+        weight = layer.module.weight
+        if isinstance(weight, nn.Parameter) and id(weight) not in elsewhere:
+            weight.data = weight.data.new_empty(0)
+    return layers
+
+
+def _layer(op: Op) -> Layer:
+    assert op.module is not None
+    weight, bias = op.module.weight, op.module.bias
     assert isinstance(weight, Tensor)
     kept = bias.detach().float().clone() if isinstance(bias, Tensor) else None
-    return Layer(name, kind, module, channels_last(weight.detach().float().clone()), kept)
+    return Layer(op.name, op.kind, op.module, channels_last(weight.detach().float()), kept)
+
+
+def _read_elsewhere(graph: Graph) -> set[int]:
+    """Parameters that operations other than layers read."""
+    others = [op for op in graph.ops if op.kind not in LAYERS]
+    inside = {id(p) for op in others if op.module is not None for p in op.module.parameters()}
+    return inside | {id(op.call()) for op in others if op.kind == "value" and not op.inputs and op.call is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import torch
 
 from qexplore.network.network import Network
 from qexplore.network.placement import Site
@@ -28,8 +29,9 @@ def identity(site: Site) -> dict[str, Any]:
 
 def power(network: Network, site: Site) -> float:
     """Mean square of the site's values; NaN where none was seen."""
-    seen = network.values(site).numel()
-    return float(network.rows(site).squares[:, -1].sum()) / seen if seen else float("nan")
+    values = network.values(site)
+    norm = torch.linalg.vector_norm(values, dtype=torch.float64)
+    return float(norm.square()) / values.numel() if values.numel() else float("nan")
 
 
 def site_table(network: Network) -> pd.DataFrame:
@@ -38,7 +40,8 @@ def site_table(network: Network) -> pd.DataFrame:
     lo, hi: ends of the range, over all channels; sqnr_db: signal over quantization noise, totals over the weight or the
     calibration sample. NaN where a site is real, sqnr_db also where its range was found without images.
     """
-    rows = [_row(network, site) for site in network.sites]
+    bits = network.bits
+    rows = [_row(network, site, bits.get(site.name)) for site in network.sites]
     for name, reason in network.opaque:
         rows.append(
             {"site": name, "index": len(rows), "kind": "opaque", "layer": name, "op": reason, "tied": name, "input": ""}
@@ -50,8 +53,7 @@ def site_table(network: Network) -> pd.DataFrame:
     return table
 
 
-def _row(network: Network, site: Site) -> dict[str, Any]:
-    bits = network.bits.get(site.name)
+def _row(network: Network, site: Site, bits: int | None) -> dict[str, Any]:
     row = {**identity(site), "shape": "×".join(map(str, site.shape)), "bits": bits}
     if bits is None:
         return {**row, "lo": float("nan"), "hi": float("nan"), "sqnr_db": float("nan"), "granularity": ""}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
-from qexplore.network import Network, Site
+from qexplore.network import Network, Site, summed_loss
+from qexplore.network.footprint import micro_batch
 from qexplore.network.graph import flat
 from qexplore.ptq import Calibration
 from qexplore.report import Report
@@ -48,29 +50,38 @@ class _Scores:
         self.generator = torch.Generator().manual_seed(calibration.seed)
 
     def collect(self, report: Report) -> None:
-        """One forward and one backward pass a batch.
+        """One forward and one backward pass a micro-batch, as large as fits in the memory of an FP32 evaluation.
 
         The loss is summed over the batch: an activation's gradient is then that of its own image; a weight's is a sum
         over images, whose square has the sum of squares as its expectation where the mean gradient is near zero.
         """
         images = 0
-        for x, y in self.calibration.batches():
-            seen: dict[str, Tensor] = {}
+        size = micro_batch(self.network.graph, self.calibration.batch)
+        for whole, labels in self.calibration.batches():
+            for x, y in zip(whole.split(size), labels.split(size), strict=True):
+                self._pass(x, y)
+                images += len(y)
+                report.progress(images, self.calibration.images, "gradients")
 
-            def watch(op: str, value: Any, seen: dict[str, Tensor] = seen) -> None:
-                if op in self.at:
-                    seen[op] = value
+    def _pass(self, x: Tensor, y: Tensor) -> None:
+        silent = dict(self.at)  # sites on which the loss does not depend
 
-            logits = self.plan.watch(x.detach().clone().requires_grad_(), watch)
-            loss = torch.nn.functional.cross_entropy(logits, y, reduction="sum")
-            tensors = [*self.weights.values(), *seen.values()]
-            gradients = torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True)
-            for name, gradient in zip(self.squares, gradients, strict=False):
-                self.squares[name].addcmul_(gradient, gradient)
-            for op, gradient in zip(seen, gradients[len(self.weights) :], strict=True):
-                self._keep(self.at[op], seen[op].detach(), gradient)
-            images += len(y)
-            report.progress(images, self.calibration.images, "gradients")
+        def take(op: str, value: Tensor, gradient: Tensor) -> None:
+            self._keep(silent.pop(op), value, gradient)
+
+        def watch(op: str, value: Any) -> None:
+            if op in self.at and value.requires_grad:
+                # Taken as it comes, so that no more than a few gradients of activations are there at a time.
+                value.register_hook(partial(take, op, value.detach()))
+
+        images = x.detach().clone().requires_grad_()
+        loss = summed_loss(self.plan.watch(images, watch), y)
+        tensors = [*self.weights.values(), images]
+        gradients = torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True)
+        for name, gradient in zip(self.squares, gradients, strict=False):
+            self.squares[name].addcmul_(gradient, gradient)
+        for site in silent.values():
+            self.pairs[site.name].append((torch.zeros(1), torch.zeros(1)))
 
     def _keep(self, site: Site, value: Tensor, gradient: Tensor) -> None:
         """Keeps values with what their squared errors weigh: all of a small site, else a sample."""

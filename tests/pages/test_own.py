@@ -62,7 +62,8 @@ def added(at: AppTest, name: str = "mine") -> AppTest:
     field = next(field for field in at.text_input if str(field.key).startswith("own-name"))
     field.set_value(name)
     at.run().button(key="own-add").click().run()
-    under_way = at.session_state["own-adding"] if "own-adding" in at.session_state else None
+    kept = at.session_state  # it has no get
+    under_way = kept["own-adding"] if "own-adding" in kept else None  # noqa: SIM401
     if under_way is not None:
         under_way.future.result(timeout=120)
         at.run()

@@ -33,7 +33,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         wanted = "no NAME" if words.name else "the NAME of the task"
         raise QexploreError(f"task {words.action} takes {wanted}.")
     if words.action == "list":
-        return [_document(name) for name in own.names()]
+        return _listed(Report(watcher))
     if words.action == "remove":
         own.remove(words.name)
         return {"name": words.name, "state": "removed"}
@@ -58,6 +58,14 @@ def text(document: Document) -> str:
     if "state" in document:
         return f"{document['name']}: {document['state']}"
     return table(("task", document["name"]), [(name, _told(document[name])) for name in _SHOWN if document[name]])
+
+
+def _listed(report: Report) -> Document:
+    names = own.names()
+    for name in own.folders():
+        if name not in names:
+            report.event("log", text=f"The task {name!r} is damaged; remove it with: task remove {name}")
+    return [_document(name) for name in names]
 
 
 def _document(name: str) -> Document:

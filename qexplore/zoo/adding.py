@@ -15,7 +15,8 @@ from qexplore.zoo import own
 from qexplore.zoo.checkpoint import save_weights
 from qexplore.zoo.local_networks import absolute
 from qexplore.zoo.networks import Opened
-from qexplore.zoo.opening import checked_output, open_parts
+from qexplore.zoo.opening import open_parts
+from qexplore.zoo.outputs import checked_output
 from qexplore.zoo.pictures import OWN, kind_of
 from qexplore.zoo.preprocessing import Preprocessing
 

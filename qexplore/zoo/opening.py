@@ -13,10 +13,12 @@ from qexplore.report import Report
 from qexplore.zoo.data import Data
 from qexplore.zoo.errors import BadData
 from qexplore.zoo.labels import numbers_of
+from qexplore.zoo.matching import put_weights
 from qexplore.zoo.networks import RANDOM, Opened, open_network
 from qexplore.zoo.outputs import checked_output
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.task import first_batch
+from qexplore.zoo.weights import read_weights
 
 
 def open_parts(
@@ -73,9 +75,11 @@ def _matched(data: Data, opened: Opened, outputs: int) -> Data:
     return data if numbers is None else data.relabelled(numbers)
 
 
-def plain_opened(model: nn.Module) -> Opened:
-    """A module that the user holds, of which nothing else is known."""
-    return Opened(model.eval(), None, None, type(model).__name__, "its own")
+def plain_opened(model: nn.Module, weights: str | Path | None = None) -> Opened:
+    """A module that the user holds, of which nothing else is known; with the weights of a file where one is named."""
+    name = type(model).__name__
+    notes = () if weights is None else put_weights(model, read_weights(weights), name)
+    return Opened(model.eval(), None, None, name, "its own" if weights is None else Path(weights).name, notes=notes)
 
 
 def open_document(document: Mapping[str, Any], weights: Path | None) -> tuple[Opened, Data]:

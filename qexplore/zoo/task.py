@@ -72,11 +72,12 @@ class Task:
         """A task from sources, as open_network and open_data take them; nothing of it is stored.
 
         Task.of("torchvision:resnet18", "folder:photographs"). seed: of the split of the images.
+        model: a name, or a module, into which `weights` are loaded where they are given.
         preprocessing: the network's own when None. local: whether the user's code may be run ("module.py:factory").
         """
         from qexplore.zoo.opening import open_parts, plain_opened
 
-        given = plain_opened(model) if isinstance(model, nn.Module) else model
+        given = plain_opened(model, weights) if isinstance(model, nn.Module) else model
         opened, images = open_parts(
             given, data, weights=weights, preprocessing=preprocessing, seed=seed, local=local, report=report
         )

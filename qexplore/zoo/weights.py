@@ -56,7 +56,11 @@ def read_weights(path: str | Path, largest: int = LARGEST) -> Weights:
     if not path.is_file():
         raise CheckpointError(f"There is no file of weights {str(path)!r}; give a .safetensors, .pt or .pth file.")
     _require_size(path, path.stat().st_size, largest, "")
-    document, notes = _opened(path, largest)
+    try:
+        document, notes = _opened(path, largest)
+    except OSError as problem:
+        reason = (problem.strerror or str(problem)).lower()
+        raise CheckpointError(f"The file of weights {str(path)!r} cannot be read ({reason}).") from None
     state, inside = _state(path, document)
     if inside:
         notes = [*notes, f"The weights were taken from {inside!r} of {path.name}."]

@@ -17,7 +17,7 @@ from qexplore.errors import QexploreError, UnknownName
 from qexplore.zoo import own
 from qexplore.zoo.labels import numbers_of
 from qexplore.zoo.preprocessing import Preprocessing
-from tests.zoo.own_parts import factory, network, pictures
+from tests.zoo.own_parts import factory, masked, network, pictures
 
 PLAIN = Preprocessing(3, None, None, (0.0,) * 3, (1.0,) * 3)
 
@@ -120,6 +120,29 @@ def test_what_makes_no_task_gets_one_sentence_and_stores_nothing(tmp_path: Path,
         assert "\n" not in str(told.value), case
         assert everything(home) == set(), case
         assert zoo.names() == zoo.ENTRIES.names(), case
+
+
+def test_a_network_that_gives_maps_goes_with_masks_alone(tmp_path: Path) -> None:
+    file = factory(tmp_path).rpartition(":")[0]
+    own.add("maps", model=f"{file}:pixels", data=str(masked(tmp_path / "maps")), local=True)
+    assert zoo.entry("maps").source is not None
+    assert zoo.entry("maps").source["segmentation"]
+    task = qx.Task("maps")
+    assert task.metric == "miou"
+    assert 0 <= qx.run(task, "w8a8").accuracy.value <= 1
+    with pytest.raises(QexploreError, match="a class for each pixel and the images have one each"):
+        qx.Task.of(f"{file}:pixels", str(pictures(tmp_path / "photos")), local=True)
+    with pytest.raises(QexploreError, match=r"have masks and .* gives one class for the whole image"):
+        qx.Task.of(f"{file}:network", str(tmp_path / "maps"), local=True)
+
+
+def test_weights_go_into_a_module_that_one_holds(tmp_path: Path) -> None:
+    save_file({name: value + 1 for name, value in network().state_dict().items()}, tmp_path / "w.safetensors")
+    model = network()
+    before = model[0].weight.detach().clone()
+    task = qx.Task.of(model, str(pictures(tmp_path / "photos")), weights=tmp_path / "w.safetensors")
+    assert task.model is model
+    assert not torch.equal(model[0].weight, before)
 
 
 def test_grey_pictures_are_made_what_the_network_takes(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ class Budget:
     """Hard limits on an allocation; None is no limit.
 
     weight_bits, activation_bits: average over the elements; kb: thousands of bytes of weights; gbops: thousands of
-    millions of bit operations an image, Σ MACs · weight bits · activation bits. Raises QexploreError unless each
+    millions of bit operations an image, Σ MACs · weight bits · activation bits (the products of two activations in
+    attention are left out). Raises QexploreError unless each
     limit is a positive finite number.
     """
 

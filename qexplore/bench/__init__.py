@@ -1,6 +1,15 @@
 """Benches: speed as ratios taken side by side in one run, found by name."""
 
-from qexplore.bench import adaround, evaluation, ranges, sensitivity, solving  # noqa: F401  (each files its benches)
+from qexplore.bench import (  # noqa: F401  (each files its benches)
+    adaround,
+    calibration,
+    evaluation,
+    memory,
+    ranges,
+    sensitivity,
+    solving,
+    sweep,
+)
 from qexplore.bench.timing import BENCHES
 
 __all__ = ["BENCHES"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 
 import qexplore
 from qexplore.cli.lines import table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+from qexplore.errors import QexploreError
 from qexplore.report import Report
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="one bench (default: all of them)")
+    parser.add_argument("--images", type=int, metavar="N", help="how many images, for a bench that can take more")
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
@@ -23,7 +27,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     chosen = BENCHES.names() if words.name is None else (BENCHES.canonical(words.name),)
     ratios: dict[str, float] = {}
     for name in report.track(chosen, "benches"):
-        ratios |= BENCHES.get(name)(report)
+        ratios |= BENCHES.get(name)(report, **_settings(BENCHES.get(name), words, name))
     return {
         "benches": chosen,
         "ratios": ratios,
@@ -31,6 +35,18 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
     }
+
+
+def _settings(bench: Callable[..., object], words: Namespace, name: str) -> dict[str, int]:
+    if words.images is None:
+        return {}
+    if words.images < 1:
+        raise QexploreError(f"A bench takes at least one image, not {words.images}.")
+    if "images" in inspect.signature(bench).parameters:
+        return {"images": words.images}
+    if words.name is None:
+        return {}
+    raise QexploreError(f"The bench {name!r} has its own images: leave --images out.")
 
 
 def text(document: Document) -> str:

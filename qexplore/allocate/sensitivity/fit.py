@@ -58,7 +58,7 @@ class _Scores:
         images = 0
         size = micro_batch(self.network.graph, self.calibration.batch)
         for whole, labels in self.calibration.batches():
-            for x, y in zip(whole.split(size), labels.split(size), strict=True):
+            for x, y in zip(torch.split(whole, size), torch.split(labels, size), strict=True):
                 self._pass(x, y)
                 images += len(y)
                 report.progress(images, self.calibration.images, "gradients")

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 EVERY_ON_TERMINAL, EVERY_ELSEWHERE = 0.1, 2.0  # seconds
+
+
+class Pace:
+    """How long a phase of work, a text and a total, goes on at the pace that it has had so far."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._phase: tuple[str, int] | None = None
+        self._started, self._first, self._done = 0.0, 0, 0
+
+    def left(self, done: int, total: int, text: str) -> str:
+        """ ", 12 s left"; nothing before the second event of a phase or in its last second."""
+        if self._phase != (text, total) or done < self._done:
+            self._phase, self._started, self._first = (text, total), self._clock(), done
+        self._done = done
+        if done <= self._first:
+            return ""
+        seconds = (self._clock() - self._started) / (done - self._first) * (total - done)
+        return f", {_time(seconds)} left" if seconds >= 1 else ""
 
 
 class Progress:
@@ -18,6 +38,7 @@ class Progress:
         self._every = EVERY_ON_TERMINAL if self._over else EVERY_ELSEWHERE
         self._shown = time.monotonic()
         self._open = False
+        self._pace = Pace()
 
     def __enter__(self) -> Self:
         return self
@@ -30,7 +51,8 @@ class Progress:
     def show(self, event: dict[str, Any]) -> None:
         """Takes one event of a report."""
         if event.get("event") == "progress":
-            self._progress(f"{event['text']}: {event['done']} of {event['total']}")
+            left = self._pace.left(event["done"], event["total"], event["text"])
+            self._progress(f"{event['text']}: {event['done']} of {event['total']}{left}")
         elif event.get("event") in ("step", "log", "skipped"):
             self._clear()
             self._write(_line(event) + "\n")
@@ -50,6 +72,12 @@ class Progress:
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _line(event: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from qexplore.cli import progress as module
-from qexplore.cli.progress import Progress
+from qexplore.cli.progress import Pace, Progress
 from qexplore.report import Report
 
 
@@ -50,3 +50,15 @@ def test_a_step_is_a_line_with_its_numbers():
     stream = io.StringIO()
     Progress(stream).show({"event": "step", "name": "fold-bn", "accuracy": 0.98123, "done": 1})
     assert stream.getvalue() == "fold-bn, accuracy 0.9812\n"
+
+
+def test_the_time_left_is_that_of_the_phase_at_its_pace() -> None:
+    now = [100.0]
+    pace = Pace(lambda: now[0])
+    assert pace.left(0, 10, "calibrating") == ""
+    now[0] += 6
+    assert pace.left(2, 10, "calibrating") == ", 24 s left"
+    now[0] += 600
+    assert pace.left(4, 10, "calibrating") == ", 15 min left"
+    assert pace.left(10, 10, "calibrating") == ""
+    assert pace.left(3, 10, "evaluating") == ""  # another phase: its pace is not known yet

@@ -40,7 +40,7 @@ class PictureCache:
                 os.utime(folder)
         except OSError as error:
             raise _unusable(error) from error
-        self._there = np.memmap(folder / "kept", np.uint8, "r", shape=(count,))
+        self._there = np.memmap(self._kept, np.uint8, "r", shape=(count,))
 
     def has(self, index: np.ndarray) -> np.ndarray:
         """Which of the records `index` [k] are there; bool [k]."""

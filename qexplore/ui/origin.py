@@ -15,18 +15,21 @@ _NAMED = 5  # pictures left out that are named
 
 def origin(profile: Profile) -> list[str]:
     """Lines on network, images, preprocessing, counts by part, seed, and pictures that were left out."""
-    images = dict(profile.header.get("data") or {})
     source = _source(profile.task)
-    lines = [_network(profile.task, source)]
-    if images.get("source") or source.get("data"):
-        lines.append(f"Images: `{images.get('source') or source['data']}`")
+    counts = {"calibration": profile.header["fp32_calibration"]["images"], "evaluation": profile.fp32["images"]}
+    images = {"source": source.get("data", ""), "counts": counts, **(profile.header.get("data") or {})}
+    return [_network(profile.task, source), *images_told(images), f"Seed: {source.get('seed', profile.seed)}"]
+
+
+def images_told(images: Mapping[str, Any]) -> list[str]:
+    """Lines on source, preprocessing and counts of images, what was chosen for them and what was left out."""
+    lines = [f"Images: `{images['source']}`"] if images["source"] else []
     if images.get("preprocessing"):
         lines.append(f"Preprocessing: {images['preprocessing']}")
-    lines.append(f"{_counts(profile, images)}; seed {source.get('seed', profile.seed)}")
+    counts = images["counts"]
+    lines.append("Split: " + ", ".join(f"{counts[part]:,} {told}" for part, told in _PARTS.items() if part in counts))
     lines += [str(notice) for notice in images.get("notices", ())]
-    if images.get("skipped"):
-        lines.append(_skipped(images))
-    return lines
+    return [*lines, _skipped(images)] if images.get("skipped") else lines
 
 
 def _source(task: str) -> Mapping[str, Any]:
@@ -41,15 +44,6 @@ def _network(task: str, source: Mapping[str, Any]) -> str:
         return f"Network: {zoo.entry(task).description} Trained for the zoo."
     weights = "weights of your own" if source.get("weights") else "the weights that its name says"
     return f"Network: `{source['model']}` with {weights}, {len(source['classes']):,} classes"
-
-
-def _counts(profile: Profile, images: Mapping[str, Any]) -> str:
-    """Images by part; of profiles that do not say, what was measured on."""
-    counts = images.get("counts") or {
-        "calibration": profile.header["fp32_calibration"]["images"],
-        "evaluation": profile.fp32["images"],
-    }
-    return ", ".join(f"{counts[part]:,} {told}" for part, told in _PARTS.items() if part in counts)
 
 
 def _skipped(images: Mapping[str, Any]) -> str:

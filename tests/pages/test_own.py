@@ -76,6 +76,7 @@ def test_uploaded_weights_become_a_task_that_is_measured(opened: Open, home: Pat
     assert at.selectbox(key="task").value == "mine"
     assert [run.spec["task"] for run in Store(home, executor=Idle()).runs(state="queued")] == ["mine"]
     assert "mine is being measured" in words(at)
+    assert "32 for evaluation" in words(at)
     assert list((home / "uploads").iterdir()) == []
 
 

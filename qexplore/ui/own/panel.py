@@ -11,6 +11,7 @@ from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
 from qexplore.ui.chrome import go_to
 from qexplore.ui.desk import desk
+from qexplore.ui.origin import images_told
 from qexplore.ui.own import helper, images, network
 from qexplore.ui.own.adding import Adding, begin, name_of
 from qexplore.ui.own.network import Network
@@ -33,6 +34,7 @@ def panel() -> None:
         if under_way is not None:
             _watch(under_way)
         else:
+            _added(st.session_state.get("own-added"))
             _form()
     removing()
     with st.expander("From a notebook or a script: any torch.nn.Module", icon=":material/code:"):
@@ -112,6 +114,13 @@ def _ended(adding: Adding) -> None:
     queue(str(found["name"]))
     st.session_state["own-added"] = found
     go_to(str(found["name"]))
+
+
+def _added(found: Mapping[str, Any] | None) -> None:
+    """What came of the last task that was added: how its images were read, and what was left out."""
+    if found and found["name"] in own.names():
+        st.success(f"**{found['name']}** is added.", icon=":material/check_circle:")
+        st.caption(" · ".join(dict.fromkeys([*images_told(found), *found["notes"]])))
 
 
 def _until(ready: Any, text: str) -> None:

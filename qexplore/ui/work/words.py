@@ -44,7 +44,10 @@ def outcome(run: Run) -> str:
     if run.state != "done":
         return run.error or run.state
     accuracy = accuracy_of(run)
-    return f"{percent(accuracy['value'])} on {accuracy['images']:,} images" if accuracy else "done"
+    if accuracy is None:
+        return "done"
+    metric = "mean IoU " if accuracy.get("metric") == "miou" else ""
+    return f"{metric}{percent(accuracy['value'])} on {accuracy['images']:,} images"
 
 
 def accuracy_of(run: Run) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import VisionTransformer, segmentation
 
+import qexplore as qx
 from qexplore.network import Network
 from tests.network.reference import calibrated
 from tests.network.vision import model_and_images, not_accounted_for, sound, sqnr_of
@@ -64,12 +65,31 @@ def test_all_other_networks_run_at_w8a8_with_every_layer_accounted_for(name: str
     assert check(*model_and_images(name, NEEDS.get(name, PIXELS))).opaque == []
 
 
-def test_a_vision_transformer_has_its_attention_at_w8a8() -> None:
+def transformer() -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     model = VisionTransformer(32, 8, num_layers=3, num_heads=4, hidden_dim=64, mlp_dim=128, num_classes=10)
-    network = check(sound(model.eval()), torch.randn(4, 3, 32, 32))
+    return sound(model.eval()), torch.randn(24, 3, 32, 32)
+
+
+def test_a_vision_transformer_has_its_attention_at_w8a8() -> None:
+    network = check(*transformer())
     assert network.opaque == []
     assert sum(op.kind == "product" for op in network.graph.ops) == 2 * 3
+
+
+def test_learned_rounding_and_sensitivities_reach_the_layers_of_attention() -> None:
+    model, x = transformer()
+    with torch.no_grad():
+        labels = model(x).argmax(dim=1)
+    task = qx.Task(model=model, data=qx.Data(calibration=(x[:12], labels[:12]), evaluation=(x[12:], labels[12:])))
+    recipe = qx.Recipe.load("w4a8-adaround")
+    result = qx.run(task, recipe)
+    sites = result.sites.set_index("site")
+    assert sites.loc["encoder.layers.encoder_layer_1.self_attention.in_proj.weight", "bits"] == 4
+    table = qx.sensitivity(task, "fit", bits=(4, 8))
+    inside = table[table["site"].str.contains("self_attention")]
+    assert set(inside["op"]) == {"linear", "product", "function"}
+    assert (inside[inside["kind"] == "weight"].groupby("bits")["loss"].sum() > 0).all()
 
 
 class Out(nn.Module):

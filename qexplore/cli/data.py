@@ -10,7 +10,7 @@ from qexplore.cli.lines import table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.places import roots, store_roots, stored_roots
-from qexplore.zoo.image_files import told, tree
+from qexplore.zoo.image_files import is_folder, told, tree
 
 ACTIONS = {
     "list": "the folders and what they hold",
@@ -62,12 +62,15 @@ def _remove(folder: Path) -> None:
 
 def _held(root: Path) -> dict[str, Any]:
     """What the folder or those directly in it hold: sets with their images by part and their classes."""
-    if not root.is_dir():
+    if not is_folder(root):
         return {"sets": [], "problem": "there is no such folder"}
     own = _set(root)
     if own is not None:
         return {"sets": [own], "problem": None}
-    inner = [_set(path) for path in sorted(root.iterdir()) if path.is_dir()]
+    try:
+        inner = [_set(path) for path in sorted(root.iterdir()) if is_folder(path)]
+    except OSError as error:
+        return {"sets": [], "problem": f"cannot be read ({error.strerror})"}
     return {"sets": [one for one in inner if one is not None], "problem": None}
 
 

@@ -66,6 +66,13 @@ def test_folders_come_from_the_environment_and_from_the_setting(place, home, mon
         assert roots() == (place, place / "pets")
 
 
+def test_a_folder_that_has_gone_is_still_listed_and_can_be_removed(say, place):
+    say("data", "add", str(place / "pets"))
+    (place / "pets").rename(place / "elsewhere")
+    assert "there is no such folder" in say("data", "list").out
+    assert say("data", "remove", str(place / "pets")).status == 0
+
+
 def test_paths_are_followed_before_they_are_allowed(place, tmp_path, monkeypatch):
     monkeypatch.setenv("QEXPLORE_DATA", str(place))
     (place / "out").symlink_to(tmp_path)

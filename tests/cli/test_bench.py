@@ -37,6 +37,6 @@ def test_a_bench_that_takes_more_images_is_given_them_and_another_says_so(say, m
     assert say("bench", "large", "--images", "1000", "--json").document["ratios"] == {"images": 1000.0}
     assert say("bench", "large", "--json").document["ratios"] == {"images": 4.0}
     refused = say("bench", "first", "--images", "8")
-    assert refused.status == 1
+    assert refused.status == 2
     assert "has its own images" in refused.err
     assert "at least one image" in say("bench", "large", "--images", "0").err

@@ -12,6 +12,14 @@ from qexplore.network import Network
 from qexplore.registry import Registry
 from qexplore.report import Report
 
+BATCH = 128  # images at a time: larger ones leave the caches of a CPU
+SMALL = 3 * 64 * 64  # values of an image of which BATCH take a second at most, roughly
+
+
+def images_at_once(example: Tensor) -> int:
+    """Images of a batch: fewer of large ones, so that progress is told every second or so (project's own choice)."""
+    return max(4, min(BATCH, BATCH * SMALL // max(1, example[:1].numel())))
+
 
 class Batches(Protocol):
     """Images part by part, as a task's data gives them."""

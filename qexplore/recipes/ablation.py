@@ -14,9 +14,10 @@ from torch import Tensor
 from qexplore.errors import QexploreError
 from qexplore.network import Judged, compare, judge
 from qexplore.plain import plain
+from qexplore.ptq.steps import images_at_once
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import Recipe
-from qexplore.recipes.verbs import BATCH, columns
+from qexplore.recipes.verbs import columns
 from qexplore.registry import key_of
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
@@ -154,7 +155,7 @@ def _carry_out(task: Task, alike: list[Variant], seed: int, report: Report) -> d
 
 
 def _images(task: Task) -> Iterator[tuple[Tensor, Tensor]]:
-    return task.data.batches("evaluation", size=BATCH)
+    return task.data.batches("evaluation", size=images_at_once(task.example))
 
 
 def _columns(row: Variant, found: Measured, whole: Measured) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from qexplore.errors import QexploreError
 from qexplore.network import Network
 from qexplore.numerics import Spec
 from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq.steps import images_at_once
 from qexplore.recipes.schema import BadRecipe, Recipe
 from qexplore.recipes.settings import check_step
 from qexplore.recipes.sites import apply_sites, check_site
@@ -39,7 +40,7 @@ def prepare(
         task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
     )
     apply_sites(network, recipe.sites)
-    calibration = Calibration(task.data, seed)
+    calibration = Calibration(task.data, seed, batch=images_at_once(task.example))
     for number, step in enumerate(recipe.steps):
         report.event("step-started", name=step.name, number=number, of=len(recipe.steps))
         network = STEPS.get(step.name)(network, calibration, report, **step.settings)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Judged, Network, compare, judge
 from qexplore.network.table import site_table
 from qexplore.plain import plain
 from qexplore.ptq import Calibration
+from qexplore.ptq.steps import images_at_once
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import Recipe
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
-
-BATCH = 128  # images at a time: larger ones leave the caches of a CPU
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def run(
     def measure(name: str, network: Callable[..., Any]) -> None:
         nonlocal clock
         seconds = time.perf_counter() - clock
-        found.append(judge(network, task.data.batches("evaluation", size=BATCH)))
+        found.append(judge(network, evaluation_images(task, report)))
         rows.append({"name": name, **columns(found[-1], found[-2:][0]), "seconds": seconds})
         report.event("step", **rows[-1])
         clock = time.perf_counter()
@@ -103,7 +103,22 @@ def sensitivity(
     task, report = _task(task), Report(on_event)
     task.data.prepare(report, ("calibration",))
     network = prepare(task, Recipe.load(recipe), seed, report)
-    return sensitivity_table(network, Calibration(task.data, seed), metric, bits, report)
+    return sensitivity_table(network, _calibration(task, seed), metric, bits, report)
+
+
+def evaluation_images(task: Task, report: Report, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of the evaluation part, at most `limit` images; where there are several, progress is told."""
+    images, done = task.data.count("evaluation"), 0
+    total, size = images if limit is None else min(images, limit), images_at_once(task.example)
+    for x, y in task.data.batches("evaluation", size=size, limit=limit):
+        yield x, y
+        done += len(y)
+        if total > size:
+            report.progress(done, total, "evaluating")
+
+
+def _calibration(task: Task, seed: int) -> Calibration:
+    return Calibration(task.data, seed, batch=images_at_once(task.example))
 
 
 def columns(found: Judged, before: Judged) -> dict[str, Any]:

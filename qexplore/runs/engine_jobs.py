@@ -48,7 +48,7 @@ def measure(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     spec: task, recipe, seed, bits ({site: bits}).
     """
     report.progress(0, 1, "measuring")
-    found = prepared.answer({**spec, "images": None})
+    found = prepared.answer({**spec, "images": None}, report)
     report.progress(1, 1, "measuring")
     return {"task": spec["task"], "bits": spec["bits"], **found}
 

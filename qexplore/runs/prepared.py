@@ -16,13 +16,15 @@ from qexplore.network import Judged, Network, compare, evaluate, judge
 from qexplore.numerics import Range
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
+from qexplore.recipes.verbs import evaluation_images
+from qexplore.report import Report
 from qexplore.runs.trying import trying
 from qexplore.zoo import Task
 
 KEPT = 4  # networks
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any], report: Report | None = None) -> dict[str, Any]:
     """Measures an allocation on evaluation images.
 
     request: task, and where wanted recipe ("w8a8"), seed (0), bits ({site: bits} on top of the recipe's), ranges
@@ -39,10 +41,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     task, network = _asked(request)
     with network.using(bits), network.fixing(ranges):
         clock = time.perf_counter()
-        found = judge(network, task.data.batches("evaluation", limit=images))
+        found = judge(network, evaluation_images(task, report or Report(), images))
         seconds = time.perf_counter() - clock
         others = {label: _variant(task, network, sites, found, images) for label, sites in variants.items()}
-    real = evaluate(task.model, task.data.batches("evaluation", limit=images))
+    real = evaluate(task.model, evaluation_images(task, report or Report(), images))
     told = {"accuracy": found.accuracy.to_document(), "fp32": real.to_document(), "seconds": seconds}
     return told | ({"variants": others} if variants else {})
 
@@ -50,7 +52,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 def _variant(task: Task, network: Network, sites: Any, before: Judged, images: int | None) -> dict[str, Any]:
     clock = time.perf_counter()
     with trying(network, sites):
-        after = judge(network, task.data.batches("evaluation", limit=images))
+        after = judge(network, evaluation_images(task, Report(), images))
     seconds = time.perf_counter() - clock
     return {"accuracy": after.accuracy.to_document(), **asdict(compare(before, after)), "seconds": seconds}
 

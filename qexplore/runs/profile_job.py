@@ -23,20 +23,21 @@ from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
 from qexplore.ptq import Calibration
+from qexplore.ptq.steps import images_at_once
 from qexplore.recipes import Recipe, presets
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
 from qexplore.runs.documents import dumps
 from qexplore.runs.image_facts import image_facts
 from qexplore.runs.profile_channels import channel_table
+from qexplore.runs.profile_extent import Extent, extent, few
 from qexplore.runs.profile_ranges import estimator_table, range_table
-from qexplore.runs.profile_recipes import ablation_table, diagnoses, quick_presets, step_table
+from qexplore.runs.profile_recipes import ablation_table, diagnoses, step_table
 from qexplore.runs.profiles import FORMAT
 from qexplore.zoo import Task
 
 KEPT = 4096  # values of a site that a histogram needs
-DIAGNOSES = ("w3a3-per-tensor", "w8a8-per-tensor", "w4a4-per-tensor", "w8a8")
-ABLATIONS = tuple(name for name in presets() if name.endswith("-w8a8-per-tensor"))
+ALL_KEPT = 1 << 18  # values of all sites: a megabyte
 UNIFORM = (2, 3, 4, 5, 6, 8)
 FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3.0, 4.0, 5.0, 6.0, 8.0)]
 
@@ -44,30 +45,45 @@ FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3
 def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
     """Measures a task after a recipe and files the tables into `folder`.
 
-    spec: task, and where wanted recipe ("w8a8"), seed (0), presets (carried out step by step; those that are quick),
-    ablations (presets whose steps are judged; ABLATIONS), diagnoses (presets that are debugged; DIAGNOSES). Returns the
-    header without the graph.
+    spec: task, and where wanted recipe ("w8a8"), seed (0), images (of a part, for the many measurements), presets
+    (carried out step by step), ablations (presets whose steps are judged), diagnoses (presets that are debugged). What
+    is not said is chosen by the network's speed; the header tells how many images served and what was left out, whose
+    tables are empty. Returns the header without the graph.
     """
     clock = time.perf_counter()
     task, recipe, seed = Task(spec["task"]), Recipe.load(spec.get("recipe", "w8a8")), int(spec.get("seed", 0))
+    task.data.prepare(report, ("calibration", "evaluation"))
     network = prepare(task, recipe, seed, report)
-    calibration = Calibration(task.data, seed)
-    tables = {name: sensitivity_table(network, calibration, name, MENU, report) for name in METRICS}
+    chosen = extent(spec, task, network, len(MENU))
+    small = few(task, chosen.images)
+    calibration = Calibration(small.data, seed, batch=images_at_once(task.example))
+    metrics = [name for name in METRICS if chosen.loss or name != "loss"]
+    tables = {name: sensitivity_table(network, calibration, name, MENU, report) for name in metrics}
     folder.mkdir(parents=True, exist_ok=True)
     site_table(network).to_parquet(folder / "sites.parquet")
     pd.concat(tables.values(), ignore_index=True).to_parquet(folder / "sensitivity.parquet")
-    _points(task, network, tables["fit"], report).to_parquet(folder / "points.parquet")
-    step_table(task, spec.get("presets", quick_presets()), seed, report).to_parquet(folder / "steps.parquet")
-    ablation_table(task, spec.get("ablations", ABLATIONS), seed, report).to_parquet(folder / "ablation.parquet")
-    told = diagnoses(task, spec.get("diagnoses", DIAGNOSES), seed, report)
-    (folder / "debug.json").write_text(dumps(told), encoding="utf-8")
-    channel_table(task, network, recipe, seed).to_parquet(folder / "channels.parquet")
-    range_table(task, network, report).to_parquet(folder / "ranges.parquet")
-    estimator_table(task, network, report).to_parquet(folder / "estimators.parquet")
+    _points(small, network, tables["fit"], report).to_parquet(folder / "points.parquet")
+    channel_table(small, network, recipe, seed).to_parquet(folder / "channels.parquet")
+    range_table(small, network, report, chosen.by_site).to_parquet(folder / "ranges.parquet")
+    estimator_table(small, network, report, chosen.everywhere).to_parquet(folder / "estimators.parquet")
+    _recipes(small, chosen, seed, report, folder)
     save_file(_tensors(network, seed), folder / "tensors.safetensors")
-    header = _header(task, recipe, seed, network) | {"seconds": time.perf_counter() - clock}
+    header = _header(task, recipe, seed, network) | {
+        "fp32_calibration": _accuracy(small, task.model, "calibration").to_document(),
+        "images": small.data.count("evaluation"),
+        "left_out": chosen.left_out,
+        "metrics": metrics,
+        "seconds": time.perf_counter() - clock,
+    }
     (folder / "profile.json").write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
     return {key: value for key, value in header.items() if key not in ("graph", "opaque")}
+
+
+def _recipes(task: Task, chosen: Extent, seed: int, report: Report, folder: Path) -> None:
+    step_table(task, chosen.presets, seed, report).to_parquet(folder / "steps.parquet")
+    ablation_table(task, chosen.ablations, seed, report).to_parquet(folder / "ablation.parquet")
+    told = diagnoses(task, chosen.diagnoses, seed, report)
+    (folder / "debug.json").write_text(dumps(told), encoding="utf-8")
 
 
 def _header(task: Task, recipe: Recipe, seed: int, network: Network) -> dict[str, Any]:
@@ -81,10 +97,8 @@ def _header(task: Task, recipe: Recipe, seed: int, network: Network) -> dict[str
         "torch": torch.__version__,
         "command": f"python -m qexplore.runs.profile_job {task.name} FOLDER",
         "fp32": _accuracy(task, task.model, "evaluation").to_document(),
-        "fp32_calibration": _accuracy(task, task.model, "calibration").to_document(),
         "parameters": sum(p.numel() for p in task.model.parameters()),
         "macs": sum(site.macs for site in network.sites if site.kind == "weight"),
-        "metrics": list(METRICS),
         "data": image_facts(task.data),
         "graph": _graph(network),
         "opaque": [{"layer": layer, "reason": reason} for layer, reason in network.opaque],
@@ -123,13 +137,13 @@ def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -
 
 def _tensors(network: Network, seed: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    kept = {}
+    kept, most = {}, min(KEPT, ALL_KEPT // len(network.sites))
     for site in network.sites:
         values = network.values(site).flatten()
-        if len(values) > KEPT:
+        if len(values) > most:
             # The extremes stay: they decide where a range without clipping ends.
             ends = torch.stack(values.aminmax())
-            values = torch.cat([values[torch.randperm(len(values), generator=generator)[: KEPT - 2]], ends])
+            values = torch.cat([values[torch.randperm(len(values), generator=generator)[: most - 2]], ends])
         kept[site.name] = values.contiguous().clone()
     return kept
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
@@ -19,23 +19,24 @@ from qexplore.zoo import Task
 
 MEASURED = (2, 3, 4)  # bits at which the choice of a range shows in the accuracy
 FIGURES = ("accuracy", "low", "high", "images", "gained", "lost", "p")
+EVERYWHERE = ("kind", "method", "bits", "accuracy", "low", "high", "images")
 LOGITS = "mse + cross-entropy"
 DYNAMIC = "min-max, dynamic"
 
 
-def range_table(task: Task, network: Network, report: Report) -> pd.DataFrame:
+def range_table(task: Task, network: Network, report: Report, measured: Sequence[int] = MEASURED) -> pd.DataFrame:
     """A row for each site, bits and estimator that can serve the site.
 
     lo, hi: ends of the range, over all channels; scale: of the coarsest channel; rounding, clipping: mean squared
     error, unit of the site squared; sqnr_db. accuracy, low, high, images: measured with this site alone at these bits
     and everything else as the recipe leaves it; gained, lost, p: paired with what the recipe has there, which may be a
-    learned rounding, while these round to nearest. NaN beyond MEASURED.
+    learned rounding, while these round to nearest. NaN at other bits than `measured`.
     """
     rows = []
     for site in report.track(network.sites, "comparing range estimators"):
         methods = serving(network, site)
         for bits in MENU:
-            before = _judged(task, network, site, bits) if bits in MEASURED else None
+            before = _judged(task, network, site, bits) if bits in measured else None
             rows += [_row(task, network, site, bits, method, before) for method in methods]
     return pd.DataFrame(rows)
 
@@ -85,13 +86,15 @@ def _judged(task: Task, network: Network, site: Site, bits: int) -> Judged:
         return judge(network, task.data.batches("evaluation"))
 
 
-def estimator_table(task: Task, network: Network, report: Report) -> pd.DataFrame:
+def estimator_table(task: Task, network: Network, report: Report, measured: bool = True) -> pd.DataFrame:
     """A row for each kind of site, bits and estimator: all sites of the kind at these bits with ranges by this
     estimator, the other kind as the recipe leaves it. accuracy, low, high, images: as measured.
 
     LOGITS: mse everywhere, but cross-entropy at the logits. DYNAMIC: every image finds its own min-max while the
-    network runs. An estimator that cannot serve every site is left out.
+    network runs. An estimator that cannot serve every site is left out. No row unless `measured`.
     """
+    if not measured:
+        return pd.DataFrame(columns=EVERYWHERE)
     tries = [(kind, method) for kind in ("weight", "activation") for method in RANGES]
     if network.logits is not None:
         tries.append(("activation", LOGITS))

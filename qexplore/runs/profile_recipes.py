@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 
 from qexplore.debugging import debug
-from qexplore.recipes import Recipe, ablate, presets, run
+from qexplore.recipes import ablate, run
 from qexplore.report import Report
 from qexplore.zoo import Task
 
-
-def quick_presets() -> list[str]:
-    """Presets that are carried out in a second or so: those that learn no rounding."""
-    return [name for name in presets() if "adaround" not in Recipe.load(name).optional]
+ABLATION = (
+    *("group", "name", "step", "accuracy", "low", "high", "images", "loss", "gained", "lost", "seconds"),
+    *("change", "p", "complete", "recipe"),
+)
 
 
 def step_table(task: Task, recipes: Sequence[str], seed: int, report: Report) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def step_table(task: Task, recipes: Sequence[str], seed: int, report: Report) ->
 def ablation_table(task: Task, recipes: Sequence[str], seed: int, report: Report) -> pd.DataFrame:
     """The rows of `ablate` for each of `recipes`, named in the column `recipe`."""
     found = [ablate(task, name, seed).assign(recipe=name) for name in report.track(recipes, "ablations")]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["recipe"])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=ABLATION)
 
 
 def diagnoses(task: Task, recipes: Sequence[str], seed: int, report: Report) -> dict[str, dict[str, Any]]:

@@ -75,7 +75,8 @@ def _spec(order: str, bits: list[str]) -> dict[str, Any]:
         "title": "site index" if order == "network order" else "sites, worst first",
         "axis": {"labelOverlap": True, "labelAngle": 0, "ticks": False, "domain": False},
     }
-    y = {"field": "bits", "type": "ordinal", "sort": bits, "title": "bits", "axis": {"ticks": False, "domain": False}}
+    every = {"ticks": False, "domain": False, "labelOverlap": False}
+    y = {"field": "bits", "type": "ordinal", "sort": bits, "title": "bits", "axis": every}
     colour = {
         "field": "shown",
         "type": "quantitative",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"  # before the first import of numpy or torch; worker processes inherit it
-os.environ["QEXPLORE_HOME"] = str(Path(__file__).parent / "nobody")  # tests are collected without a user's own tasks
+# Tests are collected without a user's own tasks.
+os.environ["QEXPLORE_HOME"] = tempfile.mkdtemp(prefix="qexplore-tests-")
+atexit.register(shutil.rmtree, os.environ["QEXPLORE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

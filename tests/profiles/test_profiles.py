@@ -136,10 +136,13 @@ def test_shipped_profiles_are_whole(task: str, store: Store) -> None:
     assert profile.header["command"].startswith("python -m")
 
 
-def test_a_task_that_nobody_knows_or_has_profiled_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_nobody_knows_or_has_profiled_is_told(store: Store, home: Path) -> None:
     with pytest.raises(UnknownName, match="did you mean 'resnet-digits'"):
         load("resnet-digit", store)
-    monkeypatch.setattr("qexplore.runs.profiles.names", lambda: ("mine",))
+    document = {"format": 1, "name": "mine", "title": "", "model": "torchvision:resnet18@random", "weights": None}
+    document |= {"data": "digits", "preprocessing": None, "classes": [], "segmentation": False, "seed": 0}
+    (home / "tasks" / "mine").mkdir(parents=True)
+    (home / "tasks" / "mine" / "task.json").write_text(json.dumps(document | {"local": False}))
     with pytest.raises(NoProfile, match="'mine' has no profile yet"):
         load("mine", store)
 

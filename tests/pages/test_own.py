@@ -98,6 +98,21 @@ def test_a_wrong_file_is_told_and_the_open_task_stays(opened: Open, home: Path, 
     assert not at.exception
 
 
+def test_after_a_wrong_file_everything_else_in_the_form_stays(opened: Open) -> None:
+    at = added(filled(opened("network"), b"no weights at all"), "kept")
+    assert at.selectbox(key="own-model").value == ARCHITECTURE
+    assert at.selectbox(key="own-images").value == "photographs/shapes"
+    at.file_uploader(key="own-file").set_value(("mine.safetensors", weights(), "application/octet-stream")).run()
+    assert [field.value for field in at.text_input if str(field.key).startswith("own-name")] == ["kept"]
+    assert not at.exception
+
+
+def test_after_a_task_was_added_the_form_is_empty(opened: Open) -> None:
+    at = added(filled(opened("network"), weights()))
+    assert at.selectbox(key="own-model").value is None
+    assert at.selectbox(key="own-images").value is None
+
+
 def test_entries_that_do_not_fit_are_listed(opened: Open) -> None:
     at = added(filled(opened("network"), save({"fc.weight": torch.zeros(3, 2)})))
     assert "**missing**" in words(at)

@@ -22,6 +22,7 @@ from qexplore.zoo import own
 
 _EVERY = 0.4  # seconds between two looks at something that is under way
 _SHOWN = 12  # entries of weights that are named
+_PICKS = ("own-model", "own-images", "own-weights ", "own-name ")  # what the keys of the form's fields begin with
 
 
 def panel() -> None:
@@ -53,7 +54,9 @@ def _form() -> None:
         return
     proposed = name_of(chosen.model, source)
     where, button = st.columns([3, 1.2], vertical_alignment="bottom")
-    name = where.text_input("name of the task", proposed, max_chars=64, key=f"own-name {proposed}")
+    key = f"own-name {proposed}"
+    st.session_state.setdefault(key, proposed)
+    name = where.text_input("name of the task", max_chars=64, key=key)
     button.button(
         "Add and measure",
         type="primary",
@@ -91,7 +94,9 @@ def _add(name: str, chosen: Network, source: str) -> None:
 
 
 def _watch(adding: Adding) -> None:
-    """The progress of what is being added; then the task's page, or what was wrong."""
+    """The progress of what is being added; then the task's page, or what was wrong and the form as it was."""
+    for key in _picks():  # values of fields that are not drawn go away, unless they have been set
+        st.session_state[key] = st.session_state[key]
 
     @st.fragment(run_every=_EVERY)
     def look() -> None:
@@ -105,12 +110,18 @@ def _watch(adding: Adding) -> None:
     look()
 
 
+def _picks() -> list[str]:
+    return [str(key) for key in st.session_state if str(key).startswith(_PICKS)]
+
+
 def _ended(adding: Adding) -> None:
     st.session_state["own-adding"] = None
     found = adding.outcome()
     if "trouble" in found:
         st.session_state["own-trouble"] = found
         return
+    for key in _picks():
+        del st.session_state[key]
     queue(str(found["name"]))
     st.session_state["own-added"] = found
     go_to(str(found["name"]))

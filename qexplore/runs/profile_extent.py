@@ -73,9 +73,15 @@ def extent(spec: dict[str, Any], task: Task, network: Network, menu: int) -> Ext
     for found in _menu(images):
         if cost * min(most, found.images or most) * found.passes(sites, menu) <= PATIENCE:
             break
-    chosen = {key: tuple(spec[key]) for key in ("presets", "ablations", "diagnoses") if key in spec}
+    wanted = _all_presets() | spec if spec.get("everything") else spec
+    chosen = {key: tuple(wanted[key]) for key in ("presets", "ablations", "diagnoses") if key in wanted}
     found = replace(found, **chosen)  # type: ignore[arg-type]
     return replace(found, images=None) if found.images is not None and found.images >= most else found
+
+
+def _all_presets() -> dict[str, Any]:
+    plain = [name for name in presets() if not Recipe.load(name).optional]
+    return {"presets": presets(), "ablations": presets(), "diagnoses": plain}
 
 
 def few(task: Task, images: int | None) -> Task:

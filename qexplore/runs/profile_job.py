@@ -1,6 +1,7 @@
 """Makes a profile: everything that the pages draw about a task, measured once.
 
-`python -m qexplore.runs.profile_job TASK FOLDER` makes one by hand; those of the zoo come with qexplore.
+`python -m qexplore.runs.profile_job TASK FOLDER` makes one by hand, with the word `everything` at the end one of all
+presets; those of the zoo come with qexplore.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from qexplore.runs.profiles import FORMAT
 from qexplore.zoo import Task
 
 KEPT = 4096  # values of a site that a histogram needs
+EVERYTHING = "everything"  # the word of the command line that asks for all presets
 ALL_KEPT = 1 << 18  # values of all sites: a megabyte
 UNIFORM = (2, 3, 4, 5, 6, 8)
 FRONTIER = [(w, a) for w in (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3.0, 4.0, 5.0, 6.0, 8.0)]
@@ -46,8 +48,8 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     """Measures a task after a recipe and files the tables into `folder`.
 
     spec: task, and where wanted recipe ("w8a8"), seed (0), images (of a part, for the many measurements), presets
-    (carried out step by step), ablations (presets whose steps are judged), diagnoses (presets that are debugged). What
-    is not said is chosen by the network's speed; the header tells how many images served and what was left out, whose
+    (carried out step by step), ablations (presets whose steps are judged), diagnoses (presets that are debugged);
+    "everything": all presets in these three. What is not said is chosen by the network's speed; the header tells how many images served and what was left out, whose
     tables are empty. Returns the header without the graph.
     """
     clock = time.perf_counter()
@@ -68,7 +70,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     estimator_table(small, network, report, chosen.everywhere).to_parquet(folder / "estimators.parquet")
     _recipes(small, chosen, seed, report, folder)
     save_file(_tensors(network, seed), folder / "tensors.safetensors")
-    header = _header(task, recipe, seed, network) | {
+    header = _header(task, recipe, seed, network, bool(spec.get("everything"))) | {
         "fp32_calibration": _accuracy(small, task.model, "calibration").to_document(),
         "images": small.data.count("evaluation"),
         "left_out": chosen.left_out,
@@ -86,7 +88,7 @@ def _recipes(task: Task, chosen: Extent, seed: int, report: Report, folder: Path
     (folder / "debug.json").write_text(dumps(told), encoding="utf-8")
 
 
-def _header(task: Task, recipe: Recipe, seed: int, network: Network) -> dict[str, Any]:
+def _header(task: Task, recipe: Recipe, seed: int, network: Network, everything: bool) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "task": task.name,
@@ -95,7 +97,7 @@ def _header(task: Task, recipe: Recipe, seed: int, network: Network) -> dict[str
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "qexplore": qexplore.__version__,
         "torch": torch.__version__,
-        "command": f"python -m qexplore.runs.profile_job {task.name} FOLDER",
+        "command": " ".join(["python -m qexplore.runs.profile_job", task.name, "FOLDER", *[EVERYTHING] * everything]),
         "fp32": _accuracy(task, task.model, "evaluation").to_document(),
         "parameters": sum(p.numel() for p in task.model.parameters()),
         "macs": sum(site.macs for site in network.sites if site.kind == "weight"),
@@ -158,6 +160,4 @@ def _graph(network: Network) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    plain = [name for name in presets() if not Recipe.load(name).optional]
-    everything = {"presets": presets(), "ablations": presets(), "diagnoses": plain}
-    profile({"task": sys.argv[1], **everything}, Report(), Path(sys.argv[2]))
+    profile({"task": sys.argv[1], "everything": EVERYTHING in sys.argv[3:]}, Report(), Path(sys.argv[2]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from qexplore import zoo
 from qexplore.places import OutsideRoots, within
 from qexplore.runs import Store, own_tasks
 from qexplore.ui.own import folders
-from qexplore.ui.own.adding import name_of
+from qexplore.ui.own.adding import Adding, name_of
 from qexplore.zoo import own
 from qexplore.zoo.task import fresh_model
 from tests.executors import Idle
@@ -102,6 +104,7 @@ def test_after_a_wrong_file_everything_else_in_the_form_stays(opened: Open) -> N
     at = added(filled(opened("network"), b"no weights at all"), "kept")
     assert at.selectbox(key="own-model").value == ARCHITECTURE
     assert at.selectbox(key="own-images").value == "photographs/shapes"
+    assert all(at.selectbox(key=key).proto.set_value for key in ("own-model", "own-images"))  # so it is drawn
     at.file_uploader(key="own-file").set_value(("mine.safetensors", weights(), "application/octet-stream")).run()
     assert [field.value for field in at.text_input if str(field.key).startswith("own-name")] == ["kept"]
     assert not at.exception
@@ -204,6 +207,15 @@ def test_an_own_task_goes_only_after_a_second_look(opened: Open, home: Path) -> 
     assert own.names() == ()
     assert not at.exception
     assert at.selectbox(key="task").value == "mobilenet-digits"
+
+
+@pytest.mark.parametrize(("done", "tells"), [(0, False), (5, True), (10, False)])
+def test_time_left_is_told_only_in_the_midst_of_a_phase(tmp_path: Path, done: int, tells: bool) -> None:
+    (tmp_path / "progress.json").write_text(json.dumps({"done": done, "total": 10, "text": "decoding"}))
+    adding = Adding("mine", tmp_path, Future(), began=time.monotonic() - 10)
+    share, text, left = adding.progress
+    assert (share, text) == (done / 10, "decoding")
+    assert (left is not None) is tells
 
 
 def test_a_name_is_made_of_network_and_images() -> None:

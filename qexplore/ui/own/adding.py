@@ -49,7 +49,7 @@ class Adding:
         except (OSError, ValueError, KeyError):
             return 0.0, "opening the network", None
         share = min(done / total, 1.0) if total > 0 else 0.0
-        left = (time.monotonic() - self.began) * (1 - share) / share if share > 0.02 else None
+        left = (time.monotonic() - self.began) * (1 - share) / share if 0.02 < share < 1 else None
         return share, text, left
 
     def outcome(self) -> dict[str, Any]:

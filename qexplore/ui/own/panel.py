@@ -35,6 +35,8 @@ def panel() -> None:
         if under_way is not None:
             _watch(under_way)
         else:
+            if st.session_state.pop("own-restore", False):
+                _keep()
             _added(st.session_state.get("own-added"))
             _form()
     removing()
@@ -82,7 +84,7 @@ def _network() -> Network | None:
 
 def _add(name: str, chosen: Network, source: str) -> None:
     """Starts to add; what could be said at once is said at once."""
-    st.session_state["own-trouble"] = None
+    st.session_state["own-trouble"] = st.session_state["own-added"] = None
     try:
         own.require_free(name)
         words = {"name": name, "model": chosen.model, "data": source, "seed": 0, "title": ""}
@@ -95,8 +97,7 @@ def _add(name: str, chosen: Network, source: str) -> None:
 
 def _watch(adding: Adding) -> None:
     """The progress of what is being added; then the task's page, or what was wrong and the form as it was."""
-    for key in _picks():  # values of fields that are not drawn go away, unless they have been set
-        st.session_state[key] = st.session_state[key]
+    _keep()
 
     @st.fragment(run_every=_EVERY)
     def look() -> None:
@@ -110,6 +111,14 @@ def _watch(adding: Adding) -> None:
     look()
 
 
+def _keep() -> None:
+    """What was picked outlives a redraw without the form, whose fields would be forgotten; to be called as well when
+    the form comes back, or the browser draws its fields as if nothing were picked.
+    """
+    for key in _picks():
+        st.session_state[key] = st.session_state[key]
+
+
 def _picks() -> list[str]:
     return [str(key) for key in st.session_state if str(key).startswith(_PICKS)]
 
@@ -119,6 +128,7 @@ def _ended(adding: Adding) -> None:
     found = adding.outcome()
     if "trouble" in found:
         st.session_state["own-trouble"] = found
+        st.session_state["own-restore"] = True
         return
     for key in _picks():
         del st.session_state[key]

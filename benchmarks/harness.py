@@ -9,12 +9,13 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
+import os
 import platform
 import random
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,23 @@ def main(tool: str, settings: Mapping[str, Quantize | str]) -> None:
     if isinstance(quantize, str):
         document["not_offered"] = quantize
     else:
-        with contextlib.redirect_stdout(sys.stderr):  # what a tool prints is no part of the document
+        with _printing_to_stderr():
             document |= _measured(quantize, given)
     print(json.dumps(document) if given.json else _told(document))
+
+
+@contextlib.contextmanager
+def _printing_to_stderr() -> Iterator[None]:
+    """What a tool prints is no part of the document; nor is what a solver prints that it starts as a program."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _arguments(tool: str, settings: list[str]) -> argparse.Namespace:

@@ -1,5 +1,6 @@
 """Model Compression Toolkit: its PTQ as documented, fine-tuned by its gradient-based step (GPTQ) where weights have
-4 bits, over ten epochs. GPTQ's default of weighing images by Hessians is off: on one thread it takes most of an hour.
+4 bits, over ten epochs. GPTQ's default of weighing images by Hessians is off: from its first iterations it would take
+about half an hour a setting on one thread.
 
 Its stock platform (IMX500) allows activations only thresholds that are powers of two, and 8 bits. The platform here is
 the stock one with uniform (asymmetric) activations of the bits asked for, written as its documentation tells to.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said(folder: Path, bits: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     words = ["--weights", str(folder / "weights.safetensors"), "--data", str(folder), "--bits", bits, "--json"]
     monkeypatch.setattr(sys, "argv", ["script", *words])
-    main("qexplore", {"constant": _always_three, "w4a4": "no kernel has it"})
+    main("qexplore", {"constant": _always_three, "solver": _with_a_solver, "w4a4": "no kernel has it"})
     return json.loads(capsys.readouterr().out)
 
 
@@ -42,6 +43,11 @@ def _always_three(model: nn.Module, images: Tensor, labels: Tensor) -> Any:
     return lambda x: nn.functional.one_hot(torch.full((len(x),), 3), 10)
 
 
+def _with_a_solver(model: nn.Module, images: Tensor, labels: Tensor) -> Any:
+    subprocess.run(["echo", "Optimal solution found"], check=True)
+    return _always_three(model, images, labels)
+
+
 def test_accuracy_is_counted_over_all_batches(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,6 +55,12 @@ def test_accuracy_is_counted_over_all_batches(
     assert (document["correct"], document["images"], document["calibration"]) == (13, 130, 4)
     assert document["peak_mb"] is None or document["peak_mb"] >= document["loaded_mb"] > 0
     assert document["threads"] == 1
+
+
+def test_the_document_stands_alone_even_where_a_tool_starts_a_program_that_prints(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert said(folder, "solver", monkeypatch, capfd)["correct"] == 13
 
 
 def test_a_setting_that_is_not_offered_prints_its_reason(

@@ -30,11 +30,12 @@ def markdown(found: Mapping[str, Any]) -> str:
     parts = [
         "# qexplore beside its peers on resnet20-cifar10",
         f"Made by `{found['command']}`; nobody edits this page.",
-        f"The same weights ({_percent(fp32)} of {fp32['images']} images in FP32), the same {fp32['calibration']} "
+        f"The same weights ({_percent(fp32)} % of {fp32['images']} images right in FP32), the same {fp32['calibration']} "
         "calibration images, the same preprocessing (done once, by qexplore), the same evaluation images, one process "
         f"after the other on one thread, seed {fp32['seed']}. Every tool judges by its own simulation of the quantized "
         "network; biases and sums stay as the tool has them.",
         "\n".join(f"- {name}: {text}" for name, text in found["machine"].items()),
+        _clocks(results),
         "\n".join(_row(cells) for cells in _versions(results)),
         *(part for bits in results if results[bits] for part in _table(bits, results[bits])),
         _reading(),
@@ -51,6 +52,15 @@ def _versions(results: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         printed = [row[tool.key] for row in results.values() if "versions" in row.get(tool.key, {})]
         if printed:
             yield tool.title, *map(str, printed[0]["versions"].values())
+
+
+def _clocks(results: Mapping[str, Any]) -> str:
+    printed = [document for row in results.values() for document in row.values() if "right" in document]
+    processor, wall = (sum(document[key] for document in printed) for key in ("seconds", "wall_seconds"))
+    return (
+        f"Quantizing took {processor:.0f} seconds of the processor in all and {wall:.0f} by the clock; where these lie "
+        "far apart, the machine had other work, and each figure in seconds is somewhat too high."
+    )
 
 
 def _table(bits: str, row: Mapping[str, Any]) -> Iterator[str]:

@@ -23,6 +23,7 @@ def printed(wrong: int, *, images: int = 1000, first: int = 0) -> dict[str, Any]
         "right": np.packbits(right).tobytes().hex(),
         "calibration": 64,
         "seconds": 12.3,
+        "wall_seconds": 20.0,
         "loaded_mb": 300.0,
         "peak_mb": 512.4,
     }

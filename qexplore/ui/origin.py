@@ -43,7 +43,8 @@ def _network(task: str, source: Mapping[str, Any]) -> str:
     if not source:
         return f"Network: {zoo.entry(task).description} Trained for the zoo."
     weights = "weights of your own" if source.get("weights") else "the weights that its name says"
-    return f"Network: `{source['model']}` with {weights}, {len(source['classes']):,} classes"
+    classes = f", {len(source['classes']):,} classes" if source["classes"] else ""  # an .npz names none
+    return f"Network: `{source['model']}` with {weights}{classes}"
 
 
 def _skipped(images: Mapping[str, Any]) -> str:

@@ -119,6 +119,13 @@ def test_the_decisive_site_is_where_accuracies_are_furthest_apart() -> None:
     assert ranges.decisive(more) == ("head.out", 3)
 
 
+def test_without_accuracies_the_decisive_site_is_where_sqnr_is_furthest_apart_at_few_bits() -> None:
+    bare = TABLE.assign(accuracy=float("nan"))
+    expected = TABLE.groupby("site")["sqnr_db"].agg(lambda t: t.max() - t.min()).idxmax()
+    site, bits = ranges.decisive(pd.concat([bare, bare.assign(bits=8)], ignore_index=True))
+    assert (site, bits) == (expected, TABLE["bits"].iloc[0])
+
+
 def test_one_estimator_everywhere_names_the_bits_that_part_them() -> None:
     said = ranges.everywhere(EVERYWHERE, "activation", fp32=0.99).alt
     assert said == "All activations at 2 bits: mse keeps 98.0 %, batch-norm 55.0 %, on 500 images."

@@ -13,6 +13,7 @@ from qexplore.figures.words import listed
 
 OVER = {"sqnr_db": "SQNR, dB", "accuracy": "accuracy"}
 _TIE = {"sqnr_db": 0.05, "accuracy": 1e-9}  # differences that nobody would call a win
+_FEW = 4  # bits
 
 
 def contest(table: pd.DataFrame, sites: pd.DataFrame, *, over: str = "sqnr_db", picked: str = "") -> Live:
@@ -49,11 +50,17 @@ def winners(rows: pd.DataFrame, over: str) -> pd.Series[int]:
 
 
 def decisive(table: pd.DataFrame) -> tuple[str, int]:
-    """Site and bits at which the estimators' measured accuracies are furthest apart; with more bits where equal."""
-    known = table.dropna(subset=["accuracy"])
-    each = known.groupby(["site", "bits"])["accuracy"]
+    """Site and bits at which the estimators' measured accuracies are furthest apart; with more bits where equal.
+
+    Where no accuracy was measured, their SQNR speaks instead, at so few bits that the network feels it.
+    """
+    over = "accuracy" if table["accuracy"].notna().any() else "sqnr_db"
+    known = table[table[over].notna() & (table[over].abs() != float("inf"))]
+    if over == "sqnr_db" and (known["bits"] <= _FEW).any():
+        known = known[known["bits"] <= _FEW]
+    each = known.groupby(["site", "bits"])[over]
     spread = (each.max() - each.min()).reset_index()
-    first = spread.sort_values(["accuracy", "bits"], ascending=False).iloc[0]
+    first = spread.sort_values([over, "bits"], ascending=False).iloc[0]
     return str(first["site"]), int(first["bits"])
 
 

@@ -58,7 +58,7 @@ def _module(place: str, source: str) -> ModuleType:
             with _importing_from(Path.cwd()):
                 return importlib.import_module(place)
         return _of_file(path.absolute())
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:  # a script without a main guard ends itself when it is imported
         raise QexploreError(f"{place!r} cannot be imported: {_told(problem)}.") from problem
 
 
@@ -89,10 +89,10 @@ def _called(factory: Callable[[], Any], source: str) -> Any:
         return factory()
     except QexploreError:
         raise
-    except Exception as problem:
+    except (Exception, SystemExit) as problem:
         raise QexploreError(f"The factory {source!r} failed: {_told(problem)}.") from problem
 
 
-def _told(problem: Exception) -> str:
+def _told(problem: BaseException) -> str:
     reason = " ".join(str(problem).split()).rstrip(".")
     return f"{type(problem).__name__}: {reason}" if reason else type(problem).__name__

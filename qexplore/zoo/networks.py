@@ -49,6 +49,8 @@ def open_network(
     from qexplore.zoo import local_networks, timm_networks, torchvision_networks, zoo_networks
 
     report, file = report or Report(), None if weights is None else Path(weights)
+    if not isinstance(source, str):
+        raise QexploreError(f"For qexplore a network is a name or a torch.nn.Module, not {type(source).__name__!r}.")
     family, colon, name = source.partition(":")
     if not colon and source in ENTRIES:
         opened = zoo_networks.open_zoo(source, file)

@@ -16,6 +16,7 @@ from qexplore.zoo.labels import numbers_of
 from qexplore.zoo.matching import put_weights
 from qexplore.zoo.networks import RANDOM, Opened, open_network
 from qexplore.zoo.outputs import checked_output
+from qexplore.zoo.precision import in_float32
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.task import first_batch
 from qexplore.zoo.weights import read_weights
@@ -40,7 +41,7 @@ def open_parts(
 
     report = report or Report()
     named = model if isinstance(model, Opened) else open_network(model, weights, local=local, report=report)
-    opened = with_preprocessing(named, preprocessing)
+    opened = with_preprocessing(replace(named, module=in_float32(named.module)), preprocessing)
     for note in opened.notes:
         report.event("log", text=note)
     assert opened.preprocessing is not None

@@ -8,6 +8,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from qexplore.errors import QexploreError
 from qexplore.report import Report
@@ -127,8 +128,12 @@ def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module,
         raise QexploreError(f"A task of your own needs data=qx.Data(calibration=…, evaluation=…), not {_kind(data)}.")
     if name is not None and name in ENTRIES:
         raise QexploreError(f"The name {name!r} belongs to the zoo; give your own network another one.")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise QexploreError(
+            "The network is compiled by TorchScript, which closes its layers: give the module it was made from."
+        )
     for parameter, value in model.named_parameters():
-        if not bool(torch.isfinite(value).all()):
+        if not is_lazy(value) and not bool(torch.isfinite(value).all()):
             raise QexploreError(f"The model's {parameter} holds NaN or infinite values; repair or retrain it.")
     return name or type(model).__name__, in_float32(model), data
 

@@ -105,7 +105,7 @@ def _of_torch(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
-        if "global" in str(problem) or "class" in str(problem):
+        if any(word in str(problem) for word in ("global", "GLOBAL", "class")):
             raise CheckpointError(
                 f"The file of weights {str(path)!r} holds more than tensors and could run code when it is opened: "
                 "save only the state, with torch.save(model.state_dict(), …) or as safetensors."

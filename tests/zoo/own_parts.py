@@ -20,6 +20,9 @@ def pixels():
 def broken():
     raise RuntimeError("out of paint")
 
+def leaving():
+    raise SystemExit(3)
+
 def nothing():
     return 3
 """

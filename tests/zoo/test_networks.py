@@ -179,6 +179,8 @@ def test_a_factory_runs_only_where_local_code_is_allowed(tmp_path: Path, monkeyp
     ("name", "sentence"),
     [
         ("mine.py:broken", "failed: RuntimeError: out of paint"),
+        ("mine.py:leaving", "failed: SystemExit: 3"),
+        ("script.py:network", "cannot be imported: SystemExit: 0"),
         ("mine.py:nothing", "gives a 'int'; it must give a torch.nn.Module"),
         ("mine.py:absent", "has no function 'absent'"),
         ("none.py:network", "There is no file"),
@@ -191,6 +193,7 @@ def test_a_factory_that_gives_no_network_gets_one_sentence(
 ) -> None:
     factory(tmp_path)
     (tmp_path / "bad.py").write_text("def network(:\n")
+    (tmp_path / "script.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(QexploreError, match=sentence) as told:
         open_network(name, local=True)

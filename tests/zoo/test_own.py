@@ -17,7 +17,7 @@ from qexplore.errors import QexploreError, UnknownName
 from qexplore.zoo import own
 from qexplore.zoo.labels import numbers_of
 from qexplore.zoo.preprocessing import Preprocessing
-from tests.zoo.own_parts import factory, masked, network, pictures
+from tests.zoo.own_parts import FACTORY, factory, masked, network, pictures
 
 PLAIN = Preprocessing(3, None, None, (0.0,) * 3, (1.0,) * 3)
 
@@ -143,6 +143,29 @@ def test_weights_go_into_a_module_that_one_holds(tmp_path: Path) -> None:
     task = qx.Task.of(model, str(pictures(tmp_path / "photos")), weights=tmp_path / "w.safetensors")
     assert task.model is model
     assert not torch.equal(model[0].weight, before)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_network_in_another_precision_is_taken_in_float32_and_the_users_left_alone(
+    kind: torch.dtype, tmp_path: Path
+) -> None:
+    model = network().to(kind)
+    task = qx.Task.of(model, str(pictures(tmp_path / "photos")))
+    assert {value.dtype for value in task.model.parameters()} == {torch.float32}
+    assert {value.dtype for value in model.parameters()} == {kind}
+    assert qx.run(task, "w8a8").accuracy.images == task.data.count("evaluation")
+
+
+def test_a_factorys_network_in_float16_can_be_added(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "halved.py"
+    file.write_text(f"{FACTORY}\ndef half():\n    return network().half()\n")
+    own.add("halved", model=f"{file}:half", data=str(pictures(tmp_path / "photos")), local=True)
+    assert {value.dtype for value in qx.Task("halved").model.parameters()} == {torch.float32}
+
+
+def test_what_is_no_network_is_told(tmp_path: Path) -> None:
+    with pytest.raises(QexploreError, match=r"a network is a name or a torch\.nn\.Module, not 'int'"):
+        qx.Task.of(3, str(pictures(tmp_path / "photos")))  # type: ignore[arg-type]
 
 
 def test_grey_pictures_are_made_what_the_network_takes(tmp_path: Path) -> None:

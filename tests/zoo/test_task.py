@@ -1,6 +1,7 @@
 """A task opens by name, or holds a network and images of one's own; what is missing is named."""
 
 import time
+import warnings
 
 import pytest
 import torch
@@ -71,6 +72,12 @@ def test_without_an_example_the_first_image_serves(data: qx.Data, expected: Tens
     assert torch.equal(qx.Task(model=network(), data=data).example, expected)
 
 
+def test_layers_that_learn_their_size_from_the_first_image_are_taken() -> None:
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    task = qx.Task(model=lazy, data=DATA)
+    assert list(task.model[1].weight.shape) == [3, X[0].numel()]
+
+
 def holed() -> nn.Module:
     model = network()
     with torch.no_grad():
@@ -85,6 +92,12 @@ class Several(nn.Module):
 
 def rgb() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+
+
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.trace(network().eval(), X[:1])
 
 
 WRONG = {
@@ -105,6 +118,7 @@ WRONG = {
     ),
     "a dictionary": ({"model": Several(), "data": DATA}, "returns a dict with 'out', 'aux', not one tensor of logits"),
     "too few channels": ({"model": rgb(), "data": DATA}, "have 1 channel and Sequential takes 3: give RGB images"),
+    "TorchScript": ({"model": scripted(), "data": DATA}, "by TorchScript, .*: give the module it was made from"),
     "a taken name": ({"name": "resnet-digits", "model": network(), "data": DATA}, "belongs to the zoo"),
 }
 

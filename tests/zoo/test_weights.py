@@ -1,5 +1,6 @@
 """Weights that a user brings are read whatever wrapped them, checked before they are used, and never run as code."""
 
+import os
 import pickle
 import struct
 import zipfile
@@ -135,6 +136,13 @@ class Hostile:
         return Path.touch, (Path("was-run"),)
 
 
+class Shell:
+    """Calls what torch.load blocks by name."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("touch was-run",)
+
+
 def bad_files(folder: Path) -> dict[str, str]:
     torch.save(state(), folder / "whole.pt")
     whole = (folder / "whole.pt").read_bytes()
@@ -146,6 +154,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "text.pt").write_text("these are no weights")
     (folder / "hostile.pt").write_bytes(pickle.dumps(Hostile(), protocol=2))
     torch.save({"state_dict": Hostile()}, folder / "hostile-zip.pt")
+    torch.save({"state_dict": Shell()}, folder / "shell.pt")
     torch.save(network(), folder / "module.pt")
     torch.save([torch.zeros(2)], folder / "list.pt")
     torch.save({"epoch": 3}, folder / "epoch.pt")
@@ -161,6 +170,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "photos.pt": "is damaged",
         "hostile.pt": "could run code",
         "hostile-zip.pt": "could run code",
+        "shell.pt": "could run code",
         "module.pt": "could run code",
         "list.pt": "holds a list, not named tensors",
         "epoch.pt": r"holds no named tensors \(found: epoch\)",

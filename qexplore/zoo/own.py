@@ -68,10 +68,11 @@ def entry(name: str) -> Entry:
             f"remove it with python -m qexplore task remove {name}, and add it anew."
         )
     weights = " with weights of its own" if document["weights"] else ""
+    classes = f", {len(document['classes'])} classes" if document["classes"] else ""  # an .npz names none
     return Entry(
         name=name,
         title=document["title"] or name,
-        description=f"{document['model']}{weights} on {document['data']}, {len(document['classes'])} classes.",
+        description=f"{document['model']}{weights} on {document['data']}{classes}.",
         own=True,
         source=document,
     )

@@ -137,6 +137,16 @@ def test_a_network_that_needs_no_step_is_called_so_and_leads_to_its_twin_if_it_h
     assert ("See the twin" in [link.proto.label for link in at.get("page_link")]) == seen
 
 
+@pytest.mark.parametrize(("task", "form"), [("mobilenet-digits", "W3A3"), ("resnet20-cifar10", "W8A8")])
+def test_the_page_opens_on_a_recipe_whose_steps_are_stored(opened: Open, task: str, form: str) -> None:
+    at = opened("post_training", task=task)
+    assert not at.exception
+    assert f"standard-{form.lower()}-per-tensor" in set(profiles.load(task).ablation["recipe"])
+    said = words(at)
+    assert "weights only" in said
+    assert "has not been measured step by step" not in said
+
+
 def test_every_optional_step_has_a_switch_and_all_are_on(opened: Open, measured: Path) -> None:
     at = opened("post_training", **HERE)
     assert [(one.label, one.value) for one in at.toggle] == [(step, True) for step in LADDER]

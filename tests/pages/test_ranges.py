@@ -36,7 +36,7 @@ def choice(**changes: object) -> Choice:
     return replace(Choice(profiles.load(TASK), SITE, 2, None, "min-max"), **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("task", names())
+@pytest.mark.parametrize("task", [name for name in names() if "digits" in name])  # where all is measured
 def test_the_page_opens_where_the_choice_of_a_range_shows(opened: Open, bench: Bench, task: str) -> None:
     at = opened("ranges", task=task)
     site, bits = decisive(profiles.load(task).ranges)
@@ -45,6 +45,15 @@ def test_the_page_opens_where_the_choice_of_a_range_shows(opened: Open, bench: B
     assert "images lost" in said or "lost, p" in said
     assert "95 %" in said
     assert bench.asked == []  # all of it is stored
+
+
+def test_where_no_accuracy_of_a_site_is_stored_the_page_opens_at_few_bits_and_measures(
+    opened: Open, bench: Bench
+) -> None:
+    at = opened("ranges", task="resnet20-cifar10")
+    assert not at.exception
+    assert at.select_slider(key="b").value <= 4
+    assert bench.asked[-1]["task"] == "resnet20-cifar10"
 
 
 def test_a_stored_accuracy_is_what_a_run_measures() -> None:

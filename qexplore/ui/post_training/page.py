@@ -20,7 +20,7 @@ from qexplore.ui.post_training.switches import switches
 @st.fragment
 def bench(profile: Profile) -> None:
     """Recipe, switches, waterfall, flowchart, and ways to take the recipe away."""
-    choice = choose()
+    choice = choose(profile)
     applied(profile, choice)
     found = known.ablation(profile, choice.complete)
     switches(profile, choice, found.value if found else None)

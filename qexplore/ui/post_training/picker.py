@@ -6,6 +6,7 @@ import streamlit as st
 
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
+from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training.choice import (
     FORMATS,
     GRANULARITIES,
@@ -25,20 +26,27 @@ ABOUT = {
     "plain": "Ranges and nothing else: the network as it is, on a grid.",
 }
 START = {"pipeline": "standard", "format": "W3A3", "ranges": "tensor"}
+SHORTER = {**START, "format": "W8A8"}  # where the profile has measured less
 
 
-def choose() -> Choice:
-    """The recipe that the address names; changing a picker leaves steps switched on and own recipes behind."""
+def choose(profile: Profile) -> Choice:
+    """The recipe that the address names, at first one that is measured; changing a picker leaves steps switched on and
+    own recipes behind.
+    """
+    start = first_of(profile)
     first, second, third = st.columns([4, 3, 3], vertical_alignment="bottom")
     with first:
-        pipeline = _pick("pipeline", available(), "\n\n".join(f"**{name}**: {text}" for name, text in ABOUT.items()))
+        pipeline = _pick(
+            "pipeline", available(), "\n\n".join(f"**{name}**: {text}" for name, text in ABOUT.items()), start
+        )
     with second:
-        form = _pick("format", list(FORMATS), "Bits of weights and of activations.", "bits")
+        form = _pick("format", list(FORMATS), "Bits of weights and of activations.", start, "bits")
     with third:
         ranges = _pick(
             "ranges",
             list(GRANULARITIES),
             "Whether a weight tensor has one range, or one for each output channel.",
+            start,
             "a weight range for each",
         )
     picked, plain = recipe_of(pipeline, form, ranges), recipe_of("plain", form, ranges)
@@ -46,8 +54,14 @@ def choose() -> Choice:
     return Choice(picked, plain, _off(own.recipe if own else picked), own)
 
 
-def _pick(key: str, options: list[str], about: str, label: str = "") -> str:
-    start = START[key] if START[key] in options else options[0]
+def first_of(profile: Profile) -> dict[str, str]:
+    """The pickers' first state: what is hardest, if the profile has its steps; else what every profile begins with."""
+    hardest = recipe_of(START["pipeline"], START["format"], START["ranges"]).name
+    return START if (profile.ablation["recipe"] == hardest).any() else SHORTER
+
+
+def _pick(key: str, options: list[str], about: str, first: dict[str, str], label: str = "") -> str:
+    start = first[key] if first[key] in options else options[0]
     chosen = st.segmented_control(
         label or key,
         options,

@@ -31,9 +31,9 @@ def markdown(found: Mapping[str, Any]) -> str:
         "# qexplore beside its peers on resnet20-cifar10",
         f"Made by `{found['command']}`; nobody edits this page.",
         f"The same weights ({_percent(fp32)} % of {fp32['images']} images right in FP32), the same "
-        f"{fp32['calibration']} calibration images, the same preprocessing (done once, by qexplore), the same evaluation images, one process "
-        f"after the other on one thread, seed {fp32['seed']}. Every tool judges by its own simulation of the quantized "
-        "network; biases and sums stay as the tool has them.",
+        f"{fp32['calibration']} calibration images, the same preprocessing (done once, by qexplore), the same evaluation "
+        f"images, one process after the other on one thread, seed {fp32['seed']}. Every tool judges by its own simulation "
+        "of the quantized network; biases and sums stay as the tool has them.",
         "\n".join(f"- {name}: {text}" for name, text in found["machine"].items()),
         _clocks(results),
         "\n".join(_row(cells) for cells in _versions(results)),

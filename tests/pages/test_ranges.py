@@ -7,6 +7,7 @@ import shlex
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pandas as pd
@@ -48,12 +49,25 @@ def test_the_page_opens_where_the_choice_of_a_range_shows(opened: Open, bench: B
 
 
 def test_where_no_accuracy_of_a_site_is_stored_the_page_opens_at_few_bits_and_measures(
-    opened: Open, bench: Bench
+    opened: Open, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    monkeypatch.setenv("QEXPLORE_DATA", str(tmp_path))
     at = opened("ranges", task="resnet20-cifar10")
     assert not at.exception
     assert at.select_slider(key="b").value <= 4
     assert bench.asked[-1]["task"] == "resnet20-cifar10"
+
+
+@pytest.mark.parametrize(("page", "query"), [("ranges", {}), ("budgets", {"w": "3.7", "a": "4.1"})])
+def test_where_the_images_are_absent_nothing_is_asked_and_one_notice_says_so(
+    opened: Open, bench: Bench, page: str, query: dict[str, str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QEXPLORE_DATA", str(home))
+    at = opened(page, task="resnet20-cifar10", **query)
+    assert bench.asked == []
+    assert "nothing new can be" in at.info[0].value
+    assert list(at.warning) == []
 
 
 def test_a_stored_accuracy_is_what_a_run_measures() -> None:

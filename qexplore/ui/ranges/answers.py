@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from qexplore.ui import bench
+from qexplore.ui.absent import how_to_get
 from qexplore.ui.bench import DESK, Measured
 from qexplore.ui.desk import desk, session
 from qexplore.ui.ranges.choice import HAND, Choice
@@ -42,10 +43,10 @@ class Found:
 
 
 def find(choice: Choice) -> Found:
-    """What is known about the ranges of a site; asks the bench for what is not."""
+    """What is known about the ranges of a site; asks the bench for what is not, unless the task's images are absent."""
     known = stored(choice)
     wanted = wanting(choice, known)
-    if not wanted:
+    if not wanted or how_to_get(choice.profile.task):
         return Found(known)
     asker = f"ranges {session()}"
     asked = desk(*DESK).ask(asker, question(choice), lambda: _measure(choice, wanted, asker), patience=_PATIENCE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qexplore.cli.lines import accuracy, table
@@ -12,6 +12,8 @@ from qexplore.cli.seed import add_seed
 from qexplore.cli.subject import add_subject, subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.recipes import Recipe
+
+SHOWN = 8  # opaque layers that the text names
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -39,7 +41,14 @@ def text(document: Document) -> str:
         "",
         table(("step", "accuracy", "seconds"), map(_row, document["steps"])),
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_opaque(document["sites"])])
+
+
+def _opaque(sites: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stayed in floating point inside, with the reason; the first few of many."""
+    whole = [f"  {site['site']}: {site['op']}" for site in sites if site["kind"] == "opaque"]
+    more = [f"  … {len(whole) - SHOWN} more, all with --json"] if len(whole) > SHOWN else []
+    return ["", "not quantized inside:", *whole[:SHOWN], *more] if whole else []
 
 
 def _row(step: Mapping[str, Any]) -> tuple[str, str, float]:

@@ -47,6 +47,18 @@ def test_every_verb_takes_a_network_and_images_without_a_name(say, parts):
         assert spoken.document
 
 
+def test_a_run_tells_what_it_could_not_quantize(say, parts, tmp_path):
+    assert "not quantized" not in say("run", "w8a8", *parts).out
+    (tmp_path / "batchy.py").write_text(
+        "from torch import nn\n"
+        "def network():\n"
+        "    norm = nn.BatchNorm2d(4, track_running_stats=False)\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    spoken = say("run", "w8a8", "--model", f"{tmp_path / 'batchy.py'}:network", *parts[2:])
+    assert "not quantized inside:\n  1: batch norm without running statistics" in spoken.out
+
+
 def test_a_task_reads_as_text(say, parts):
     assert say("task", "list").out == "No tasks of your own; add one: task add.\n"
     assert "cat, dog" in say("task", "add", "mine", *parts).out

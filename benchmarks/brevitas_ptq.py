@@ -2,7 +2,8 @@
 
 Those (RESULTS_TORCHVISION_BEST_CONFIGS.csv of the package, ResNet-18, target fx, one scale a channel): equalization
 with merged biases, asymmetric activations from the percentile 99.999, GPTQ and bias correction. For 4-bit activations,
-on which they are silent, the ranges are fitted by mean squared error, which the example offers.
+on which they are silent, the ranges are fitted by mean squared error, which the example offers and which was the better
+of the two (84.7 % against 80.9 %).
 """
 
 from __future__ import annotations

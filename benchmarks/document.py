@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,16 +32,16 @@ def markdown(found: Mapping[str, Any]) -> str:
         "# qexplore beside its peers on resnet20-cifar10",
         f"Made by `{found['command']}`; nobody edits this page.",
         f"The same weights ({_percent(fp32)} % of {fp32['images']} images right in FP32), the same "
-        f"{fp32['calibration']} calibration images, the same preprocessing (done once, by qexplore), the same evaluation "
-        f"images, one process after the other on one thread, seed {fp32['seed']}. Every tool judges by its own simulation "
-        "of the quantized network; biases and sums stay as the tool has them.",
+        f"{fp32['calibration']} calibration images, the same preprocessing (done once, by qexplore), the same "
+        f"evaluation images, one process after the other on one thread, seed {fp32['seed']}. Every tool judges by its "
+        "own simulation of the quantized network; biases and sums stay as the tool has them.",
         "\n".join(f"- {name}: {text}" for name, text in found["machine"].items()),
         _clocks(results),
         "\n".join(_row(cells) for cells in _versions(results)),
         *(part for bits in results if results[bits] for part in _table(bits, results[bits])),
         _reading(),
         "## What each tool did",
-        *(f"**{tool.title}** (`benchmarks/{tool.script.name}`). {_method(tool)}" for tool in TOOLS),
+        *(f"`benchmarks/{script.name}`. {_method(script)}" for script in dict.fromkeys(t.script for t in TOOLS)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -86,7 +87,7 @@ def _cells(tool: Tool, bits: str, printed: Mapping[str, Any], ours: Mapping[str,
         "" if printed is ours or "right" not in ours else _difference(ours, printed),
         f"{printed['seconds']:.0f}",
         "unknown" if printed["peak_mb"] is None else f"{printed['peak_mb']:.0f} ({printed['loaded_mb']:.0f})",
-        str(lines.count_lines(tool.script.read_text(), bits)),
+        str(lines.count_lines(tool.script.read_text(), tool.setting(bits))),
     )
 
 
@@ -118,8 +119,8 @@ def _reading() -> str:
     )
 
 
-def _method(tool: Tool) -> str:
-    return " ".join((ast.get_docstring(ast.parse(tool.script.read_text())) or "").split())
+def _method(script: Path) -> str:
+    return " ".join((ast.get_docstring(ast.parse(script.read_text())) or "").split())
 
 
 def _row(cells: tuple[str, ...]) -> str:

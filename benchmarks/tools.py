@@ -24,29 +24,47 @@ HOURS = 2
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool under its name: a script, and a file of requirements unless it is qexplore, which runs where it is."""
+    """A tool under its name: a script, and a file of requirements unless it is qexplore, which runs where it is.
+
+    variant: what the script's settings have at their end, where one tool is measured in two ways.
+    """
 
     key: str
     title: str
+    variant: str = ""
+
+    @property
+    def base(self) -> str:
+        """The name that script, requirements and environment share with the tool's other variants."""
+        return self.key.removesuffix(self.variant)
 
     @property
     def script(self) -> Path:
-        return HERE / f"{self.key}_ptq.py"
+        return HERE / f"{self.base}_ptq.py"
 
     @property
     def requirements(self) -> Path | None:
-        file = HERE / f"requirements-{self.key}.txt"
+        file = HERE / f"requirements-{self.base}.txt"
         return file if file.exists() else None
 
+    def setting(self, bits: str) -> str:
+        """What the script calls the setting `bits`."""
+        return bits + self.variant if bits in BITS else bits
 
-TOOLS = (Tool("qexplore", "qexplore"), Tool("brevitas", "Brevitas"), Tool("mct", "MCT"))
+
+TOOLS = (
+    Tool("qexplore", "qexplore"),
+    Tool("brevitas", "Brevitas"),
+    Tool("mct", "MCT"),
+    Tool("mct-gptq", "MCT, GPTQ", "-gptq"),
+)
 
 
 def interpreter(tool: Tool, folder: Path) -> str:
     """The Python of the tool's environment below `folder`, made now unless its requirements are the same still."""
     if tool.requirements is None:
         return sys.executable
-    home, wanted = folder / tool.key, tool.requirements.read_text()
+    home, wanted = folder / tool.base, tool.requirements.read_text()
     python, stamp = home / "bin" / "python", home / "installed.txt"
     if not stamp.exists() or stamp.read_text() != wanted:
         venv.create(home, clear=True, with_pip=True)
@@ -57,7 +75,8 @@ def interpreter(tool: Tool, folder: Path) -> str:
 
 def measure(python: str, tool: Tool, bits: str, arguments: Sequence[str | Path]) -> dict[str, Any]:
     """What the tool's script prints for one setting, run alone on one thread; "failed" says why there is nothing."""
-    command = [python, "-m", f"benchmarks.{tool.key}_ptq", "--bits", bits, "--json", *map(str, arguments)]
+    setting = ["--bits", tool.setting(bits), "--json"]
+    command = [python, "-m", f"benchmarks.{tool.script.stem}", *setting, *map(str, arguments)]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     try:
         done = subprocess.run(

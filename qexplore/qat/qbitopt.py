@@ -35,8 +35,8 @@ class Allocation:
 
     weight_bits, activation_bits, kb, gbops: the budget, as in qexplore.allocate.Budget; 0 is no limit. least, most: the
     menu of bits. every: steps from one allocation to the next; 0 is QBitOpt's τ = 250, or less where a training is so
-    short that it would hardly re-allocate: a thirtieth of its steps. warmup, freeze: shares of the training before the first
-    re-allocation and after the last. momentum: of the moving means of the squared gradients. noise:
+    short that it would hardly re-allocate: a thirtieth of its steps. warmup, freeze: shares of the training before the
+    first re-allocation and after the last. momentum: of the moving means of the squared gradients. noise:
     "measured" or "model" (see Fisher.losses). exact: the integer programme, or the convex hull filled greedily.
     Where the paper's numbers are not known to us, they are the project's own choice.
     """

@@ -100,8 +100,7 @@ class Trainable:
                 return folded if quantizer is None else self._mix(folded, quantizer.weight(folded))
 
             return folded_twice(layer, norm, x, self.weight(op.name), quantize, train=self.training)
-        y: Tensor = layer.forward(x, self.quantized(op.name), self.biases.get(op.name, layer.bias))
-        return y
+        return layer.forward(x, self.quantized(op.name), self.biases.get(op.name, layer.bias))
 
     def _clamp(self, op: Op, x: Tensor) -> Tensor:
         site = self._at.get(op.name)
@@ -111,7 +110,8 @@ class Trainable:
             return quantizer.activation(x, op.lower, op.upper)
         result = clamp(x, op.lower, op.upper)
         if quantizer is not None or site is not None:
-            return self._quantize(op, result)
+            quantized: Tensor = self._quantize(op, result)
+            return quantized
         shared = self.quantizers.get(self.network.placement.grid[op.name])
         return result if shared is None else shared.activation(result)
 

@@ -51,10 +51,18 @@ def card(run: Run, key: str) -> None:
         asked = run.stop_asked is not None
         if store().events(run.id, names=("training-started",), limit=1):
             label = "Pausing …" if run.pause_asked and not run.cancel_asked else "Pause"
-            _button(label, "pause", f"{key}-pause-{run.id}", asked, store().ask_pause, run)
+            _button(label, "pause", f"{key}-pause-{run.id}", asked, _pause, run)
         label = "Cancelling …" if run.cancel_asked else "Cancel"
-        _button(label, "stop_circle", f"{key}-cancel-{run.id}", bool(run.cancel_asked), store().ask_cancel, run)
+        _button(label, "stop_circle", f"{key}-cancel-{run.id}", bool(run.cancel_asked), _cancel, run)
 
 
-def _button(label: str, icon: str, key: str, disabled: bool, ask: Callable[[str], Run], run: Run) -> None:
-    st.button(label, key=key, icon=f":material/{icon}:", disabled=disabled, on_click=ask, args=(run.id,))
+def _button(label: str, icon: str, key: str, disabled: bool, click: Callable[[str], None], run: Run) -> None:
+    st.button(label, key=key, icon=f":material/{icon}:", disabled=disabled, on_click=click, args=(run.id,))
+
+
+def _pause(run_id: str) -> None:
+    store().ask_pause(run_id)
+
+
+def _cancel(run_id: str) -> None:
+    store().ask_cancel(run_id)

@@ -73,13 +73,13 @@ def extent(spec: dict[str, Any], task: Task, network: Network, menu: int) -> Ext
     for found in _menu(images):
         if cost * min(most, found.images or most) * found.passes(sites, menu) <= PATIENCE:
             break
-    wanted = _all_presets(POST_TRAINING) | spec if spec.get("everything") else spec
+    wanted = _all_presets() | spec if spec.get("everything") else spec
     chosen = {key: tuple(wanted[key]) for key in ("presets", "ablations", "diagnoses") if key in wanted}
     found = replace(found, **chosen)  # type: ignore[arg-type]
     return replace(found, images=None) if found.images is not None and found.images >= most else found
 
 
-def _all_presets(POST_TRAINING) -> dict[str, Any]:
+def _all_presets() -> dict[str, Any]:
     plain = [name for name in presets(POST_TRAINING) if not Recipe.load(name).optional]
     return {"presets": presets(POST_TRAINING), "ablations": presets(POST_TRAINING), "diagnoses": plain}
 

@@ -90,7 +90,8 @@ def _logits_alone() -> list[Variant]:
 
 
 def _pipelines() -> list[Variant]:
-    return [Variant(PIPELINES, name, Recipe.load(name), seeded=not name.startswith("data-free")) for name in presets(POST_TRAINING)]
+    names = presets(POST_TRAINING)
+    return [Variant(PIPELINES, name, Recipe.load(name), seeded=not name.startswith("data-free")) for name in names]
 
 
 def _recipe(steps: list[Any], **others: Any) -> Recipe:

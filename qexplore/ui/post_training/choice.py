@@ -70,7 +70,8 @@ def recipe_of(pipeline: str, form: str, granularity: str) -> Recipe:
 
 def available() -> list[str]:
     """Pipelines of which there is a preset."""
-    return [pipe for pipe in PIPELINES if any(name.startswith(f"{pipe}-w") for name in presets(POST_TRAINING)) or pipe == "plain"]
+    known = presets(POST_TRAINING)
+    return [pipe for pipe in PIPELINES if any(name.startswith(f"{pipe}-w") for name in known) or pipe == "plain"]
 
 
 def without(recipe: Recipe, off: Iterable[str]) -> Recipe:

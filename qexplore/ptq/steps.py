@@ -57,6 +57,7 @@ class Calibration:
 
     keeper, key: where its state is kept, and under which name; None: nowhere.
     teacher: the task's own FP32 module, which no step changes.
+    past: task and recipe up to this step, as JSON; a state that was kept is only taken over where it is the same.
     """
 
     data: Batches
@@ -66,6 +67,7 @@ class Calibration:
     keeper: Keeper | None = None
     key: str = ""
     teacher: nn.Module | None = None
+    past: str = ""
 
     @property
     def images(self) -> int:

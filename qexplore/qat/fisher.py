@@ -72,15 +72,14 @@ class Fisher:
     @torch.no_grad()
     def _measured(self, training: Training, name: str, quantizer: Quantizer, bits: int) -> float | None:
         """Mean squared error of the site's values at `bits`; None where none was seen."""
-        if quantizer.site.kind == "weight":
-            rows = quantizer.spec.slices(training.trainable.weight(quantizer.site.layer).detach())
-        elif name in self._samples:
-            rows = self._samples[name][None]
-        else:
-            return None
         there = quantizer.at(bits)
-        grid = grid_of(there.spec, there.range())
-        return float((grid.values(grid.codes(rows)) - rows).double().square().mean())
+        if quantizer.site.kind == "weight":
+            weight = training.trainable.facing(quantizer.site.layer)
+            return float((there.codes(weight) * there.steps_of(weight) - weight).double().square().mean())
+        if name not in self._samples:
+            return None
+        values, grid = self._samples[name][None], grid_of(there.spec, there.range())
+        return float((grid.values(grid.codes(values)) - values).double().square().mean())
 
     def sample(self, training: Training, x: Tensor) -> None:
         """Looks at values of the activations of a batch, for the measured noise."""

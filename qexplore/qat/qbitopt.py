@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -117,16 +118,15 @@ class Reallocation(Idle):
         self.fisher.watch(training.trainable.quantizers)
         if self._resumed:
             return []
-        for number, (x, y) in enumerate(training.images.epoch(training.settings.epochs)):
-            if number == self.WARM:
-                break
-            training.loss(x, y).backward()  # type: ignore[no-untyped-call]
-            self.fisher.take(len(y))
+        with training.evaluating():  # statistics of batch norms do not move
+            for x, y in islice(training.images.epoch(training.settings.epochs), self.WARM):
+                training.loss(x, y).backward()  # type: ignore[no-untyped-call]
+                self.fisher.take(len(y))
         training.optimizers.zero()
         return [self.allocate(training)]
 
     def after_backward(self, training: Training) -> None:
-        self.fisher.take(training.settings.batch)
+        self.fisher.take(training.images.batch)
 
     def after_step(self, training: Training) -> list[Event]:
         if training.at % self.plan.period(training.steps) or not self._open(training):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -53,11 +54,18 @@ def prepare(
     calibration = Calibration(task.data, seed, batch=images_at_once(task.example), keeper=keeper, teacher=task.model)
     for number, step in enumerate(recipe.steps):
         report.event("step-started", name=step.name, number=number, of=len(recipe.steps))
-        given = replace(calibration, key=f"{number}-{STEPS.canonical(step.name)}")
+        key, past = f"{number}-{STEPS.canonical(step.name)}", _past(task, recipe, number)
+        given = replace(calibration, key=key, past=past)
         network = STEPS.get(step.name)(network, given, report, **step.settings)
         if after_step is not None:
             after_step(step.name, network)
     return network
+
+
+def _past(task: Task, recipe: Recipe, number: int) -> str:
+    """The task, and the recipe up to the step `number`, as JSON."""
+    document = replace(recipe, name="", title="", steps=recipe.steps[: number + 1]).to_document()
+    return json.dumps([task.name, document], sort_keys=True)
 
 
 def check(recipe: Recipe) -> None:

@@ -92,11 +92,16 @@ class Step(Protocol):
 STEPS: Registry[Step] = Registry("step")
 
 
-def takes(defaults: Mapping[str, Any]) -> Callable[[S], S]:
-    """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults."""
+def takes(
+    defaults: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object] | None = None
+) -> Callable[[S], S]:
+    """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults.
+
+    check: raises QexploreError for settings that cannot be meant, before the first step of a recipe starts.
+    """
 
     def mark(step: S) -> S:
-        step.takes = dict(defaults)  # type: ignore[attr-defined]
+        step.takes, step.check = dict(defaults), check  # type: ignore[attr-defined]
         return step
 
     return mark

@@ -8,6 +8,7 @@ from typing import Any
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
+from qexplore.numerics import checked_bits
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.batchnorm import foldable
 from qexplore.ptq.steps import takes
@@ -20,8 +21,17 @@ from qexplore.qat.training import Actors
 from qexplore.report import Report
 
 
+def _checked(settings: Mapping[str, Any]) -> Settings:
+    """The settings of a training; QexploreError for impossible ones, or impossible bits."""
+    bits = {name: value for name, value in settings.items() if name in ("weight_bits", "activation_bits")}
+    for value in bits.values():
+        if value:  # 0 keeps them
+            checked_bits(value)
+    return Settings(**{name: value for name, value in settings.items() if name not in bits})
+
+
 @STEPS.register("qat")
-@takes(defaults_of(Settings))
+@takes(defaults_of(Settings), _checked)
 def qat(
     network: Network,
     calibration: Calibration,

@@ -50,8 +50,9 @@ def _silent(training: Training, x: Tensor) -> str:
     """The first quantized activation that is the same for every image."""
     with training.evaluating():
         for name, value in training.trainable.observe(x).items():
-            value = training.trainable.quantizers[name].activation(value)
-            if bool((value == value[:1]).all()):
+            quantizer = training.trainable.quantizers[name]
+            codes = quantizer.round(value / quantizer.scale, quantizer.scale)
+            if bool((codes == codes[:1]).all()):
                 return f"the first site that is the same for all of them is {name!r}"
     return "no site tells why"
 

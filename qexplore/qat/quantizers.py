@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,7 +13,7 @@ from qexplore.errors import QexploreError
 from qexplore.network import Network, Site
 from qexplore.network.fitting import Fitted
 from qexplore.numerics import Range, Spec, power_of_two
-from qexplore.numerics.learned import Codes, along, fake_quantize, fake_quantize_rows
+from qexplore.numerics.learned import Codes, Seen, along, fake_quantize_rows, round_units
 
 LEAST = 0.02  # of its first size, below which a scale does not fall
 
@@ -38,7 +38,7 @@ class Quantizer:
     base: Tensor
     size: nn.Parameter
     offset: nn.Parameter | None
-    seen: Callable[[Tensor], None] | None = field(default=None, repr=False)
+    seen: Seen | None = field(default=None, repr=False)
 
     @staticmethod
     def of(site: Site, fitted: Fitted, *, learn: bool, one_sided: bool) -> Quantizer:
@@ -78,9 +78,11 @@ class Quantizer:
         elements = max(1, math.prod(self.site.shape) // len(self.base))
         return 1 / math.sqrt(elements * max(1, self.spec.qmax))
 
-    def activation(self, x: Tensor, lower: float | None = None, upper: float | None = None) -> Tensor:
-        """x̂, after a clamp to [lower, upper]."""
-        return fake_quantize(x, self.scale, self.zero, Codes(self.spec.qmin, self.spec.qmax, lower, upper), self.seen)
+    def round(self, units: Tensor, scale: Tensor, lower: float | None = None, upper: float | None = None) -> Tensor:
+        """Codes less the zero point of an activation in units of `scale`, after a clamp to [lower, upper] (real)."""
+        floor, ceiling = (None if bound is None else _bound(bound, scale) for bound in (lower, upper))
+        codes, unit = Codes(self.spec.qmin, self.spec.qmax), float(scale.detach())
+        return round_units(units, self.zero, codes, floor, ceiling, self.seen, unit)
 
     def weight(self, weight: Tensor) -> Tensor:
         """ŵ, shape and order in memory of `weight`."""
@@ -130,6 +132,11 @@ class Quantizer:
         scale = self.base * self.size
         zero = float(self.zero.round().clamp(self.spec.qmin, self.spec.qmax))
         return Range(scale * (self.spec.qmin - zero), scale * (self.spec.qmax - zero))
+
+
+def _bound(bound: float, scale: Tensor) -> Tensor:
+    """A bound in units of the scale; 0 is 0 in all of them."""
+    return bound / scale if bound else torch.zeros_like(scale.detach())
 
 
 class _Scaled(torch.autograd.Function):

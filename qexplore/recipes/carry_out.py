@@ -47,6 +47,7 @@ def prepare(
     """
     report = report or Report()
     check(recipe)
+    parts_of(task, recipe)
     network = Network.of(
         task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
     )
@@ -82,6 +83,20 @@ def check(recipe: Recipe) -> None:
             "Activations have one range a tensor (granularity: tensor): a scale for each channel cannot leave the sum "
             "over input channels."
         )
+
+
+def parts_of(task: Task, recipe: Recipe) -> tuple[str, ...]:
+    """The parts of the task's images that the recipe reads, and that for evaluation; QexploreError where the recipe
+    trains and there are no training images.
+    """
+    if not recipe.trains:
+        return ("calibration", "evaluation")
+    if not task.data.has("train"):
+        raise QexploreError(
+            f"The recipe {recipe.name!r} trains, and the task {task.name!r} has no training images: sort its pictures "
+            "into train/ and test/ below one folder, give train=… to qx.Data, or take a recipe that does not train."
+        )
+    return ("train", "calibration", "evaluation")
 
 
 def _check_order(steps: list[str]) -> None:

@@ -16,7 +16,7 @@ from qexplore.network.execute import Plan, compile_plan
 from qexplore.network.fitting import Estimator, Fitted, Own, as_signed_as_needed, fit, rows_of, what_of
 from qexplore.network.graph import LAYERS, Graph, Layer, Op, channels_last
 from qexplore.network.kept import Kept
-from qexplore.network.placement import Placement, Site, place
+from qexplore.network.placement import Placement, Site, origin_of, place
 from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
@@ -264,9 +264,8 @@ class Network:
         layer = self.layers[name]
         layer.weight, layer.bias = channels_last(weight), bias
         self._forget(f"{name}.weight")
-        tied = self.site(f"{name}.weight").tied
-        if sum(site.tied == tied for site in self.sites) > 1:  # shared no longer, perhaps
-            self.placement = place(self.graph, self.layers)
+        if sum(origin_of(other) is origin_of(layer) for other in self.layers.values()) > 1:
+            self.placement = place(self.graph, self.layers)  # shared no longer, perhaps, or again
 
     def set_bias(self, name: str, bias: Tensor) -> None:
         """Gives a layer another bias; its quantized weights stay."""

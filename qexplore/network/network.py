@@ -18,6 +18,7 @@ from qexplore.network.graph import Graph, Layer, channels_last
 from qexplore.network.kept import Kept
 from qexplore.network.layers import layers_of
 from qexplore.network.placement import Placement, Site, place
+from qexplore.network.sparsity import checked_mask, masked
 from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
@@ -39,6 +40,7 @@ class Network:
         self.graph = graph
         self.layers = layers
         self.placement: Placement = place(graph, layers)
+        self.masks: dict[str, Tensor] = {}
         self.samples: dict[str, Tensor] = {}
         self.bands: dict[str, Band] = {}
         self._ends: dict[str, tuple[Tensor, Tensor]] = {}
@@ -259,15 +261,31 @@ class Network:
     # --- weights -----------------------------------------------------------------------------------------------
 
     def set_layer(self, name: str, weight: Tensor, bias: Tensor | None) -> None:
-        """Gives a layer other weights; what was found from the old ones is forgotten. Activation samples stay: whoever
-        changes the size of activations calibrates anew.
+        """Gives a layer other weights, those that are pruned stay 0; what was found from the old ones is forgotten.
+        Activation samples stay: whoever changes the size of activations calibrates anew.
         """
         layer = self.layers[name]
-        layer.weight, layer.bias = channels_last(weight), bias
+        layer.weight, layer.bias = masked(channels_last(weight), self.masks.get(name)), bias
         self._forget(f"{name}.weight")
         tied = self.site(f"{name}.weight").tied
         if sum(site.tied == tied for site in self.sites) > 1:  # shared no longer, perhaps
             self.placement = place(self.graph, self.layers)
+
+    def set_masks(self, masks: Mapping[str, Tensor]) -> None:
+        """Prunes the named layers: weights where a mask is False are 0 from now on, whatever steps do to the others.
+
+        masks: bool, True = kept, of the weights' shapes; a new mask takes the place of the layer's old one. Layers that
+        share a weight need the same mask to go on sharing it.
+        """
+        for name in masks:
+            if name not in self.layers:
+                raise UnknownName("layer", name, list(self.layers))
+        self.masks |= {name: checked_mask(self.layers[name], mask) for name, mask in masks.items()}
+        for name in masks:
+            layer = self.layers[name]
+            layer.weight = masked(layer.weight, self.masks[name])
+            self._forget(f"{name}.weight")
+        self.placement = place(self.graph, self.layers)
 
     def set_bias(self, name: str, bias: Tensor) -> None:
         """Gives a layer another bias; its quantized weights stay."""
@@ -300,8 +318,10 @@ class Network:
         return float((learned - self.layers[site.layer].weight).double().square_().mean())
 
     def set_quantized(self, site: Site, bits: int, weight: Tensor) -> None:
-        """Gives a weight at `bits` grid values other than the nearest ones; kept until the weight changes."""
-        self._learned[site.name, bits] = channels_last(weight)
+        """Gives a weight at `bits` grid values other than the nearest ones; kept until the weight changes. What is
+        pruned stays 0.
+        """
+        self._learned[site.name, bits] = masked(channels_last(weight), self.masks.get(site.layer))
         self._plan = None
 
     def forget_weights(self, *, ranges: bool) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from qexplore.network.network import Network
 from qexplore.network.placement import Site
+from qexplore.network.sparsity import bitmap, sparsity
 from qexplore.numerics import sqnr_db
 
 
@@ -27,6 +28,15 @@ def identity(site: Site) -> dict[str, Any]:
     }
 
 
+def pruning(network: Network, site: Site) -> dict[str, Any]:
+    """The columns that say what is pruned: `sparsity`, the share of a weight's elements that a mask keeps at 0, and
+    `bitmap`, the bits that tell which are kept (0 where they are whole channels); of a weight that layers share all on
+    the first of them.
+    """
+    mask = network.masks.get(site.layer) if site.kind == "weight" else None
+    return {"sparsity": sparsity(mask), "bitmap": bitmap(mask) if site.tied == site.name else 0}
+
+
 def power(network: Network, site: Site) -> float:
     """Mean square of the site's values; NaN where none was seen."""
     values = network.values(site)
@@ -39,6 +49,7 @@ def site_table(network: Network) -> pd.DataFrame:
 
     lo, hi: ends of the range, over all channels; sqnr_db: signal over quantization noise, totals over the weight or the
     calibration sample. NaN where a site is real, sqnr_db also where its range was found without images.
+    sparsity: share of the elements that are pruned; bitmap: bits that tell which are not.
     """
     bits = network.bits
     rows = [_row(network, site, bits.get(site.name)) for site in network.sites]
@@ -47,14 +58,15 @@ def site_table(network: Network) -> pd.DataFrame:
             {"site": name, "index": len(rows), "kind": "opaque", "layer": name, "op": reason, "tied": name, "input": ""}
         )
     table = pd.DataFrame(rows)
-    for column in ("numel", "macs"):
+    for column in ("numel", "macs", "bitmap"):
         table[column] = table[column].fillna(0).astype("int64")
+    table["sparsity"] = table["sparsity"].fillna(0.0)
     table["bits"] = table["bits"].astype("Int64")
     return table
 
 
 def _row(network: Network, site: Site, bits: int | None) -> dict[str, Any]:
-    row = {**identity(site), "shape": "×".join(map(str, site.shape)), "bits": bits}
+    row = {**identity(site), **pruning(network, site), "shape": "×".join(map(str, site.shape)), "bits": bits}
     if bits is None:
         return {**row, "lo": float("nan"), "hi": float("nan"), "sqnr_db": float("nan"), "granularity": ""}
     spec, interval, *_ = network.fitted(site, bits)

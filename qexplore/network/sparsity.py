@@ -6,7 +6,6 @@ A mask has the shape of its weight and holds True where the weight is kept; else
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -36,12 +35,6 @@ def checked_mask(layer: Layer, mask: Tensor) -> Tensor:
 def sparsity(mask: Tensor | None) -> float:
     """Share of the weights that the mask prunes, from 0 to 1."""
     return 0.0 if mask is None else (mask.numel() - int(mask.sum())) / mask.numel()
-
-
-def share_of_all(masks: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> float:
-    """Share of all weights of all layers that the masks prune; a weight that layers share counts at each of them."""
-    total = sum(layer.weight.numel() for layer in layers.values())
-    return sum(mask.numel() - int(mask.sum()) for mask in masks.values()) / max(total, 1)
 
 
 def bitmap(mask: Tensor | None) -> int:

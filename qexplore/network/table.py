@@ -13,8 +13,13 @@ from qexplore.network.sparsity import bitmap, sparsity
 from qexplore.numerics import sqnr_db
 
 
-def identity(site: Site) -> dict[str, Any]:
-    """The columns that say which site a row is about."""
+def identity(network: Network, site: Site) -> dict[str, Any]:
+    """The columns that say which site a row is about, how large it is and how much of it is pruned.
+
+    sparsity: share of a weight's elements that a mask keeps at 0; bitmap: bits that tell which are not pruned (0 where
+    whole channels are), of a weight that layers share all on the first of them.
+    """
+    mask = network.masks.get(site.layer) if site.kind == "weight" else None
     return {
         "site": site.name,
         "index": site.index,
@@ -25,16 +30,9 @@ def identity(site: Site) -> dict[str, Any]:
         "macs": site.macs,
         "tied": site.tied,
         "input": site.source,
+        "sparsity": sparsity(mask),
+        "bitmap": bitmap(mask) if site.tied == site.name else 0,
     }
-
-
-def pruning(network: Network, site: Site) -> dict[str, Any]:
-    """The columns that say what is pruned: `sparsity`, the share of a weight's elements that a mask keeps at 0, and
-    `bitmap`, the bits that tell which are kept (0 where they are whole channels); of a weight that layers share all on
-    the first of them.
-    """
-    mask = network.masks.get(site.layer) if site.kind == "weight" else None
-    return {"sparsity": sparsity(mask), "bitmap": bitmap(mask) if site.tied == site.name else 0}
 
 
 def power(network: Network, site: Site) -> float:
@@ -49,7 +47,6 @@ def site_table(network: Network) -> pd.DataFrame:
 
     lo, hi: ends of the range, over all channels; sqnr_db: signal over quantization noise, totals over the weight or the
     calibration sample. NaN where a site is real, sqnr_db also where its range was found without images.
-    sparsity: share of the elements that are pruned; bitmap: bits that tell which are not.
     """
     bits = network.bits
     rows = [_row(network, site, bits.get(site.name)) for site in network.sites]
@@ -66,7 +63,7 @@ def site_table(network: Network) -> pd.DataFrame:
 
 
 def _row(network: Network, site: Site, bits: int | None) -> dict[str, Any]:
-    row = {**identity(site), **pruning(network, site), "shape": "×".join(map(str, site.shape)), "bits": bits}
+    row = {**identity(network, site), "shape": "×".join(map(str, site.shape)), "bits": bits}
     if bits is None:
         return {**row, "lo": float("nan"), "hi": float("nan"), "sqnr_db": float("nan"), "granularity": ""}
     spec, interval, *_ = network.fitted(site, bits)

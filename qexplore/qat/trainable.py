@@ -36,7 +36,7 @@ class Trainable:
             for name, layer in network.layers.items()
             if layer.bias is not None and not self._shifted(name)
         }
-        self.masks: dict[str, Tensor] = {}
+        self.masks = {name: mask.clone() for name, mask in network.masks.items()}
         self.mixed: Mixed | None = None
         self.training = True
         self._observed: dict[str, Tensor] | None = None

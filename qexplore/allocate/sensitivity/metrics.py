@@ -10,7 +10,7 @@ import pandas as pd
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
-from qexplore.network.table import identity, pruning
+from qexplore.network.table import identity
 from qexplore.numerics import MAX_BITS, checked_bits
 from qexplore.ptq import Calibration
 from qexplore.registry import Registry
@@ -41,7 +41,7 @@ def sensitivity_table(
     """
     menu = _menu(bits)
     losses = METRICS.get(metric)(network, calibration, menu, report or Report())
-    known = {site.name: {**identity(site), **pruning(network, site)} for site in network.sites}
+    known = {site.name: identity(network, site) for site in network.sites}
     rows = [{**known[site.name], "bits": b, "loss": losses[site.name, b]} for site in network.sites for b in menu]
     return pd.DataFrame(rows).assign(metric=METRICS.canonical(metric))
 

@@ -17,6 +17,8 @@ from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State
 from qexplore.qat.channels import among, gone_in
 from qexplore.qat.coupling import couple
+from qexplore.qat.norms import KEEP
+from qexplore.qat.trainable import Trainable
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import BadRecipe, Recipe
 from qexplore.report import Event, Report
@@ -125,6 +127,23 @@ def test_zeros_hold_through_folding_equalization_rounding_and_two_trainings() ->
     assert begun[1] == begun[2] == pytest.approx(0.5, abs=1e-4)
     rows = {row["site"]: row for row in trained.to_document()["sites"]}
     assert all(rows[f"{n}.weight"]["sparsity"] == int((~m).sum()) / m.numel() for n, m in alone.masks.items())
+
+
+def test_in_training_a_masked_weight_is_0_before_and_after_every_step() -> None:
+    network = Network.of(TASK.model, TASK.example)
+    generator = torch.Generator().manual_seed(0)
+    masks = {n: torch.rand(layer.weight.shape, generator=generator) < 0.5 for n, layer in network.layers.items()}
+    network.set_masks(masks)
+    trainable = Trainable(network, {}, KEEP)
+    for name, mask in masks.items():
+        trainable.weights[name].data.fill_(1.0)
+        assert torch.equal(trainable.quantized(name), mask.float())
+    trainable.hold()
+    assert all(torch.equal(trainable.weights[name].detach(), mask.float()) for name, mask in masks.items())
+    trainable(torch.rand(2, *TASK.example.shape[1:])).sum().backward()
+    for name, mask in masks.items():
+        gradient = trainable.weights[name].grad
+        assert gradient is None or bool((gradient[~mask] == 0).all())
 
 
 @pytest.mark.parametrize("settings", [{"method": "unstructured"}, {"method": "channels"}, {"ema": 0.9}])

@@ -203,10 +203,11 @@ class _Walk:
     def _is_tensor(self, op: Op) -> bool:
         return op.call is not None and torch.is_tensor(self.known.get(op.name))
 
-    def _end(self, op: Op) -> None:
-        """What the operation reads has to stay, and nothing of its result can go."""
+    def _end(self, op: Op) -> _Channels | None:
+        """What the operation reads has to stay, and nothing of its result can go: None."""
         for name in op.inputs:
             self._stay(name)
+        return None
 
     def _stay(self, name: str) -> None:
         channels = self.at[name]

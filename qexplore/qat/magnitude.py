@@ -29,8 +29,9 @@ def over_all(weights: Weights, masks: Mapping[str, Tensor], share: float) -> Mas
     """
     names = list(weights)
     sizes = torch.cat([_sizes(weights[name], masks.get(name)) for name in names])
-    kept = _without_least(sizes, round(share * len(sizes))).split([weights[name].numel() for name in names])
-    return {name: part.view(weights[name].shape) for name, part in zip(names, kept, strict=True)}
+    kept = _without_least(sizes, round(share * len(sizes)))
+    parts = torch.split(kept, [weights[name].numel() for name in names])
+    return {name: part.view(weights[name].shape) for name, part in zip(names, parts, strict=True)}
 
 
 def layer_by_layer(weights: Weights, masks: Mapping[str, Tensor], share: float) -> Masks:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network
+from qexplore.network.graph import channels_last
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State, takes
 from qexplore.qat.channels import among, gone_in, least_channels, masks_without
@@ -126,7 +127,7 @@ class Pruner(Idle):
     def _grow(self, training: Training) -> None:
         """Prunes up to the share that the schedule asks for now."""
         share = cubic(self.plan.sparsity, self.began, self.plan.done(training.at / training.steps))
-        self.masks = self._wanted(training, share)
+        self.masks = {name: channels_last(mask) for name, mask in self._wanted(training, share).items()}
         training.trainable.masks.update(self.masks)
         training.trainable.hold()
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import qexplore as qx
+from qexplore.allocate import cost
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network
 from qexplore.network.sparsity import bitmap
@@ -143,6 +144,24 @@ def test_the_table_of_sites_tells_the_share_of_zeros_and_the_bits_of_the_bitmap(
     assert table.loc["6.weight", "sparsity"] == (48 - 35) / 48
     assert table.loc["6.weight", "bitmap"] == 0
     assert (table.loc[table["kind"] == "activation", "sparsity"] == 0).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 999), share=st.floats(0, 1), weight_bits=st.integers(1, 8), bits=st.integers(1, 8))
+def test_costs_read_from_the_table_are_those_counted_on_the_masks(
+    seed: int, share: float, weight_bits: int, bits: int
+) -> None:
+    network = network_of()
+    masks = some(network, share, seed)
+    del masks["3"]  # one layer is left whole
+    network.set_masks(masks)
+    table = site_table(network)
+    found = cost(table, {s.name: weight_bits if s.kind == "weight" else bits for s in network.sites})
+    kept = {name: int(masks[name].sum()) if name in masks else w.weight.numel() for name, w in network.layers.items()}
+    places = {"0": 36, "3": 36, "6": 36, "11": 1}  # of an image of 6 × 6
+    assert found["weight_bits"] == weight_bits
+    assert found["kb"] == (weight_bits * sum(kept.values()) + sum(bitmap(mask) for mask in masks.values())) / 8000
+    assert found["gbops"] == sum(kept[name] * places[name] for name in kept) * weight_bits * bits / 10**9
 
 
 def test_a_bitmap_covers_what_whole_channels_leave() -> None:

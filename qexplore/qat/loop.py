@@ -9,6 +9,7 @@ from qexplore.ptq import Calibration
 from qexplore.qat import checkpoint
 from qexplore.qat.divergence import check, check_alive
 from qexplore.qat.finish import hand_over
+from qexplore.qat.images import PART
 from qexplore.qat.quantizers import Quantizer
 from qexplore.qat.settings import Settings
 from qexplore.qat.telling import Telling
@@ -33,6 +34,7 @@ def fine_tune(
     when the report raises. name: of the step, as it is told. budget: the limits that an actor keeps, as they are told.
     Raises Diverged where the loss runs away.
     """
+    calibration.data.prepare(report, (PART,))
     training = Training(network, calibration, settings, quantizers)
     owner = checkpoint.owner_of(training, actors, name)
     history = checkpoint.load(training, actors, owner, report)

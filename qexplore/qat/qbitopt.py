@@ -173,8 +173,9 @@ class Reallocation(Idle):
         """Site × bits → loss, as `allocate` takes it."""
         losses = self.fisher.losses(training, self.plan.menu, self.plan.error)
         sites = [training.network.site(name) for name in training.trainable.quantizers]
+        known = [(site.name, identity(training.network, site)) for site in sites]
         return pd.DataFrame(
-            [{**identity(site), "bits": b, "loss": losses[site.name, b]} for site in sites for b in self.plan.menu]
+            [{**row, "bits": b, "loss": losses[name, b]} for name, row in known for b in self.plan.menu]
         )
 
     def _event(self, training: Training, before: Mapping[str, int], answer: Answer) -> Event:
@@ -182,7 +183,9 @@ class Reallocation(Idle):
             "event": "allocation",
             "at": training.at,
             "bits": answer.bits,
-            "cost": cost(pd.DataFrame([identity(site) for site in training.network.sites]), answer.bits),
+            "cost": cost(
+                pd.DataFrame([identity(training.network, site) for site in training.network.sites]), answer.bits
+            ),
             "budget": self.plan.budget.limits(),
             "loss": answer.loss,
             "changed": sum(before[name] != bits for name, bits in answer.bits.items()),

@@ -17,6 +17,7 @@ from qexplore.qat.norms import DOUBLE, FROZEN, KEEP, STATIC, fold_statically, no
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import Quantizer, quantizers_of
 from qexplore.qat.settings import Settings, defaults_of
+from qexplore.qat.sparsity import Sparse
 from qexplore.qat.training import Actors
 from qexplore.report import Report
 
@@ -75,6 +76,7 @@ def train_quantized(
         )
     with_folds = _folded_fits(network) if settings.batch_norm == DOUBLE else {}
     quantizers = {**quantizers_of(network, learn=settings.learn), **_quantizers(network, with_folds, settings)}
+    actors = [*actors, Sparse()] if network.masks else actors
     return fine_tune(network, calibration, report, settings, quantizers, actors, name=name, budget=budget)
 
 

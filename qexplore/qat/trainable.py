@@ -35,7 +35,7 @@ class Trainable:
             for name, layer in network.layers.items()
             if layer.bias is not None and name not in self._behind  # a batch norm has a shift of its own
         }
-        self.masks: dict[str, Tensor] = {}
+        self.masks = {name: mask.clone() for name, mask in network.masks.items()}
         self.mixed: Mixed | None = None
         self.training = True
         self.frees = _frees(network)

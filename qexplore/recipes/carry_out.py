@@ -22,7 +22,8 @@ RESCALE = ("replace-relu6", "equalize", "absorb-high-bias")
 UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges")
 # What a step needs behind it, because it would undo the step or make nonsense of it, and why.
 BEFORE = {
-    "activation-ranges": (RESCALE, "changes the size of activations"),
+    "weight-ranges": (("prune",), "trains the real weights"),
+    "activation-ranges": ((*RESCALE, "prune"), "changes the size of activations"),
     "adaround": (("fold-bn", *RESCALE, "weight-ranges"), "changes the weights or their grids"),
     "correct-bias": (("fold-bn", *RESCALE, "weight-ranges", "adaround"), "changes the weights or their grids"),
     **dict.fromkeys(("qat", "qbitopt"), (UNTRAINED, "would undo what was trained")),

@@ -99,7 +99,7 @@ def sensitivity(
 ) -> pd.DataFrame:
     """The table site × bits → expected rise of the loss, by `metric`, after `recipe` has prepared the network.
 
-    Columns: site, index, kind, layer, op, numel, macs, tied, input, bits, loss, metric.
+    Columns: site, index, kind, layer, op, numel, macs, tied, input, sparsity, bitmap, bits, loss, metric.
     """
     METRICS.get(metric)
     task, report = _task(task), Report(on_event)

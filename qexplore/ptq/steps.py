@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from qexplore.network import Network
 from qexplore.registry import Registry
@@ -26,20 +26,45 @@ class Batches(Protocol):
 
     def batches(self, part: str, size: int = ..., limit: int | None = ...) -> Iterator[tuple[Tensor, Tensor]]: ...
 
+    def batch_of(self, part: str, index: Sequence[int] | Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def prepare(self, report: Report | None = ..., parts: Sequence[str] = ..., limit: int | None = ...) -> None: ...
+
     def count(self, part: str) -> int: ...
 
     @property
     def interval(self) -> tuple[float, float] | None: ...
 
 
+State = tuple[dict[str, Tensor], dict[str, Any]]
+"""Where a training stands: tensors by name, and plain JSON facts."""
+
+
+class Keeper(Protocol):
+    """Keeps the states of steps that take long, so that one that was stopped goes on where it was."""
+
+    def load(self, key: str) -> State | None:
+        """The last state kept under `key`, None where there is none."""
+
+    def save(self, key: str, state: State) -> None:
+        """Keeps `state` in place of the one before."""
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """The calibration images that a step may see, and the seed of its choices."""
+    """The images that a step may see, the seed of its choices, and what a step that trains needs besides.
+
+    keeper, key: where its state is kept, and under which name; None: nowhere.
+    teacher: the task's own FP32 module, which no step changes.
+    """
 
     data: Batches
     seed: int = 0
     limit: int | None = None
     batch: int = 128
+    keeper: Keeper | None = None
+    key: str = ""
+    teacher: nn.Module | None = None
 
     @property
     def images(self) -> int:

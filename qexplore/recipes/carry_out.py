@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
 from qexplore.numerics import Spec
-from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq import STEPS, Calibration, Keeper
 from qexplore.ptq.steps import images_at_once
 from qexplore.recipes.schema import BadRecipe, Recipe
 from qexplore.recipes.settings import check_step
@@ -27,12 +28,18 @@ AfterStep = Callable[[str, Network], None]
 
 
 def prepare(
-    task: Task, recipe: Recipe, seed: int = 0, report: Report | None = None, after_step: AfterStep | None = None
+    task: Task,
+    recipe: Recipe,
+    seed: int = 0,
+    report: Report | None = None,
+    after_step: AfterStep | None = None,
+    keeper: Keeper | None = None,
 ) -> Network:
     """The network of `task` with every step of `recipe` done.
 
     after_step: called with the step's name and the network after each. All names and settings are checked before the
     first step starts.
+    keeper: where steps that train keep their states, each under "<number>-<name>".
     """
     report = report or Report()
     check(recipe)
@@ -40,10 +47,11 @@ def prepare(
         task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
     )
     apply_sites(network, recipe.sites)
-    calibration = Calibration(task.data, seed, batch=images_at_once(task.example))
+    calibration = Calibration(task.data, seed, batch=images_at_once(task.example), keeper=keeper, teacher=task.model)
     for number, step in enumerate(recipe.steps):
         report.event("step-started", name=step.name, number=number, of=len(recipe.steps))
-        network = STEPS.get(step.name)(network, calibration, report, **step.settings)
+        given = replace(calibration, key=f"{number}-{STEPS.canonical(step.name)}")
+        network = STEPS.get(step.name)(network, given, report, **step.settings)
         if after_step is not None:
             after_step(step.name, network)
     return network

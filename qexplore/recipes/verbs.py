@@ -15,7 +15,7 @@ from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Judged, Network, compare, judge
 from qexplore.network.table import site_table
 from qexplore.plain import plain
-from qexplore.ptq import Calibration
+from qexplore.ptq import Calibration, Keeper
 from qexplore.ptq.steps import images_at_once
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import Recipe
@@ -60,10 +60,12 @@ def run(
     recipe: str | Path | Mapping[str, Any] | Recipe,
     seed: int = 0,
     on_event: Callable[[Event], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Carries `recipe` out on `task` and evaluates after every step, on the evaluation images alone.
 
     recipe: a preset's name, a path to YAML, a document, or a Recipe. Same recipe, seed and machine: same numbers.
+    keeper: where steps that train keep their states, and from which they go on.
     """
     task, recipe, report = _task(task), Recipe.load(recipe), Report(on_event)
     check(recipe)
@@ -81,7 +83,7 @@ def run(
         clock = time.perf_counter()
 
     measure("fp32", task.model)
-    network = prepare(task, recipe, seed, report, measure)
+    network = prepare(task, recipe, seed, report, measure, keeper)
     fp32, last = found[0].accuracy, found[-1].accuracy
     return Result(task.name, recipe, seed, fp32, last, pd.DataFrame(rows), site_table(network), network)
 

@@ -9,6 +9,7 @@ from qexplore.recipes import Recipe, run
 from qexplore.recipes.ablation import ablate, to_document
 from qexplore.report import Report
 from qexplore.runs import prepared
+from qexplore.runs.checkpoints import FileKeeper
 from qexplore.runs.debug_job import diagnose
 from qexplore.runs.jobs import JOBS
 from qexplore.runs.profile_job import profile
@@ -19,9 +20,10 @@ from qexplore.zoo import Task
 def recipe(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
     """Carry a recipe out and evaluate after every step; files steps.parquet and sites.parquet.
 
-    spec: task, recipe (a preset or a document), seed.
+    spec: task, recipe (a preset or a document), seed. Steps that train go on from the run's checkpoints.
     """
-    found = run(spec["task"], spec["recipe"], int(spec.get("seed", 0)), report.forward)
+    keeper = FileKeeper(folder, report)
+    found = run(spec["task"], spec["recipe"], int(spec.get("seed", 0)), report.forward, keeper)
     found.steps.to_parquet(folder / "steps.parquet")
     found.sites.to_parquet(folder / "sites.parquet")
     document = found.to_document()

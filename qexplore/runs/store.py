@@ -18,6 +18,7 @@ from qexplore.runs.errors import HomeUnusable, RunActive, UnknownRun
 from qexplore.runs.executor import Executor, executor_for
 from qexplore.runs.files import replacing
 from qexplore.runs.home import home, prepare
+from qexplore.runs.inheritance import inherit, kept
 from qexplore.runs.records import Records
 from qexplore.runs.run import STATES, Event, Run
 
@@ -45,6 +46,18 @@ class Store:
         spec: plain JSON with the text "kind"; what else is in it is between the caller and the job.
         threads: of torch, OpenMP and BLAS. memory_mb: cap on the worker's address space (enforced on Linux).
         """
+        return self._submit(spec, threads=threads, memory_mb=memory_mb, parent=parent)
+
+    def _submit(
+        self,
+        spec: dict[str, Any],
+        *,
+        threads: int,
+        memory_mb: int | None,
+        parent: str | None,
+        takes_over: Path | None = None,
+    ) -> str:
+        """takes_over: folder of the run whose checkpoints the new one goes on from."""
         spec = check_spec(spec)
         if threads < 1 or (memory_mb is not None and memory_mb < 1):
             raise QexploreError(f"A run needs at least one thread and 1 MB, not {threads} and {memory_mb}.")
@@ -55,6 +68,8 @@ class Store:
             folder.mkdir()
             with replacing(folder / "spec.json") as draft:
                 draft.write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
+            if takes_over is not None:
+                inherit(takes_over, folder)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise HomeUnusable(self.root, (error.strerror or str(error)).lower()) from error
@@ -107,11 +122,26 @@ class Store:
         return self._get(run_id)
 
     def resume(self, run_id: str) -> str:
-        """Queues a run of the same spec whose parent is `run_id`; RunActive where that one has not ended."""
+        """Queues a run of the same spec that carries `run_id`, its parent, on; RunActive where that one has not ended.
+
+        Training goes on from its last checkpoint. A run that is done has nothing left to do: it is repeated.
+        """
         run = self.run(run_id)
         if run.active:
             raise RunActive(run.id, run.state, "resumed")
-        return self.submit(run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id)
+        takes_over = None if run.state == "done" else self.root / "runs" / run.id
+        return self._submit(
+            run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id, takes_over=takes_over
+        )
+
+    def repeat(self, run_id: str) -> str:
+        """Queues a run of the same spec that starts from the beginning, whatever the other's state."""
+        run = self._get(run_id)
+        return self.submit(run.spec, threads=run.threads, memory_mb=run.memory_mb)
+
+    def checkpoints(self, run_id: str) -> list[str]:
+        """Names of the checkpoints from which a resumed run would go on: "<number>-<step>" of its recipe."""
+        return kept(self.folder(run_id))
 
     def delete(self, run_id: str) -> None:
         """Removes a finished run, its events and its folder; RunActive where it has not ended."""

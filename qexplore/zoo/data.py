@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.plain import interval as interval_of
 from qexplore.report import Report
 from qexplore.zoo.errors import BadData
+from qexplore.zoo.gathering import gathered, numbers_of
 from qexplore.zoo.image_files import Skipped
 from qexplore.zoo.picture_part import Pictures
 from qexplore.zoo.preprocessing import Preprocessing
@@ -73,6 +75,21 @@ class Data:
         if isinstance(source, Pictures):
             return source.batches(size, limit)
         return regroup(stream(source, size if limit is None else min(size, limit), part), size, limit)
+
+    def batch_of(self, part: str, index: Sequence[int] | Tensor) -> Batch:
+        """The images with these numbers, x [k, …] and y [k] in the order of `index`; numbers may come twice.
+
+        Number i is the i-th image of `batches`. The batch is the caller's own. Pictures are decoded before the first
+        is given, since only then it is known which can be read; `prepare` does so with progress.
+        Raises BadData for a loader that only knows the next image, QexploreError for a number that no image has.
+        """
+        source = self._part(part)
+        if isinstance(source, Pictures):
+            source.decode_once()
+        numbers = numbers_of(index, self.count(part), part)
+        if tensor_pair(source):
+            return source[0][numbers], source[1][numbers]
+        return source.batch_of(numbers.numpy()) if isinstance(source, Pictures) else gathered(source, numbers, part)
 
     def count(self, part: str) -> int:
         """Number of images of the part; of pictures that are not decoded yet, those that are listed."""

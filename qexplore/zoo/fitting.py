@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qexplore.report import Report
+from qexplore.zoo.augmentation import mirrored, shifted
 from qexplore.zoo.data import Data
 from qexplore.zoo.entries import Entry
 from qexplore.zoo.sources import Batch
@@ -153,17 +154,8 @@ def _schedule(
 def _shuffled(images: Batch, settings: Settings) -> Iterator[Batch]:
     x, y = images
     for index in torch.split(torch.randperm(len(x)), settings.batch):
-        moved = _shifted(x[index], settings.shift)
+        moved = shifted(x[index], settings.shift)
         if settings.flip:
-            moved = torch.where(torch.rand(len(index), 1, 1, 1) < 0.5, moved.flip(3), moved)
+            moved = mirrored(moved)
         yield moved.contiguous(memory_format=torch.channels_last), y[index]
 
-
-def _shifted(x: Tensor, most: int) -> Tensor:
-    """Each image moved by up to `most` pixels in both directions, zeros flowing in. x: [N, C, H, W]."""
-    n, _, height, width = x.shape
-    padded = F.pad(x, (most, most, most, most))
-    down, right = torch.randint(0, 2 * most + 1, (2, n))
-    rows = (down[:, None] + torch.arange(height))[:, None, :, None]
-    columns = (right[:, None] + torch.arange(width))[:, None, None, :]
-    return padded[torch.arange(n)[:, None, None, None], torch.arange(x.shape[1])[None, :, None, None], rows, columns]

@@ -74,11 +74,15 @@ class Pictures:
 
     def __len__(self) -> int:
         """Pictures that can be read, as far as is known: which ones cannot shows when they are decoded."""
-        return sum(place not in self._shelf.bad for place in self._index.tolist()) if self._shelf.bad else self._listed
+        return self._listed - sum(place in self._places for place in self._shelf.bad)
 
     @property
     def _listed(self) -> int:
         return len(self._index)
+
+    @cached_property
+    def _places(self) -> frozenset[int]:
+        return frozenset(self._index.tolist())
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -102,6 +106,23 @@ class Pictures:
         """Normalized float32 images [≤ size, C, H, W] and their labels, at most `limit`; BadData if none is there."""
         for pixels, labels in regroup(self._windows(limit), size, limit):
             yield self._shelf.preprocessing.normalize(pixels), labels.long()
+
+    def batch_of(self, numbers: np.ndarray) -> Batch:
+        """Normalized images with these numbers [k] and their labels, in this order; decode_once comes before."""
+        good, rows = self._shelf.records(self._readable[numbers])
+        pixels, labels = self._batch(good, rows)
+        return self._shelf.preprocessing.normalize(pixels), labels.long()
+
+    def decode_once(self) -> None:
+        """Decodes what is not on disk yet, so that it is known which pictures can be read; later calls do nothing."""
+        if len(self._readable) == 0:
+            raise none_readable(self._shelf.album, *self.skipped[0])
+
+    @cached_property
+    def _readable(self) -> np.ndarray:
+        """The places of the pictures that can be read, [≤ n]; the same in every process."""
+        self.decode(Report(), "")
+        return np.array([place for place in self._index.tolist() if place not in self._shelf.bad], np.int64)
 
     def decode(self, report: Report, text: str, limit: int | None = None) -> None:
         """Decodes the pictures now, with progress; what is on disk already costs nothing."""

@@ -88,7 +88,7 @@ def stream(part: Any, size: int, name: str) -> Iterator[Batch]:
 
 def known_length(part: Any) -> int | None:
     """Number of images that `stream` will give, None where only counting tells."""
-    source = _plain_dataset(part) if isinstance(part, DataLoader) else part
+    source = plain_dataset(part) if isinstance(part, DataLoader) else part
     if source is None or isinstance(source, IterableDataset):
         return None
     return len(cast(Sized, source))
@@ -125,7 +125,7 @@ def _loader(part: Any, size: int) -> DataLoader[Any]:
     """A loader that gives the part's images in order, without drawing from torch's global generator."""
     if not isinstance(part, DataLoader):
         return DataLoader(part, batch_size=size, generator=torch.Generator())
-    dataset = _plain_dataset(part)
+    dataset = plain_dataset(part)
     if dataset is None:
         return part
     return DataLoader(
@@ -140,7 +140,7 @@ def _loader(part: Any, size: int) -> DataLoader[Any]:
     )
 
 
-def _plain_dataset(loader: DataLoader[Any]) -> Dataset[Any] | None:
+def plain_dataset(loader: DataLoader[Any]) -> Dataset[Any] | None:
     """The images of a loader in order; None where a sampler of the user's own decides what comes."""
     dataset, sampler = loader.dataset, loader.sampler
     if type(loader.batch_sampler) is not BatchSampler or isinstance(dataset, IterableDataset):

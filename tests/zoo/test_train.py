@@ -10,7 +10,8 @@ from qexplore import zoo
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.report import Event, Report
 from qexplore.zoo.checkpoint import FOLDER, load_weights
-from qexplore.zoo.fitting import Settings, _shifted, fit_entry
+from qexplore.zoo.augmentation import shifted
+from qexplore.zoo.fitting import Settings, fit_entry
 from qexplore.zoo.task import fresh_model
 from qexplore.zoo.train import train
 
@@ -73,7 +74,7 @@ def test_shifted_images_are_the_images_moved_by_whole_pixels() -> None:
     x = torch.rand(50, 2, 5, 4)
     padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
     moved = [padded[:, :, i : i + 5, j : j + 4] for i in range(3) for j in range(3)]
-    for index, image in enumerate(_shifted(x, 1)):
+    for index, image in enumerate(shifted(x, 1)):
         assert any(torch.equal(image, candidate[index]) for candidate in moved)
 
 

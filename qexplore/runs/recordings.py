@@ -65,7 +65,8 @@ def recordings(task: str, root: Path | None = None) -> list[Recording]:
 def log_of(store: Store, run: Run) -> Log:
     """What a run has told of its training, and what those had told that it carries on."""
     log = Log().extend((event.seq, event.event) for event in store.events(run.id))
-    return log if run.parent is None else log.after(log_of(store, store.run(run.parent)))
+    parent = store.run(run.parent) if run.parent is not None else None
+    return log if parent is None or parent.state == "done" else log.after(log_of(store, parent))
 
 
 def record(store: Store, run_id: str, folder: Path) -> Recording:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from qexplore.runs.training_log import Log, StageLog
 
@@ -207,6 +208,18 @@ class Training:
         """The accuracy after all that was done; None until the last training step has been measured."""
         done = self.now is not None and len(self.steps) > self.now.number + 1
         return self.steps[-1] if done else None
+
+    @property
+    def p(self) -> float | None:
+        """Chance of so many images changing sides between before and after if training did nothing (McNemar's exact
+        test); None where the row after is not the next one, or tells nothing of it.
+        """
+        if self.main is None or self.after is None or self.main.number + 2 != len(self.steps):
+            return None
+        gained, lost = self.after.get("gained"), self.after.get("lost")
+        if gained is None or lost is None:
+            return None
+        return float(binomtest(int(gained), int(gained + lost)).pvalue) if gained + lost else 1.0
 
     @property
     def latest(self) -> Mapping[str, Any] | None:

@@ -164,14 +164,20 @@ class _Kept:
 
     def _joined(self, run: Run) -> tuple[Log, tuple[int, ...]]:
         """The log with those of the runs that this one carries on, and how far each was read."""
-        log, at, parent = self.read(run), [self.log.last], run.parent
-        while parent is not None:
-            earlier = store().run(parent)
-            before = _kept(str(store().root), parent)
+        log, at, earlier = self.read(run), [self.log.last], _carried_on(run)
+        while earlier is not None:
+            before = _kept(str(store().root), earlier.id)
             with before.lock:
-                log, parent = log.after(before.read(earlier)), earlier.parent
+                log = log.after(before.read(earlier))
                 at.append(before.log.last)
+            earlier = _carried_on(earlier)
         return log, tuple(at)
+
+
+def _carried_on(run: Run) -> Run | None:
+    """The run that this one carries on; one that is done was not carried on but repeated."""
+    parent = store().run(run.parent) if run.parent is not None else None
+    return parent if parent is not None and parent.state != "done" else None
 
 
 @st.cache_resource(max_entries=40, show_spinner=False)

@@ -1,0 +1,64 @@
+"""A training while it works, and what can be done with it: pause, cancel, go on."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.errors import QexploreError
+from qexplore.runs import Run
+from qexplore.ui.stored import store
+from qexplore.ui.training.known import Known
+from qexplore.ui.training.start import show
+from qexplore.ui.work.words import ICONS, progress
+
+_TOLD = {
+    "paused": "Paused at its last checkpoint.",
+    "cancelled": "Cancelled; what it has learned is kept.",
+    "lost": "Its process is gone; what it has learned is kept.",
+}
+
+
+def standing(one: Known) -> None:
+    """How far an active training is, or why one came to no end, with the buttons that apply."""
+    run = one.run
+    if run is None or run.state == "done":
+        return
+    if run.active:
+        _working(run)
+    else:
+        _stopped(run)
+
+
+def _working(run: Run) -> None:
+    asked = bool(run.cancel_asked)
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="working"):
+        st.progress(run.fraction, text=f"{ICONS[run.state]} {progress(run)}", width="stretch")
+        pause, cancel = ":material/pause_circle:", ":material/stop_circle:"
+        if run.state == "running":
+            st.button("Pause", icon=pause, key="pause", disabled=asked, on_click=_pause, args=(run.id,))
+        label = "Stopping …" if asked else "Cancel"
+        st.button(label, icon=cancel, key="cancel", disabled=asked, on_click=_cancel, args=(run.id,))
+
+
+def _stopped(run: Run) -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="stopped"):
+        text = run.error if run.state == "failed" else _TOLD.get(run.state, run.error or run.state)
+        st.markdown(f"{ICONS.get(run.state, '')} {text}", width="stretch")
+        resume = "Resume" if store().checkpoints(run.id) else "Start again"
+        st.button(resume, icon=":material/resume:", key="resume", type="primary", on_click=_resume, args=(run.id,))
+
+
+def _pause(run_id: str) -> None:
+    """Ends a run at its next checkpoint, to be resumed."""
+    getattr(store(), "ask_pause", store().ask_cancel)(run_id)
+
+
+def _cancel(run_id: str) -> None:
+    store().ask_cancel(run_id)
+
+
+def _resume(run_id: str) -> None:
+    try:
+        show(store().resume(run_id))
+    except QexploreError as error:
+        st.toast(str(error), icon=":material/error:")

@@ -86,15 +86,15 @@ class Stage:
 
     @cached_property
     def losses(self) -> pd.DataFrame:
-        """A row some optimizer steps: at, epoch, loss (nats), rate (learning rate)."""
+        """A row some optimizer steps: at, epoch, loss (nats), rate (learning rate), stage (index of the step)."""
         rows = pd.DataFrame(self.log.told["training"], columns=["at", "epoch", "loss", "rate"])
-        return rows.assign(epoch=rows["epoch"].astype(float) + self.begins)
+        return rows.assign(epoch=rows["epoch"].astype(float) + self.begins, stage=self.number)
 
     @cached_property
     def marks(self) -> pd.DataFrame:
-        """A row an epoch: at, epoch, loss, held_out_loss (nats), accuracy, low, high, images, seconds."""
+        """A row an epoch: at, epoch, loss, held_out_loss (nats), accuracy, low, high, images, seconds, stage."""
         rows = pd.DataFrame(self.log.told["epoch"], columns=_MARKS)
-        return rows.assign(epoch=rows["epoch"].astype(float) + self.begins)
+        return rows.assign(epoch=rows["epoch"].astype(float) + self.begins, stage=self.number)
 
     @cached_property
     def allocations(self) -> list[Allocation]:

@@ -13,7 +13,7 @@ from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_o
 from qexplore.figures.words import measured, percent, points
 
 Row = Mapping[str, Any]
-_COLUMNS = ["epoch", "accuracy", "low", "high", "images", "label"]
+_COLUMNS = ["epoch", "accuracy", "low", "high", "images", "label", "side"]
 
 
 def accuracy(
@@ -27,12 +27,13 @@ def accuracy(
 ) -> Live:
     """The held-out curve with its 95 % band, and diamonds measured on the evaluation images.
 
-    marks: epoch, accuracy, low, high, images. before: epoch at which training of the quantized network begins, and its
+    marks: epoch, accuracy, low, high, images, stage. before: epoch at which training of the quantized network begins, and its
     accuracy; after: the accuracy at the end. fp32: accuracy of the real network on the evaluation images.
     """
-    rows = marks[["epoch", "accuracy", "low", "high", "images"]].dropna(subset=["accuracy"]).reset_index(drop=True)
-    ends = [(*place, name) for place, name in ((before, "before"), (after and (float(epochs), after), "after")) if place]
-    diamonds = pd.DataFrame([_diamond(*end) for end in ends], columns=_COLUMNS)
+    rows = marks[["epoch", "accuracy", "low", "high", "images", "stage"]].dropna(subset=["accuracy"]).reset_index(drop=True)
+    diamonds = _diamonds(before, None if after is None else (float(epochs), after))
+    last = rows["accuracy"].iloc[-1] if len(rows) else 0.0
+    diamonds["up"] = (diamonds["side"] == "right") & (diamonds["accuracy"] >= last)
     reference = pd.DataFrame({"accuracy": [fp32], "text": [f"FP32 {percent(fp32)}"]}) if fp32 is not None else None
     return Live(
         title="Curve of the accuracy over the epochs on held-out images, with its 95 % band.",
@@ -40,7 +41,7 @@ def accuracy(
         alt=_finding(rows, before, after, fp32),
         look="Line and band: held-out images, 95 %. Diamonds: the evaluation images, before training and after; dotted: "
         f"FP32 on them. {ZOOMS}",
-        data=pd.concat([rows.assign(label="held-out"), diamonds], ignore_index=True),
+        data=pd.concat([rows.assign(label="held-out"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
         spec=_SPEC,
         tables={
             "marks": rows,
@@ -52,8 +53,14 @@ def accuracy(
     )
 
 
-def _diamond(epoch: float, row: Row, label: str) -> tuple[Any, ...]:
-    return (epoch, *(row[name] for name in ("accuracy", "low", "high", "images")), f"{label} {percent(row['accuracy'])}")
+def _diamonds(before: tuple[float, Row] | None, after: tuple[float, Row] | None) -> pd.DataFrame:
+    rows = []
+    for place, name, side in ((before, "before", "left"), (after, "after", "right")):
+        if place is not None:
+            epoch, row = place
+            told = [row[column] for column in ("accuracy", "low", "high", "images")]
+            rows.append((epoch, *told, f"{name} {percent(row['accuracy'])}", side))
+    return pd.DataFrame(rows, columns=_COLUMNS)
 
 
 def _finding(rows: pd.DataFrame, before: tuple[float, Row] | None, after: Row | None, fp32: float | None) -> str:
@@ -81,7 +88,7 @@ _Y: dict[str, Any] = {
     "field": "accuracy",
     "type": "quantitative",
     "title": "accuracy",
-    "scale": {"zero": False, "nice": False, "padding": 8},
+    "scale": {"zero": False, "nice": False, "padding": 16},
     "axis": {"format": ".0~%", "tickCount": 5},
 }
 _SAID = [
@@ -91,6 +98,7 @@ _SAID = [
     {"field": "high", "title": "to", "format": ".1%"},
     {"field": "images"},
 ]
+_STAGE = {"field": "stage", "type": "nominal"}
 _CURVE = {"data": {"name": "marks"}}
 _DIAMONDS = {"data": {"name": "diamonds"}}
 _SPEC: dict[str, Any] = framed(
@@ -103,13 +111,13 @@ _SPEC: dict[str, Any] = framed(
         },
         {
             "data": {"name": "reference"},
-            "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 44, "dy": -3, "color": GREY},
+            "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 60, "dy": -3, "color": GREY},
             "encoding": {"y": _Y, "x": {"value": 0}, "text": {"field": "text"}},
         },
         {
             **_CURVE,
             "mark": {"type": "area", "color": BLUE, "opacity": 0.18, "clip": True},
-            "encoding": {"x": EPOCH, "y": {**_Y, "field": "low"}, "y2": {"field": "high"}},
+            "encoding": {"x": EPOCH, "y": {**_Y, "field": "low"}, "y2": {"field": "high"}, "detail": _STAGE},
         },
         {
             **_CURVE,
@@ -120,7 +128,7 @@ _SPEC: dict[str, Any] = framed(
                 "clip": True,
                 "point": {"size": 34, "filled": True, "color": BLUE},
             },
-            "encoding": {"x": EPOCH, "y": _Y, "tooltip": _SAID},
+            "encoding": {"x": EPOCH, "y": _Y, "detail": _STAGE, "tooltip": _SAID},
         },
         {
             **_DIAMONDS,
@@ -135,21 +143,19 @@ _SPEC: dict[str, Any] = framed(
         *[
             {
                 **_DIAMONDS,
-                "transform": [{"filter": test}],
+                "transform": [{"filter": f"datum.side === '{side}' && {'' if up else '!'}datum.up"}],
                 "mark": {
                     "type": "text",
-                    "align": align,
-                    "dx": dx,
-                    "dy": 14,
+                    "align": side,
+                    "dx": 6 if side == "left" else -6,
+                    "dy": -16 if up else 18,
                     "color": PURPLE,
                     "fontWeight": "bold",
                 },
                 "encoding": {"x": EPOCH, "y": _Y, "text": {"field": "label"}},
             }
-            for test, align, dx in (
-                ("indexof(datum.label, 'before') === 0", "left", 8),
-                ("indexof(datum.label, 'after') === 0", "right", -8),
-            )
+            for side in ("left", "right")
+            for up in (True, False)
         ],
     ],
 )

@@ -15,12 +15,12 @@ ZOOM: dict[str, Any] = {
     "select": {"type": "interval", "encodings": ["x"], "zoom": "wheel![event.shiftKey]"},
     "bind": "scales",
 }
-ZOOMS = "Drag to move along the epochs, shift and wheel to zoom, a double click shows all."
+ZOOMS = "Drag to move, shift and wheel to zoom, double click to see all."
 EPOCH: dict[str, Any] = {
     "field": "epoch",
     "type": "quantitative",
     "title": "epoch",
-    "scale": {"nice": False, "zero": False},
+    "scale": {"nice": False, "zero": False, "padding": 7},
     "axis": {"grid": False, "tickMinStep": 1, "format": "~g"},
 }
 
@@ -53,18 +53,32 @@ def framed(y: dict[str, Any], layers: list[dict[str, Any]], height: int = HEIGHT
             {**at, "mark": {"type": "rule", "color": GREY, "strokeDash": [1, 3]}},
             {
                 **at,
-                "mark": {"type": "text", "align": "left", "baseline": "top", "dx": 4, "color": GREY, "fontSize": 11},
-                "encoding": {"x": EPOCH, "y": {"value": 2}, "text": {"field": "step"}},
+                "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 4, "color": GREY, "fontSize": 11},
+                "encoding": {"x": EPOCH, "y": {"value": {"expr": "height - 3"}}, "text": {"field": "step"}},
             },
             *layers,
         ],
     }
 
 
-def word(table: str, y: dict[str, Any], colour: Any, *, dy: int = -9) -> dict[str, Any]:
-    """Words beside the ends of lines: rows of `table` (epoch, the field of `y`, label)."""
-    return {
-        "data": {"name": table},
-        "mark": {"type": "text", "align": "right", "dx": -2, "dy": dy, "fontWeight": "bold", "fontSize": 11, "clip": True},
-        "encoding": {"x": EPOCH, "y": y, "text": {"field": "label"}, "color": colour},
-    }
+def words(table: str, y: dict[str, Any], colour: Any) -> list[dict[str, Any]]:
+    """Words beside the ends of lines: rows of `table` (epoch, the field of `y`, label, up: above the line or below,
+    late: so far on the axis that the words stand before the end of the line).
+    """
+    return [
+        {
+            "data": {"name": table},
+            "transform": [{"filter": f"{'' if up else '!'}datum.up && {'' if late else '!'}datum.late"}],
+            "mark": {
+                "type": "text",
+                "align": "right" if late else "left",
+                "dx": -2 if late else 8,
+                "dy": (-15 if up else 17) if late else (-6 if up else 6),
+                "fontWeight": "bold",
+                "fontSize": 11,
+            },
+            "encoding": {"x": EPOCH, "y": y, "text": {"field": "label"}, "color": colour},
+        }
+        for up in (True, False)
+        for late in (True, False)
+    ]

@@ -118,7 +118,12 @@ def _spec(step: int, epochs: float) -> dict[str, Any]:
         "type": "ordinal",
         "sort": {"field": "rank"},
         "title": "site index",
-        "axis": {"labelOverlap": True, "ticks": False, "domain": False, "labelFontSize": min(10, max(8, step - 2))},
+        "axis": {
+            "labelOverlap": step < _ROOM,
+            "ticks": False,
+            "domain": False,
+            "labelFontSize": min(10, max(8, step - 2)),
+        },
     }
     x = {**EPOCH, "scale": {"domain": [0, epochs], "nice": False}}
     colour = {

@@ -115,11 +115,7 @@ _SHARE: dict[str, Any] = {
     "axis": {"tickCount": 3, "format": ".0~%"},
     "scale": {"nice": False},
 }
-_WHEN: dict[str, Any] = {
-    "field": "when",
-    "scale": {"domain": ["now", "start"], "range": [VERMILLION, GREY]},
-    "legend": None,
-}
+_WHEN: dict[str, Any] = {"condition": {"test": "datum.when === 'now'", "value": VERMILLION}, "value": GREY}
 _SPEC: dict[str, Any] = {
     "height": 230,
     "width": "container",
@@ -137,11 +133,7 @@ _SPEC: dict[str, Any] = {
                 "x": {**_X, "field": "from", "bin": {"binned": True}},
                 "x2": {"field": "to"},
                 "y": _SHARE,
-                "color": {
-                    "field": "where",
-                    "scale": {"domain": ["inside", "outside"], "range": [BLUE, OCHRE]},
-                    "legend": None,
-                },
+                "color": {"condition": {"test": "datum.where === 'outside'", "value": OCHRE}, "value": BLUE},
                 "tooltip": [
                     {"field": "from", "format": ".3g"},
                     {"field": "to", "format": ".3g"},

@@ -8,7 +8,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import BLUE, GREEN, GREY, OCHRE, VERMILLION
-from qexplore.figures.training.axes import EPOCH, frame, framed, word
+from qexplore.figures.training.axes import EPOCH, frame, framed
 from qexplore.figures.training.thin import every
 from qexplore.figures.words import percent
 
@@ -96,17 +96,21 @@ _DASH: dict[str, Any] = {
     "scale": {"domain": list(_DASHES), "range": list(_DASHES.values())},
     "legend": None,
 }
-_TEXT: dict[str, Any] = {
-    "data": {"name": "ends"},
-    "transform": [{"calculate": "height - 8 - 15 * datum.row", "as": "pixel"}],
-    "mark": {"type": "text", "align": "right", "dx": -4, "fontSize": 11, "fontWeight": "bold"},
-    "encoding": {
-        "x": {"value": {"expr": "width"}},
-        "y": {"field": "pixel", "type": "quantitative", "scale": None, "axis": None},
-        "text": {"field": "label"},
-        "color": _COLOUR,
-    },
-}
+_ROWS = 4  # labels below each other: there are no more limits
+_TEXTS: list[dict[str, Any]] = [
+    {
+        "data": {"name": "ends"},
+        "transform": [{"filter": f"datum.row === {row}"}],
+        "mark": {"type": "text", "align": "right", "baseline": "bottom", "fontSize": 11, "fontWeight": "bold"},
+        "encoding": {
+            "x": {"value": {"expr": "width - 6"}},
+            "y": {"value": {"expr": f"height - {3 + 15 * row}"}},
+            "text": {"field": "label"},
+            "color": _COLOUR,
+        },
+    }
+    for row in range(_ROWS)
+]
 _SPEC: dict[str, Any] = framed(
     _Y,
     [
@@ -142,6 +146,7 @@ _SPEC: dict[str, Any] = framed(
             "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 1.5},
             "encoding": {"x": EPOCH},
         },
+        *_TEXTS,
     ],
-    170,
+    190,
 )

@@ -8,7 +8,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import BLUE, VERMILLION
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of, word
+from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of, words
 from qexplore.figures.training.thin import smooth, thin
 from qexplore.figures.words import small
 
@@ -19,12 +19,12 @@ _TRAINING, _HELD_OUT = "training images", "held-out images"
 def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.DataFrame | None = None) -> Live:
     """Curves of the loss in nats.
 
-    losses: epoch, loss of training images. marks: epoch, held_out_loss. epochs: of the whole training. parts: where its
+    losses: epoch, loss of training images, stage. marks: epoch, held_out_loss, stage. epochs: of the whole training. parts: where its
     stages begin (epoch, step).
     """
-    rows = losses[["epoch", "loss"]].dropna().reset_index(drop=True)
-    rows["smoothed"] = smooth(rows["loss"])
-    held = marks[["epoch", "held_out_loss"]].dropna().reset_index(drop=True)
+    rows = losses[["epoch", "loss", "stage"]].dropna().reset_index(drop=True)
+    rows["smoothed"] = rows.groupby("stage")["loss"].transform(smooth)
+    held = marks[["epoch", "held_out_loss", "stage"]].dropna().reset_index(drop=True)
     drawn = _visible(thin(rows, "loss"))
     below = _visible(held)
     return Live(
@@ -33,12 +33,12 @@ def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.Dat
         alt=_finding(rows, held),
         look="Blue: training images, smoothed, the raw values behind it. Ochre-red, dashed: held-out images. Where that "
         f"one turns up, the network learns by heart. {ZOOMS}",
-        data=rows.merge(held, on="epoch", how="outer").sort_values("epoch", ignore_index=True),
+        data=rows.merge(held, on=["epoch", "stage"], how="outer").sort_values("epoch", ignore_index=True),
         spec=_SPEC,
         tables={
             "raw": drawn,
             "held": below,
-            "ends": _ends(drawn, below),
+            "ends": _ends(drawn, below, epochs),
             "frame": frame(epochs),
             "stages": stages_of(parts),
         },
@@ -46,10 +46,10 @@ def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.Dat
 
 
 def _visible(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(**{name: rows[name].clip(lower=_LEAST) for name in rows if name != "epoch"})
+    return rows.assign(**{name: rows[name].clip(lower=_LEAST) for name in rows if name not in ("epoch", "stage")})
 
 
-def _ends(drawn: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:
+def _ends(drawn: pd.DataFrame, held: pd.DataFrame, epochs: float) -> pd.DataFrame:
     rows = []
     if len(drawn):
         rows.append((drawn["epoch"].iloc[-1], drawn["smoothed"].iloc[-1], _TRAINING))
@@ -57,7 +57,7 @@ def _ends(drawn: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:
         rows.append((held["epoch"].iloc[-1], held["held_out_loss"].iloc[-1], _HELD_OUT))
     ends = pd.DataFrame(rows, columns=["epoch", "loss", "label"])
     upper = ends["loss"].rank(method="first") == len(ends)
-    return ends.assign(up=upper)
+    return ends.assign(up=upper, late=ends["epoch"] > 0.6 * epochs)
 
 
 def _finding(rows: pd.DataFrame, held: pd.DataFrame) -> str:
@@ -78,9 +78,10 @@ _Y: dict[str, Any] = {
     "field": "loss",
     "type": "quantitative",
     "title": "loss, nats",
-    "scale": {"type": "log", "nice": False, "padding": 12},
+    "scale": {"type": "log", "nice": False, "padding": 20},
     "axis": {"format": ".2~g", "tickCount": 4},
 }
+_STAGE = {"field": "stage", "type": "nominal"}
 _SAID = [{"field": "epoch", "format": ".2f"}]
 _COLOUR = {"field": "label", "scale": {"domain": [_TRAINING, _HELD_OUT], "range": [BLUE, VERMILLION]}, "legend": None}
 _SPEC: dict[str, Any] = framed(
@@ -89,12 +90,12 @@ _SPEC: dict[str, Any] = framed(
         {
             "data": {"name": "raw"},
             "mark": {"type": "line", "color": BLUE, "opacity": 0.28, "strokeWidth": 1, "clip": True},
-            "encoding": {"x": EPOCH, "y": _Y},
+            "encoding": {"x": EPOCH, "y": _Y, "detail": _STAGE},
         },
         {
             "data": {"name": "raw"},
             "mark": {"type": "line", "color": BLUE, "strokeWidth": 2.2, "clip": True},
-            "encoding": {"x": EPOCH, "y": {**_Y, "field": "smoothed"}},
+            "encoding": {"x": EPOCH, "y": {**_Y, "field": "smoothed"}, "detail": _STAGE},
         },
         {
             "data": {"name": "held"},
@@ -109,15 +110,10 @@ _SPEC: dict[str, Any] = framed(
             "encoding": {
                 "x": EPOCH,
                 "y": {**_Y, "field": "held_out_loss"},
+                "detail": _STAGE,
                 "tooltip": [*_SAID, {"field": "held_out_loss", "title": "loss, held-out images", "format": ".3g"}],
             },
         },
-        *[
-            {**one, "transform": [{"filter": test}]}
-            for one, test in (
-                (word("ends", _Y, _COLOUR, dy=-10), "datum.up"),
-                (word("ends", _Y, _COLOUR, dy=13), "!datum.up"),
-            )
-        ],
+        *words("ends", _Y, _COLOUR),
     ],
 )

@@ -16,17 +16,17 @@ from qexplore.figures.words import percent, small
 LETTERS = "ABCD"
 _DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3])
 _AXES = {
-    "accuracy": ("accuracy, held-out images", ".0~%", "linear"),
-    "held_out_loss": ("loss of held-out images, nats", ".2~g", "log"),
+    "accuracy": ("accuracy, held out", ".0~%", "linear"),
+    "held_out_loss": ("loss in nats, held out", ".2~g", "log"),
 }
 
 
 def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy") -> Live:
-    """curves: name and table (epoch, accuracy or held_out_loss) of at most four trainings, in the order of their
+    """curves: name and table (epoch, accuracy or held_out_loss, stage) of at most four trainings, in the order of their
     letters. y: which of both is drawn.
     """
     tables = [
-        table[["epoch", y]].dropna().astype(float).assign(run=f"{letter} {name}", letter=letter)
+        table[["epoch", y, "stage"]].dropna().astype(float).assign(run=f"{letter} {name}", letter=letter)
         for letter, (name, table) in zip(LETTERS, curves, strict=False)
     ]
     names = [f"{letter} {name}" for letter, (name, _) in zip(LETTERS, curves, strict=False)]
@@ -83,13 +83,17 @@ def _spec(y: str, names: list[str]) -> dict[str, Any]:
             {
                 "data": {"name": "curves"},
                 "mark": {"type": "line", "strokeWidth": 2.2, "clip": True},
-                "encoding": {"x": EPOCH, "y": axis, "color": colour, "strokeDash": dash},
+                "encoding": {"x": EPOCH, "y": axis, "color": colour, "strokeDash": dash, "detail": {"field": "stage"}},
             },
-            {
-                "data": {"name": "ends"},
-                "mark": {"type": "text", "align": "left", "dx": 5, "fontWeight": "bold", "fontSize": 13},
-                "encoding": {"x": EPOCH, "y": axis, "text": {"field": "letter"}, "color": {**colour, "legend": None}},
-            },
+            *[
+                {
+                    "data": {"name": "ends"},
+                    "transform": [{"filter": f"datum.letter === '{letter}'"}],
+                    "mark": {"type": "text", "dx": -6 - 16 * place, "dy": -10, "fontWeight": "bold", "fontSize": 13},
+                    "encoding": {"x": EPOCH, "y": axis, "text": {"field": "letter"}, "color": colour},
+                }
+                for place, letter in enumerate(LETTERS)  # beside each other where the curves end in one place
+            ],
         ],
-        270,
+        340,
     )

@@ -26,6 +26,13 @@ def keep(question: Question, metric: str, found: Found) -> None:
         args=(question.profile, dict(found.answer.bits)),
         help="Measures this allocation on all evaluation images in the background and files it on the Runs page.",
     )
+    st.page_link(
+        "pages/training.py",
+        label="Train with this budget",
+        icon=":material/model_training:",
+        query_params={"task": question.profile.task, **_budget(question)},
+        help="QBitOpt trains the network while it gives the bits out anew, under these very limits.",
+    )
 
 
 def _share(question: Question, metric: str, found: Found) -> None:
@@ -37,6 +44,16 @@ def _share(question: Question, metric: str, found: Found) -> None:
     st.caption("The same on the command line")
     st.code(allocate_command(profile.task, metric, limits, locked), language="bash", wrap_lines=True)
     _files(question, found)
+
+
+_LIMITS = {"weight_bits": "w", "activation_bits": "a", "kb": "kb", "gbops": "gbops"}
+
+
+def _budget(question: Question) -> dict[str, str]:
+    """The limits as the address of the Training page has them, with the recipe that keeps them."""
+    limits = question.budget.limits()
+    recipe = "qbitopt-3" if limits.get("weight_bits", 8.0) < 3.5 else "qbitopt-4"
+    return {"train": recipe, **{_LIMITS[name]: f"{value:.6g}" for name, value in limits.items()}}
 
 
 def document(question: Question, found: Found) -> dict[str, object]:

@@ -116,7 +116,7 @@ def _budget(training: Training) -> Card | None:
         for limit, most in stage.budget.items()
         if limit in cost
     )
-    return Card("budget met at", f"{kept:,} of {len(again):,} re-allocations", said)
+    return Card("budget met, re-allocations", f"{kept:,} of {len(again):,}", f"at the last {said}")
 
 
 def _took(one: Known, training: Training) -> Card | None:

@@ -18,52 +18,56 @@ def replayed(name: str, epochs: Sequence[float], draw: Callable[[int], object], 
     """
     if not epochs:
         return
-    left, right = st.columns([1, 6], vertical_alignment="bottom")
-    plays = st.session_state.get(_PLAYS) == name and len(epochs) > 1
-    label, icon = ("Stop", ":material/stop:") if plays else ("Play", ":material/play_arrow:")
-    left.button(
-        label,
-        icon=icon,
-        key=f"play-{name}",
-        on_click=_toggle,
-        args=(name, list(epochs)),
-        disabled=len(epochs) < 2,
-        width="stretch",
-    )
+    plays = _plays(name, epochs)
     looks: list[int] = []
 
     @st.fragment(run_every=_EVERY if plays else None)
     def body() -> None:
         number = _number(epochs)
         looks.append(number)
-        if plays and len(looks) > 1:
+        if plays and len(looks) > 1 and _plays(name, epochs):
             if number == len(epochs) - 1:
                 st.session_state[_PLAYS] = None
-                st.rerun()
-            number += 1
-            _go(epochs, number)
-        _slider(name, epochs, number, told)
+            else:
+                number += 1
+                _go(epochs, number)
+        if plays != _plays(name, epochs):
+            st.rerun()  # the pace of a fragment is set where it is defined
+        if len(epochs) > 1:
+            left, right = st.columns([1, 7], vertical_alignment="bottom")
+            with left:
+                _button(name, epochs, plays)
+            with right:
+                _slider(name, epochs, number, told)
+        else:
+            st.caption(told(number))
         draw(number)
 
-    with right:
-        st.html("")  # keeps the button's row as high as the button
     body()
+
+
+def _plays(name: str, epochs: Sequence[float]) -> bool:
+    return st.session_state.get(_PLAYS) == name and len(epochs) > 1
+
+
+def _button(name: str, epochs: Sequence[float], plays: bool) -> None:
+    label, icon = ("Stop", ":material/stop:") if plays else ("Play", ":material/play_arrow:")
+    st.button(
+        label, icon=icon, key=f"play-{name}", on_click=_toggle, args=(name, list(epochs)), width="stretch"
+    )
 
 
 def _slider(name: str, epochs: Sequence[float], number: int, told: Callable[[int], str]) -> None:
     key = f"moment-{name}"
-    if len(epochs) > 1:
-        st.session_state[key] = number
-        st.slider(
-            told(number),
-            0,
-            len(epochs) - 1,
-            key=key,
-            on_change=lambda: _go(epochs, int(st.session_state[key])),
-            help="Moments in the order in which they were told; the address keeps the epoch.",
-        )
-    else:
-        st.caption(told(number))
+    st.session_state[key] = number
+    st.slider(
+        told(number),
+        0,
+        len(epochs) - 1,
+        key=key,
+        on_change=lambda: _go(epochs, int(st.session_state[key])),
+        help="Moments in the order in which they were told; the address keeps the epoch.",
+    )
 
 
 def _number(epochs: Sequence[float]) -> int:

@@ -30,15 +30,15 @@ def start(task: str) -> None:
         st.info("This installation has no recipe that trains.", icon=":material/info:")
         return
     with st.container(border=True, key="start"):
-        pick, settings, button = st.columns([2.2, 5, 1.5], vertical_alignment="bottom")
+        pick, settings, more, button = st.columns([2, 5, 1.1, 1.5], vertical_alignment="bottom")
         with pick:
             name = _recipe(presets)
         recipe = presets[name]
         with settings:
             changes = _budget(recipe) if main_step(recipe) == "qbitopt" else _bits(name, recipe)
-        with button, st.popover("more", icon=":material/tune:", width="stretch"):
-            more, seed = _more(name, recipe)
-            choice = Choice(name, seed, {**changes, **more})
+        with more, st.popover("more", icon=":material/tune:", width="stretch"):
+            others, seed = _more(name, recipe)
+            choice = Choice(name, seed, {**changes, **others})
             _words(task, choice)
         with button:
             _button(task, choice)

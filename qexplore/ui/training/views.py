@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 
@@ -17,6 +18,7 @@ from qexplore.ui.training.compare import compare
 from qexplore.ui.training.known import Known
 from qexplore.ui.training.moment import replayed
 
+_BARS = "Weights upwards, activations downwards, at the moment of the slider. A click picks a site on all pages."
 View = Callable[[Profile, Known, Training], None]
 
 
@@ -46,7 +48,8 @@ def _bits(profile: Profile, one: Known, training: Training) -> None:
             figure(shown, on_pick=pick_site)
         with narrow:
             st.markdown(f"**At epoch {now.epoch:.3g}** :gray[:small[{_spent(stage, number)}]]")
-            figure(figures.allocation(stage.sites, now.bits, picked=site), key="training-allocation", on_pick=pick_site)
+            bars = replace(figures.allocation(stage.sites, now.bits, picked=site), look=_BARS)
+            figure(bars, key="training-allocation", on_pick=pick_site)
             if len(stage.limits):
                 st.markdown("**The budget at each moment**")
                 figure(drawn.limits(stage.limits, training.epochs, at=now.epoch))
@@ -66,7 +69,7 @@ def _moved(stage: Stage, number: int) -> str:
     """'Allocation 3 of 14, epoch 1.5: 6 sites changed.'"""
     one = stage.allocations[number]
     changed = "the start" if not number else f"{one.changed} sites changed" if one.changed else "nothing changed"
-    frozen = ", frozen from here on" if one.frozen else ""
+    frozen = ", frozen" if one.frozen else ""
     return f"allocation {number + 1} of {len(stage.allocations)}, epoch {one.epoch:.3g}: {changed}{frozen}"
 
 

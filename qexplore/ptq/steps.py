@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from qexplore.network import Network
 from qexplore.registry import Registry
 from qexplore.report import Report
 
+S = TypeVar("S", bound=Callable[..., Network])
 BATCH = 128  # images at a time: larger ones leave the caches of a CPU
 SMALL = 3 * 64 * 64  # values of an image of which BATCH take a second at most, roughly
 
@@ -87,3 +88,13 @@ class Step(Protocol):
 
 
 STEPS: Registry[Step] = Registry("step")
+
+
+def takes(defaults: Mapping[str, Any]) -> Callable[[S], S]:
+    """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults."""
+
+    def mark(step: S) -> S:
+        step.takes = dict(defaults)  # type: ignore[attr-defined]
+        return step
+
+    return mark

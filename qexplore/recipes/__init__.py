@@ -5,13 +5,24 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from qexplore.recipes.schema import BadRecipe, Recipe, StepSetting, presets
+from qexplore.recipes.schema import POST_TRAINING, TRAINING, BadRecipe, Recipe, StepSetting, presets
 
 if TYPE_CHECKING:
     from qexplore.recipes.ablation import ablate
     from qexplore.recipes.verbs import Result, run, sensitivity
 
-__all__ = ["BadRecipe", "Recipe", "Result", "StepSetting", "ablate", "presets", "run", "sensitivity"]
+__all__ = [
+    "POST_TRAINING",
+    "TRAINING",
+    "BadRecipe",
+    "Recipe",
+    "Result",
+    "StepSetting",
+    "ablate",
+    "presets",
+    "run",
+    "sensitivity",
+]
 _WHERE = {"Result": "verbs", "ablate": "ablation", "run": "verbs", "sensitivity": "verbs"}
 
 

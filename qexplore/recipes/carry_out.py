@@ -17,11 +17,14 @@ from qexplore.report import Report
 from qexplore.zoo import Task
 
 RESCALE = ("replace-relu6", "equalize", "absorb-high-bias")
+# What is not done to a network that was trained on its grids.
+UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges")
 # What a step needs behind it, because it would undo the step or make nonsense of it, and why.
 BEFORE = {
     "activation-ranges": (RESCALE, "changes the size of activations"),
     "adaround": (("fold-bn", *RESCALE, "weight-ranges"), "changes the weights or their grids"),
     "correct-bias": (("fold-bn", *RESCALE, "weight-ranges", "adaround"), "changes the weights or their grids"),
+    **dict.fromkeys(("qat", "qbitopt"), (UNTRAINED, "would undo what was trained")),
 }
 ONCE = ("weight-ranges", "adaround", "correct-bias", "activation-ranges")
 AfterStep = Callable[[str, Network], None]

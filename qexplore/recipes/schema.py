@@ -18,6 +18,8 @@ from qexplore.registry import key_of
 QUANTIZER_KEYS = ("bits", "symmetric", "signed", "granularity", "power_of_two")
 KEYS = ("name", "title", "weights", "activations", "steps", "sites")
 LOGITS = "logits"  # the site on whose grid the network's output lies, whatever its name
+POST_TRAINING, TRAINING = "post-training", "training"
+TRAINS = ("prune", "qat", "qbitopt")  # steps that train
 NEEDED = ("fold-bn", "weight-ranges", "activation-ranges")
 NEEDS_WEIGHTS = ("adaround", "correct-bias")
 MAX_BYTES = 64_000
@@ -67,9 +69,10 @@ class Recipe:
         text = str(source)
         if text.endswith((".yaml", ".yml")) or "/" in text:
             return _read(Path(text))
-        if text not in presets():
-            raise UnknownName("preset", text, presets())
-        return Recipe.from_document(_parse((_presets_folder() / f"{text}.yaml").read_text(), text))
+        known = _presets()
+        if text not in known:
+            raise UnknownName("preset", text, sorted(known))
+        return Recipe.from_document(_parse(known[text][1].read_text(), text))
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> Recipe:
@@ -106,6 +109,11 @@ class Recipe:
         """Names of the steps without which everything is quantized still."""
         needed = {key_of(name) for name in NEEDED}
         return tuple(step.name for step in self.steps if key_of(step.name) not in needed)
+
+    @property
+    def trains(self) -> bool:
+        """Whether one of its steps is a training."""
+        return any(key_of(step.name) in TRAINS for step in self.steps)
 
     def without(self, names: Iterable[str]) -> Recipe:
         """The recipe less the steps of these names, and less those that cannot stand without them.
@@ -153,13 +161,21 @@ class Recipe:
         return replace(self, steps=steps)
 
 
-def presets() -> tuple[str, ...]:
-    """Names of the recipes that come with qexplore."""
-    return tuple(sorted(Path(entry.name).stem for entry in _presets_folder().iterdir() if entry.name.endswith(".yaml")))
+def presets(kind: str = "") -> tuple[str, ...]:
+    """Names of the recipes that come with qexplore: of a kind, POST_TRAINING or TRAINING, or all."""
+    return tuple(sorted(name for name, (of, _) in _presets().items() if kind in ("", of)))
 
 
-def _presets_folder() -> Any:
-    return resources.files("qexplore.recipes") / "presets"
+def _presets() -> dict[str, tuple[str, Any]]:
+    """Name → kind and file."""
+    folder = resources.files("qexplore.recipes") / "presets"
+    homes = {POST_TRAINING: folder, TRAINING: folder / "training"}
+    return {
+        Path(file.name).stem: (kind, file)
+        for kind, home in homes.items()
+        for file in home.iterdir()
+        if file.name.endswith(".yaml")
+    }
 
 
 def _read(path: Path) -> Recipe:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import qexplore.qat  # noqa: F401  (files its steps)
 from qexplore.errors import UnknownName
 from qexplore.numerics import RANGES
 from qexplore.ptq import STEPS
@@ -25,7 +26,9 @@ def check_step(step: StepSetting) -> None:
     """
     function = STEPS.get(step.name)
     defaults = defaults_of(function)
-    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
+    if hasattr(function, "takes"):
+        defaults |= function.takes
+    elif any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         # A step that sets ranges hands what it does not know itself to the estimator of this name.
         defaults |= defaults_of(RANGES.get(str(step.settings.get("method", defaults["method"]))))
     check_kinds(f"the step {step.name!r}", step.settings, defaults)

@@ -10,7 +10,7 @@ import torch
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
-from qexplore.recipes import Recipe, presets
+from qexplore.recipes import POST_TRAINING, Recipe, presets
 from qexplore.runs.few import Few
 from qexplore.zoo import Task
 
@@ -20,7 +20,7 @@ POINTS = 96  # evaluations of the measured allocations, on two parts
 SITE_METHODS = 6  # estimators that can serve a site, and the recipe's own
 TIMED, ROUNDS = 8, 4  # images, and how often they are timed
 DIAGNOSES = ("w3a3-per-tensor", "w8a8-per-tensor", "w4a4-per-tensor", "w8a8")
-ABLATIONS = tuple(name for name in presets() if name.endswith("-w8a8-per-tensor"))
+ABLATIONS = tuple(name for name in presets(POST_TRAINING) if name.endswith("-w8a8-per-tensor"))
 SHORT = ("w8a8", "w8a8-per-tensor", "w4a8", "w4a4")
 
 
@@ -60,7 +60,7 @@ class Extent:
 
 def quick_presets() -> tuple[str, ...]:
     """Presets that are carried out in a second or so: those that learn no rounding."""
-    return tuple(name for name in presets() if "adaround" not in Recipe.load(name).optional)
+    return tuple(name for name in presets(POST_TRAINING) if "adaround" not in Recipe.load(name).optional)
 
 
 def extent(spec: dict[str, Any], task: Task, network: Network, menu: int) -> Extent:
@@ -80,8 +80,8 @@ def extent(spec: dict[str, Any], task: Task, network: Network, menu: int) -> Ext
 
 
 def _all_presets() -> dict[str, Any]:
-    plain = [name for name in presets() if not Recipe.load(name).optional]
-    return {"presets": presets(), "ablations": presets(), "diagnoses": plain}
+    plain = [name for name in presets(POST_TRAINING) if not Recipe.load(name).optional]
+    return {"presets": presets(POST_TRAINING), "ablations": presets(POST_TRAINING), "diagnoses": plain}
 
 
 def few(task: Task, images: int | None) -> Task:

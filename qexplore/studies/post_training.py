@@ -11,7 +11,7 @@ from torch import Tensor
 
 from qexplore.ptq import Calibration
 from qexplore.ptq.expectation import compare_means
-from qexplore.recipes import Recipe, presets
+from qexplore.recipes import POST_TRAINING, Recipe, presets
 from qexplore.recipes.carry_out import prepare
 from qexplore.studies.statistics import Mean, mean_over_seeds, paired
 from qexplore.studies.study import STUDIES, Claim, Study, Verdict
@@ -90,7 +90,8 @@ def _logits_alone() -> list[Variant]:
 
 
 def _pipelines() -> list[Variant]:
-    return [Variant(PIPELINES, name, Recipe.load(name), seeded=not name.startswith("data-free")) for name in presets()]
+    names = presets(POST_TRAINING)
+    return [Variant(PIPELINES, name, Recipe.load(name), seeded=not name.startswith("data-free")) for name in names]
 
 
 def _recipe(steps: list[Any], **others: Any) -> Recipe:

@@ -290,7 +290,7 @@ def test_the_pickers_say_what_the_recipe_does(pipeline: str, form: str, granular
     assert ("adaround" in recipe.optional) == (pipeline == "standard")
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", presets("post-training"))
 def test_a_switched_recipe_meets_the_row_of_the_ablation_that_has_its_steps(name: str) -> None:
     recipe = Recipe.load(name)
     rows = [row for row in variants(recipe) if row.group in (BUILD_UP, WITHOUT)]

@@ -13,7 +13,7 @@ DIGITS = [name for name in zoo.names() if "digits" in name]  # small enough that
 @pytest.mark.parametrize("task", DIGITS)
 def test_every_plain_preset_has_a_diagnosis_with_a_report(task: str) -> None:
     found = profiles.load(task).diagnoses
-    assert set(found) >= {name for name in presets() if not Recipe.load(name).optional}
+    assert set(found) >= {name for name in presets("post-training") if not Recipe.load(name).optional}
     for name, document in found.items():
         assert document["task"] == task
         assert markdown(document).startswith(f"# Debugging {name} on {task}\n")
@@ -22,5 +22,5 @@ def test_every_plain_preset_has_a_diagnosis_with_a_report(task: str) -> None:
 @pytest.mark.parametrize("task", DIGITS)
 def test_every_preset_has_its_steps_judged(task: str) -> None:
     table = profiles.load(task).ablation
-    assert set(table["recipe"]) == set(presets())
+    assert set(table["recipe"]) == set(presets("post-training"))
     assert table.groupby("recipe")["complete"].sum().eq(1).all()

@@ -33,14 +33,14 @@ def steps(name: str) -> tuple[str, ...]:
     return tuple(step.name for step in Recipe.load(name).steps)
 
 
-@pytest.fixture(scope="module", params=presets())
+@pytest.fixture(scope="module", params=presets("post-training"))
 def result(request: pytest.FixtureRequest) -> tuple[str, qx.Result]:
     return request.param, qx.run("mobilenet-digits", quick(request.param))
 
 
 def test_every_pipeline_comes_in_three_widths_and_two_granularities() -> None:
     families = {f"{family}{bits}{ending}" for family in FAMILIES for bits in BITS for ending in ("", "-per-tensor")}
-    assert set(presets()) == families | {*KEPT, *COARSE}
+    assert set(presets("post-training")) == families | {*KEPT, *COARSE}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -75,7 +75,7 @@ def test_eight_bits_cost_at_most_one_point_where_the_channels_are_balanced(resul
 
 
 @pytest.mark.parametrize("task", [name for name in names() if "digits" in name and name != "mobilenet-digits"])
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", presets("post-training"))
 def test_every_preset_quantizes_every_site_of_every_task(task: str, name: str) -> None:
     made = qx.Task(task)
     network = prepare(made, quick(name))
@@ -83,7 +83,7 @@ def test_every_preset_quantizes_every_site_of_every_task(task: str, name: str) -
     assert bool(torch.isfinite(network(made.data.tensors("evaluation", limit=8)[0])).all())
 
 
-@pytest.mark.parametrize("name", presets())
+@pytest.mark.parametrize("name", presets("post-training"))
 def test_only_data_free_recipes_need_no_image(name: str) -> None:
     task = without_calibration("mobilenet-digits")
     if not name.startswith("data-free"):

@@ -9,8 +9,8 @@ import torch
 from qexplore import zoo
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.report import Event, Report
-from qexplore.zoo.checkpoint import FOLDER, load_weights
 from qexplore.zoo.augmentation import shifted
+from qexplore.zoo.checkpoint import FOLDER, load_weights
 from qexplore.zoo.fitting import Settings, fit_entry
 from qexplore.zoo.task import fresh_model
 from qexplore.zoo.train import train

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from qexplore.recipes import Recipe, presets
+from qexplore.recipes import POST_TRAINING, Recipe, presets
 from qexplore.ui.post_training.address import BadLink, pack, unpack
 
 PIPELINES = ("standard", "data-free", "corrected", "plain")
@@ -59,10 +59,10 @@ def preset_name(pipeline: str, form: str, granularity: str) -> str:
 def recipe_of(pipeline: str, form: str, granularity: str) -> Recipe:
     """The preset of this kind; where there is none, another of the same pipeline with these bits and granularity."""
     name = preset_name(pipeline, form, granularity)
-    if name in presets():
+    if name in presets(POST_TRAINING):
         return Recipe.load(name)
     start = "w" if pipeline == "plain" else f"{pipeline}-w"
-    base = Recipe.load(next(known for known in presets() if known.startswith(start)))
+    base = Recipe.load(next(known for known in presets(POST_TRAINING) if known.startswith(start)))
     weights, activations = FORMATS[form]
     bits = {"weights.bits": weights, "activations.bits": activations, "weights.granularity": granularity}
     return replace(base.with_settings(bits), name=name, title="")
@@ -70,7 +70,8 @@ def recipe_of(pipeline: str, form: str, granularity: str) -> Recipe:
 
 def available() -> list[str]:
     """Pipelines of which there is a preset."""
-    return [pipe for pipe in PIPELINES if any(name.startswith(f"{pipe}-w") for name in presets()) or pipe == "plain"]
+    known = presets(POST_TRAINING)
+    return [pipe for pipe in PIPELINES if any(name.startswith(f"{pipe}-w") for name in known) or pipe == "plain"]
 
 
 def without(recipe: Recipe, off: Iterable[str]) -> Recipe:
@@ -88,7 +89,7 @@ def word(recipe: Recipe) -> Any:
 
 @cache
 def _is_preset(name: str, shown: str) -> bool:
-    return name in presets() and repr(Recipe.load(name)) == shown
+    return name in presets(POST_TRAINING) and repr(Recipe.load(name)) == shown
 
 
 def read_own(text: str | None) -> Own | None:

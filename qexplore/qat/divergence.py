@@ -1,0 +1,70 @@
+"""Whether a training still leads anywhere, and if not, where it broke."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from qexplore.qat.errors import Diverged
+from qexplore.qat.training import Training
+
+TIMES = 20.0  # the first loss, above which the training is given up
+LEAST = 5.0  # nats, below which no loss is called too high
+
+
+def check(training: Training, loss: float, first: float) -> float:
+    """The loss with which later ones are compared; raises Diverged where this one is not finite or far above it."""
+    if math.isfinite(loss) and (math.isnan(first) or loss <= max(LEAST, TIMES * first)):
+        return loss if math.isnan(first) else first
+    rate = training.settings.rate * training.rate_factor
+    what = f"the loss is {loss:.3g} nats" if math.isfinite(loss) else f"the loss is {loss}"
+    remedy = f"Start again with a smaller rate, such as rate={rate / 10:.2g}"
+    if training.trainable.quantizers and training.settings.learn:
+        remedy += f" and quantizer_rate={training.settings.quantizer_rate / 10:.2g}"
+    raise Diverged(what, training.at, training.epoch + 1, _culprit(training), f"{remedy}.")
+
+
+@torch.no_grad()
+def check_alive(training: Training) -> None:
+    """Raises Diverged where the network gives every held-out image the same answer."""
+    with training.evaluating():
+        x, _ = next(training.calibration.batches())
+        logits = training.trainable(x)
+    if len(logits) > 1 and bool((logits == logits[:1]).all()):
+        raise Diverged(
+            "every held-out image is given the same answer",
+            training.at,
+            training.epoch + 1,
+            _silent(training, x),
+            f"Start again with a smaller rate, such as rate={training.settings.rate / 10:.2g}, or a warm-up.",
+        )
+
+
+def _silent(training: Training, x: Tensor) -> str:
+    """The first quantized activation that is the same for every image."""
+    with training.evaluating():
+        for name, value in training.trainable.observe(x).items():
+            if bool((value == value[:1]).all()):
+                return f"the first site that is the same for all of them is {name!r}"
+    return "no site tells why"
+
+
+@torch.no_grad()
+def _culprit(training: Training) -> str:
+    """The first site whose numbers are not finite, else the one that has left its grid furthest."""
+    trainable = training.trainable
+    for site in training.network.sites:
+        quantizer = trainable.quantizers.get(site.name)
+        grid = [] if quantizer is None else [quantizer.size, *([] if quantizer.offset is None else [quantizer.offset])]
+        values = [trainable.weights[site.layer], *grid] if site.kind == "weight" else grid
+        if not all(bool(torch.isfinite(value).all()) for value in values):
+            return f"the first site with numbers that are not finite is {site.name!r}"
+    grown = {}
+    for site in training.network.sites:
+        if site.kind == "weight":
+            before = torch.linalg.vector_norm(training.network.layers[site.layer].weight)
+            grown[site.name] = float(torch.linalg.vector_norm(trainable.weights[site.layer]) / before.clamp(min=1e-12))
+    worst = max(grown, key=lambda name: abs(math.log(max(grown[name], 1e-12))))
+    return f"the site that has changed most is {worst!r}, its weights {grown[worst]:.3g} times as large as at the start"

@@ -1,0 +1,75 @@
+"""What was learned, handed over to the network: weights, biases, folded batch norms, ranges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from qexplore.network import Network, Own
+from qexplore.numerics import Range
+from qexplore.ptq.batchnorm import affine_of
+from qexplore.ptq.calibrate import collect_samples
+from qexplore.qat.norms import fold_statically
+from qexplore.qat.quantizers import bits_of
+from qexplore.qat.training import Training
+from qexplore.report import Report
+
+
+@torch.no_grad()
+def hand_over(training: Training, report: Report) -> Network:
+    """The network with what was trained; its grids are those of the training, its samples are taken anew."""
+    network, trainable = training.network, training.trainable
+    training.average.keep()
+    if training.settings.reestimate:
+        _reestimate(training)
+    for name, layer in network.layers.items():
+        bias = trainable.biases.get(name)
+        network.set_layer(name, trainable.weight(name).detach().clone(), layer.bias if bias is None else bias.detach())
+    ranges = {name: quantizer.range() for name, quantizer in trainable.quantizers.items()}
+    for norm in trainable.norms.values():
+        module = network.graph.by_name[norm.name].module
+        assert module is not None
+        norm.write(module)
+        weight = f"{norm.layer}.weight"
+        if weight in ranges and not training.folded_forward:
+            ranges[weight] = _scaled(ranges[weight], affine_of(module)[0])
+    if trainable.quantizers:
+        fold_statically(network, training.calibration)
+    network.set_bits(bits_of(trainable.quantizers))
+    for name, interval in ranges.items():
+        network.set_own(name, replace(network.own.get(name, Own()), range=interval, estimator=None))
+    if trainable.quantizers:
+        network.set_samples(*collect_samples(network, training.calibration, report))
+    return network
+
+
+def _scaled(interval: Range, gain: Tensor) -> Range:
+    """The range of each channel after its batch norm is folded: s̃ = s γ / √(σ² + ε) (white paper §4.4); gains are
+    positive.
+    """
+    return Range(interval.lo * gain, interval.hi * gain)
+
+
+def _reestimate(training: Training) -> None:
+    """Statistics of the batch norms as means over batches of the trained, quantized network (the cure of Nagel et al.
+    2022 for statistics that oscillating weights have spoilt).
+    """
+    norms = training.trainable.norms.values()
+    before = [norm.momentum for norm in norms]
+    for done, (x, _) in enumerate(_some(training)):
+        for norm in norms:
+            norm.momentum = 1 / (done + 1)
+        training.trainable(x)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+
+
+def _some(training: Training) -> list[tuple[Tensor, Tensor]]:
+    found: list[tuple[Tensor, Tensor]] = []
+    for batch in training.images.epoch(training.settings.epochs):
+        if len(found) == training.settings.reestimate:
+            break
+        found.append(batch)
+    return found

@@ -1,0 +1,50 @@
+"""Training images in an order, and moved and mirrored in a way, that hang on seed, epoch and batch alone.
+
+So a training that goes on from its checkpoint sees what it would have seen: no state of a generator has to be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from qexplore.errors import QexploreError
+from qexplore.network.graph import channels_last
+from qexplore.ptq import Calibration
+from qexplore.qat.settings import Settings
+from qexplore.zoo.augmentation import mirrored, shifted
+
+PART = "train"
+PRIME = 1_000_003
+
+
+class Images:
+    """The training part of a task, batch by batch."""
+
+    def __init__(self, calibration: Calibration, settings: Settings) -> None:
+        self.data, self.seed, self.settings = calibration.data, calibration.seed, settings
+        self.count = self.data.count(PART)
+        if self.count < 2:
+            raise QexploreError(f"The training part has {self.count} images; training needs at least 2.")
+        self.per_epoch = max(1, self.count // settings.batch)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `number` from batch `start` on; what does not fill a batch is left out for once."""
+        order = torch.randperm(self.count, generator=self.generator(number))
+        for batch in range(start, self.per_epoch):
+            index = order[batch * self.settings.batch : (batch + 1) * self.settings.batch]
+            x, y = self.data.batch_of(PART, index)
+            yield channels_last(self._augmented(x, self.generator(number, batch + 1))), y
+
+    def generator(self, epoch: int, batch: int = 0) -> torch.Generator:
+        """Random numbers of one batch; batch 0 are those of the epoch's order."""
+        return torch.Generator().manual_seed(((self.seed * PRIME + epoch) * PRIME + batch) % 2**63)
+
+    def _augmented(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        if x.dim() != 4:
+            return x
+        if self.settings.shift:
+            x = shifted(x, self.settings.shift, generator)
+        return mirrored(x, generator) if self.settings.flip else x

@@ -1,0 +1,71 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from qexplore.network import Network
+from qexplore.ptq import Calibration
+from qexplore.qat import checkpoint
+from qexplore.qat.divergence import check, check_alive
+from qexplore.qat.finish import hand_over
+from qexplore.qat.quantizers import Quantizer
+from qexplore.qat.settings import Settings
+from qexplore.qat.telling import Telling
+from qexplore.qat.training import Actors, Training
+from qexplore.report import Report
+
+
+def fine_tune(
+    network: Network,
+    calibration: Calibration,
+    report: Report,
+    settings: Settings,
+    quantizers: dict[str, Quantizer],
+    actors: Actors = (),
+    *,
+    name: str,
+    budget: dict[str, float] | None = None,
+) -> Network:
+    """Trains the network with its `quantizers` on the training images and gives it what was learned.
+
+    Where the calibration's keeper has a state, the training goes on from there; a state is saved after every epoch and
+    when the report raises. name: of the step, as it is told. budget: the limits that an actor keeps, as they are told.
+    Raises Diverged where the loss runs away.
+    """
+    training = Training(network, calibration, settings, quantizers)
+    kept = checkpoint.load(training, actors)
+    told = Telling(training, report, name, lambda: checkpoint.save(training, actors, told.history))
+    told.history, done = kept or ([], False)
+    first = math.nan
+    with torch.enable_grad():
+        begun = [event for actor in actors for event in actor.begin(training)]
+        told.start(budget)
+        if kept is None:
+            told.keep(begun)
+        while training.epoch < settings.epochs and not done:
+            for x, y in training.batches():
+                loss = training.loss(x, y)
+                training.optimizers.zero()
+                loss.backward()  # type: ignore[no-untyped-call]
+                value = float(loss.detach())
+                first = check(training, value, first)
+                for actor in actors:
+                    actor.after_backward(training)
+                training.step(value)
+                for actor in actors:
+                    told.keep(actor.after_step(training))
+                told.step(value)
+            told.epoch(training.held_out())
+            check_alive(training)
+            for actor in actors:
+                told.keep(actor.after_epoch(training))
+            training.next_epoch()
+            checkpoint.save(training, actors, told.history, done=training.epoch == settings.epochs)
+            told.progress()
+    told.end()
+    for actor in actors:
+        actor.finish(training)
+    return hand_over(training, report)

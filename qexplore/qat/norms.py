@@ -1,0 +1,129 @@
+"""Batch norms while a network is trained: kept, frozen, or folded anew in every forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qexplore.errors import QexploreError
+from qexplore.network import Network
+from qexplore.network.graph import LAYERS, Layer
+from qexplore.ptq import STEPS, Calibration
+from qexplore.report import Report
+
+KEEP, FROZEN, DOUBLE = "keep", "frozen", "double-forward"
+MODES = (KEEP, FROZEN, DOUBLE)
+STATIC = "static"
+LEAST = 1e-6  # below which a gain does not fall, so that its sign never changes the grid of a weight
+
+
+@dataclass
+class Norm:
+    """A batch norm's parameters and statistics: gain γ, shift β, running mean and variance, each [channels]."""
+
+    name: str
+    layer: str
+    gain: nn.Parameter
+    shift: nn.Parameter
+    mean: Tensor
+    variance: Tensor
+    momentum: float
+    eps: float
+
+    def normalize(self, x: Tensor, *, train: bool) -> Tensor:
+        """The batch norm of `x` by the statistics of the batch, which move the running ones, or by those."""
+        return nn.functional.batch_norm(
+            x, self.mean, self.variance, self.gain, self.shift, train, self.momentum if train else 0.0, self.eps
+        )
+
+    def deviation(self) -> Tensor:
+        """√(running variance + ε)."""
+        return (self.variance + self.eps).sqrt()
+
+    def write(self, module: nn.Module) -> None:
+        """Gives the network's own batch norm these values."""
+        with torch.no_grad():
+            for target, value in (
+                (module.weight, self.gain),
+                (module.bias, self.shift),
+                (module.running_mean, self.mean),
+                (module.running_var, self.variance),
+            ):
+                assert isinstance(target, Tensor)
+                target.copy_(value)
+
+
+def norms_of(network: Network) -> dict[str, Norm]:
+    """The batch norms of the network by the name of their operation, those that follow a layer and nothing else reads.
+
+    The gains are made positive first: the sign goes into the kernel before, which changes no result. QexploreError
+    for a batch norm without gain and shift.
+    """
+    found: dict[str, Norm] = {}
+    for op in network.graph.ops:
+        if op.kind != "batchnorm":
+            continue
+        source = network.graph.by_name[op.inputs[0]]
+        if source.kind not in LAYERS or network.graph.only_reader(source.name) is None:
+            continue
+        module: Any = op.module
+        if module.weight is None:
+            raise QexploreError(
+                f"The batch norm {op.name!r} has no gain and shift to train: put the step 'fold-bn' first."
+            )
+        gain = module.weight.detach().clone()
+        mean = module.running_mean.clone()
+        negative = gain < 0
+        if bool(negative.any()):
+            sign = torch.where(negative, -1.0, 1.0)
+            layer = network.layers[source.name]
+            shaped = sign.view(-1, *[1] * (layer.weight.dim() - 1))
+            network.set_layer(source.name, layer.weight * shaped, None if layer.bias is None else layer.bias * sign)
+            gain, mean = gain * sign, mean * sign
+        found[op.name] = Norm(
+            op.name,
+            source.name,
+            nn.Parameter(gain),
+            nn.Parameter(module.bias.detach().clone()),
+            mean,
+            module.running_var.clone(),
+            0.1 if module.momentum is None else float(module.momentum),
+            float(module.eps),
+        )
+    return found
+
+
+def fold_statically(network: Network, calibration: Calibration) -> None:
+    """Folds what batch norms there are with their running statistics (static folding, white paper §4.4)."""
+    if any(op.kind == "batchnorm" for op in network.graph.ops):
+        STEPS.get("fold-bn")(network, calibration, Report())
+
+
+def folded_twice(layer: Layer, norm: Norm, x: Tensor, weight: Tensor, quantize: Any, *, train: bool) -> Tensor:
+    """A layer and its batch norm, folded in the forward pass itself (double forward: Krishnamoorthi 2018, as the white
+    paper's §4.4 retells it).
+
+    A first pass finds the statistics of the batch. The weight is folded with the running deviation, so that its grid
+    does not tremble from batch to batch, quantized, and the result corrected to the batch's deviation.
+    quantize: weight → weight.
+    """
+    shape = (-1, *[1] * (weight.dim() - 1))
+    along = (1, -1, *[1] * (x.dim() - 2))
+    running = norm.deviation()
+    folded = quantize(weight * (norm.gain / running).view(shape))
+    bias = 0.0 if layer.bias is None else layer.bias
+    y = layer.forward(x, folded, None)
+    if not train:
+        return y + (norm.shift + (bias - norm.mean) * norm.gain / running).view(along)
+    free = layer.forward(x, weight, None)
+    over = [d for d in range(free.dim()) if d != 1]
+    variance, mean = torch.var_mean(free, over, correction=0)
+    with torch.no_grad():
+        count = free.numel() / free.shape[1]
+        norm.mean.lerp_(mean.float() + bias, norm.momentum)
+        norm.variance.lerp_(variance.float() * (count / max(count - 1, 1)), norm.momentum)
+    deviation = (variance + norm.eps).sqrt()
+    return y * (running / deviation).view(along) + (norm.shift - mean * norm.gain / deviation).view(along)

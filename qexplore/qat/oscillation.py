@@ -1,0 +1,127 @@
+"""Weights that jump to and fro between two codes: a meter, and two cures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from qexplore.ptq.steps import State
+from qexplore.qat.quantizers import Quantizer
+from qexplore.qat.training import Idle, Training
+from qexplore.report import Event
+
+MOMENTUM = 0.01  # of the moving share of steps in which a code turns back
+OFTEN = 0.005  # above it a weight is said to oscillate
+
+
+class Oscillation(Idle):
+    """How often each weight's code changes back in the direction that it came from, as a moving share of the steps.
+
+    Oscillating weights, damping and freezing are those of Nagel et al. 2022 (arXiv 2203.11086); momentum and the
+    threshold of the meter are the project's own choice.
+    damping: strength λ of λ Σ (w - ŵ)², whose gradient pulls weights inside the grid to their codes. freezing: the
+    share above which a weight is held at its mean code for good; 0 for neither.
+    """
+
+    name = "oscillation"
+
+    def __init__(self, damping: float = 0.0, freezing: float = 0.0) -> None:
+        self.damping, self.freezing = damping, freezing
+        self._sites: dict[str, _Site] = {}
+        self._kept: dict[str, Tensor] = {}
+
+    def begin(self, training: Training) -> list[Event]:
+        for name, quantizer in _weights(training):
+            self._sites[name] = _Site(_codes(training, quantizer), quantizer.spec.bits)
+        for key, value in self._kept.items():
+            site, _, part = key.partition("|")
+            setattr(self._sites[site], part, torch.empty_like(getattr(self._sites[site], part)).copy_(value))
+        return []
+
+    @torch.no_grad()
+    def after_backward(self, training: Training) -> None:
+        if not self.damping:
+            return
+        for _, quantizer in _weights(training):
+            weight = training.trainable.weights[quantizer.site.layer]
+            codes, scale = _codes(training, quantizer), _scale(quantizer, weight)
+            inside = (weight >= scale * quantizer.spec.qmin) & (weight <= scale * quantizer.spec.qmax)
+            pull = (weight - codes * scale).mul_(inside).mul_(2 * self.damping)
+            weight.grad = pull if weight.grad is None else weight.grad.add_(pull)
+
+    @torch.no_grad()
+    def after_step(self, training: Training) -> list[Event]:
+        for name, quantizer in _weights(training):
+            site, codes = self._sites[name], _codes(training, quantizer)
+            if site.bits != quantizer.spec.bits:  # other codes mean other weights
+                self._sites[name] = _Site(codes, quantizer.spec.bits)
+                continue
+            site.take(codes, self.freezing)
+            if self.freezing:
+                weight = training.trainable.weights[quantizer.site.layer]
+                held = site.mean.round() * _scale(quantizer, weight)
+                weight.copy_(torch.where(site.frozen > 0, held, weight))
+        return []
+
+    def after_epoch(self, training: Training) -> list[Event]:
+        if not self._sites:
+            return []
+        often = {name: site.often for name, site in self._sites.items()}
+        share = sum(float(each.sum()) for each in often.values()) / sum(each.numel() for each in often.values())
+        sites = {name: float(each.float().mean()) for name, each in often.items()}
+        return [{"event": "oscillation", "at": training.at, "share": share, "sites": sites}]
+
+    def state(self) -> State:
+        parts = ("codes", "sign", "share", "mean", "frozen")
+        return {f"{n}|{part}": getattr(site, part) for n, site in self._sites.items() for part in parts}, {}
+
+    def load(self, state: State) -> None:
+        self._kept = dict(state[0])
+
+
+class _Site:
+    """The codes of one weight after the last step, the direction of each one's last change, and moving means."""
+
+    def __init__(self, codes: Tensor, bits: int) -> None:
+        self.codes, self.bits = codes, bits
+        self.sign, self.share, self.frozen = (torch.zeros_like(codes) for _ in range(3))
+        self.mean = codes.clone()
+
+    @property
+    def often(self) -> Tensor:
+        """Which weights oscillate."""
+        return self.share > OFTEN
+
+    def take(self, codes: Tensor, freezing: float) -> None:
+        """The codes after one more step."""
+        change = (codes - self.codes).sign_()
+        self.share.lerp_((change * self.sign < 0).to(self.share.dtype), MOMENTUM)
+        self.sign = torch.where(change != 0, change, self.sign)
+        self.codes = codes
+        if freezing:
+            self.mean = torch.where(self.frozen > 0, self.mean, self.mean.lerp(codes, MOMENTUM))
+            self.frozen.logical_or_(self.share > freezing)
+
+
+def _weights(training: Training) -> list[tuple[str, Quantizer]]:
+    """Quantizers of weights, each tied weight once."""
+    seen: set[int] = set()
+    found = []
+    for name, quantizer in training.trainable.quantizers.items():
+        if quantizer.site.kind == "weight" and quantizer.spec.granularity in ("tensor", "channel"):
+            weight = training.trainable.weights[quantizer.site.layer]
+            if id(weight) not in seen:
+                seen.add(id(weight))
+                found.append((name, quantizer))
+    return found
+
+
+def _scale(quantizer: Quantizer, weight: Tensor) -> Tensor:
+    scale = (quantizer.base * quantizer.size).detach()
+    return scale if len(scale) == 1 else scale.view(-1, *[1] * (weight.dim() - 1))
+
+
+@torch.no_grad()
+def _codes(training: Training, quantizer: Quantizer) -> Tensor:
+    weight = training.trainable.weight(quantizer.site.layer)
+    return weight.div(_scale(quantizer, weight)).round_().clamp_(quantizer.spec.qmin, quantizer.spec.qmax)

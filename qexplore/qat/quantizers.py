@@ -1,0 +1,177 @@
+"""The quantizers of all sites in training: what they learn, and how they follow when bits change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from qexplore.errors import QexploreError
+from qexplore.network import Network, Site
+from qexplore.network.fitting import Fitted
+from qexplore.numerics import Range, Spec
+from qexplore.numerics.learned import Codes, fake_quantize, fake_quantize_rows
+
+LEAST = 0.02  # of its first size, below which a scale does not fall
+Meter = Callable[[str, Tensor], None]
+"""Told the name of a site and the gradient of the loss to its quantized values."""
+
+
+@dataclass
+class Quantizer:
+    """One site's grid in training: scale s = base · size, zero point z = levels · offset, levels = 2^bits - 1.
+
+    base: [slices], unit of the tensor for each code. size: parameter [slices], 1 at the start. offset: parameter [1],
+    the zero point's place on the grid from 0 to 1, None where the zero point is not learned. fixed: the zero point
+    then.
+
+    Project's own choice: sizes and offsets are learned and not scales and zero points, so that one learning rate fits
+    all sites and nothing in the optimizer hangs on the bits; the gradient of a size carries LSQ's factor 1 / √(N Q)
+    over base², with which SGD moves the scale as LSQ does.
+    """
+
+    site: Site
+    spec: Spec
+    base: Tensor
+    size: nn.Parameter
+    offset: nn.Parameter | None
+    fixed: float
+    count: int
+    seen: Callable[[Tensor], None] | None = field(default=None, repr=False)
+
+    @staticmethod
+    def of(site: Site, fitted: Fitted, *, learn: bool, one_sided: bool) -> Quantizer:
+        """The quantizer that starts as `fitted` is; learn: whether its range is learned at all."""
+        spec, grid = fitted.spec, fitted.grid
+        if learn and spec.power_of_two:
+            raise QexploreError(
+                f"The site {site.name!r} has a power-of-two scale, which cannot be learned: set learn: false, or "
+                "power_of_two: false."
+            )
+        zero = float(grid.zero[0]) if len(grid.zero) == 1 else 0.0
+        moves = learn and site.kind == "activation" and not spec.symmetric and not one_sided
+        offset = nn.Parameter(torch.tensor([(zero - grid.qmin) / (grid.qmax - grid.qmin)])) if moves else None
+        size = nn.Parameter(torch.ones_like(grid.scale), requires_grad=learn)
+        return Quantizer(site, spec, grid.scale.clone(), size, offset, zero, site.numel)
+
+    @property
+    def levels(self) -> int:
+        return self.spec.qmax - self.spec.qmin
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is learned."""
+        return [p for p in (self.size, self.offset) if p is not None and p.requires_grad]
+
+    @property
+    def scale(self) -> Tensor:
+        """[slices]; differentiable to `size`, with LSQ's factor in the gradient."""
+        scaled: Tensor = _Scaled.apply(self.size, self.base, self._lsq)
+        return scaled
+
+    @property
+    def zero(self) -> Tensor:
+        """The zero point as a real number, one element; it is rounded where it is used."""
+        if self.offset is None:
+            return torch.tensor(self.fixed)
+        return self.spec.qmin + self.levels * self.offset[0]
+
+    @property
+    def _lsq(self) -> float:
+        """LSQ's 1 / √(N Q): N elements an image or a weight's slice, Q the greatest code."""
+        return 1 / math.sqrt(max(1, self.count // len(self.base)) * max(1, self.spec.qmax))
+
+    def activation(self, x: Tensor, lower: float | None = None, upper: float | None = None) -> Tensor:
+        """x̂, after a clamp to [lower, upper]."""
+        return fake_quantize(x, self.scale, self.zero, Codes(self.spec.qmin, self.spec.qmax, lower, upper), self.seen)
+
+    def weight(self, weight: Tensor) -> Tensor:
+        """ŵ, shape and order in memory of `weight`."""
+        codes = Codes(self.spec.qmin, self.spec.qmax)
+        if self.spec.granularity in ("tensor", "channel"):
+            return fake_quantize_rows(weight, self.scale, codes, self.seen)
+        rows = fake_quantize_rows(self.spec.slices(weight), self.scale, codes, self.seen)
+        return self.spec.unslice(rows, weight.shape)
+
+    def set_bits(self, bits: int) -> None:
+        """Other bits with the range kept: the step grows or shrinks with the number of levels, and the zero point
+        stays where it is on the grid (methods of QBitOpt's kind; how the paper does it is not known to us).
+        """
+        if bits == self.spec.bits:
+            return
+        before = self.levels
+        place = (self.fixed - self.spec.qmin) / before
+        self.spec = replace(self.spec, bits=bits)
+        self.base = self.base * (before / self.levels)
+        self.fixed = float(self.spec.qmin + round(place * self.levels)) if not self.spec.symmetric else 0.0
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Keeps the size positive and the zero point on the grid, after a step of the optimizer."""
+        self.size.clamp_(min=LEAST)
+        if self.offset is not None:
+            self.offset.clamp_(0, 1)
+
+    def at(self, bits: int) -> Quantizer:
+        """This quantizer as it would be at other bits, with the range kept; it shares what is learned."""
+        other = replace(self)
+        other.set_bits(bits)
+        return other
+
+    @torch.no_grad()
+    def range(self) -> Range:
+        """The interval that the grid spans now."""
+        scale = self.base * self.size
+        zero = float(self.zero.round().clamp(self.spec.qmin, self.spec.qmax))
+        return Range(scale * (self.spec.qmin - zero), scale * (self.spec.qmax - zero))
+
+
+class _Scaled(torch.autograd.Function):
+    """base · size, whose gradient to `size` is that of the scale times LSQ's factor, in units of the scale."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, size: Tensor, base: Tensor, factor: float) -> Tensor:
+        ctx.save_for_backward(base)
+        ctx.factor = factor  # type: ignore[attr-defined]
+        return base * size
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (base,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradient * ctx.factor / base, None, None  # type: ignore[attr-defined]
+
+
+def quantizers_of(network: Network, *, learn: bool) -> dict[str, Quantizer]:
+    """A quantizer for every site that has bits, from its range in the network.
+
+    QexploreError where weights are asymmetric, or activations find their ranges image by image.
+    """
+    if network.dynamic:
+        raise QexploreError(
+            "Activations find their ranges image by image (dynamic: true), which training cannot learn: set dynamic: "
+            "false in the step 'activation-ranges'."
+        )
+    found = {}
+    for site in network.sites:
+        bits = network.bits.get(site.name)
+        if bits is None:
+            continue
+        fitted = network.fitted(site, bits)
+        if site.kind == "weight" and not fitted.spec.symmetric:
+            raise QexploreError(f"The weight {site.name!r} lies on an asymmetric grid: set weights.symmetric to true.")
+        found[site.name] = Quantizer.of(site, fitted, learn=learn, one_sided=_one_sided(network, site))
+    return found
+
+
+def _one_sided(network: Network, site: Site) -> bool:
+    """Whether no value of an activation is below 0 (a ReLU gives it), so that its zero point is the lowest code."""
+    op = network.graph.by_name[site.at]
+    return op.kind == "clamp" and op.lower is not None and op.lower >= 0
+
+
+def bits_of(quantizers: Mapping[str, Quantizer]) -> dict[str, int]:
+    """Bits of every site."""
+    return {name: quantizer.spec.bits for name, quantizer in quantizers.items()}

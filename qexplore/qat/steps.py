@@ -1,0 +1,110 @@
+"""The step that trains a quantized network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from qexplore.errors import QexploreError
+from qexplore.network import Network, Own
+from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq.steps import takes
+from qexplore.qat.loop import fine_tune
+from qexplore.qat.norms import DOUBLE, KEEP, STATIC, fold_statically, norms_of
+from qexplore.qat.oscillation import Oscillation
+from qexplore.qat.quantizers import Quantizer, quantizers_of
+from qexplore.qat.settings import Settings, defaults_of
+from qexplore.qat.training import Actors
+from qexplore.report import Report
+
+
+@STEPS.register("qat")
+@takes(defaults_of(Settings))
+def qat(
+    network: Network,
+    calibration: Calibration,
+    report: Report,
+    *,
+    weight_bits: int = 0,
+    activation_bits: int = 0,
+    **settings: Any,
+) -> Network:
+    """Quantization-aware training: straight-through estimator, learned ranges (white paper §4; LSQ, LSQ+).
+
+    The sites that are quantized by now are trained on their grids, which comes after 'weight-ranges' and
+    'activation-ranges'. weight_bits, activation_bits: other bits from here on, with ranges found anew; 0 keeps them.
+    settings: of qexplore.qat.settings.Settings.
+    """
+    plan = Settings(**settings)
+    _change_bits(network, "weight", weight_bits)
+    _change_bits(network, "activation", activation_bits)
+    actors: Actors = [Oscillation(plan.damping, plan.freezing)]
+    return train_quantized(network, calibration, report, plan, actors, name="qat")
+
+
+def train_quantized(
+    network: Network,
+    calibration: Calibration,
+    report: Report,
+    settings: Settings,
+    actors: Actors,
+    *,
+    name: str,
+    budget: dict[str, float] | None = None,
+) -> Network:
+    """What all steps that train a quantized network share: batch norms made ready, quantizers made, the loop."""
+    if settings.batch_norm == STATIC:
+        fold_statically(network, calibration)
+    _check_norms(network, settings)
+    if not network.bits:
+        raise QexploreError(
+            f"The step {name!r} trains quantized sites and there are none: put the steps 'weight-ranges' and "
+            "'activation-ranges' before it."
+        )
+    with_folds = _folded_fits(network) if settings.batch_norm == DOUBLE else {}
+    quantizers = {**quantizers_of(network, learn=settings.learn), **_quantizers(network, with_folds, settings)}
+    return fine_tune(network, calibration, report, settings, quantizers, actors, name=name, budget=budget)
+
+
+def _change_bits(network: Network, kind: str, bits: int) -> None:
+    """Other bits for all sites of a kind that are quantized; their ranges are found anew."""
+    if not bits:
+        return
+    for site in network.sites:
+        if site.kind == kind and site.name in network.bits and network.bits[site.name] != bits:
+            network.set_own(site.name, replace(network.own.get(site.name, Own()), range=None))
+            network.set_bits({site.name: bits})
+
+
+def _check_norms(network: Network, settings: Settings) -> None:
+    if settings.batch_norm != KEEP or not any(op.kind == "batchnorm" for op in network.graph.ops):
+        return
+    if network.specs["weight"].granularity != "channel":
+        raise QexploreError(
+            "Batch norms that are kept scale each channel by itself, so weights need one range a channel: set "
+            "weights.granularity to channel, or batch_norm to static."
+        )
+
+
+def _folded_fits(network: Network) -> dict[str, Any]:
+    """Quantizers of the weights as they are with their batch norms folded in."""
+    found: dict[str, Any] = {}
+    for norm in norms_of(network).values():
+        name = f"{norm.layer}.weight"
+        if name not in network.bits:
+            continue
+        layer = network.layers[norm.layer]
+        weight, bias = layer.weight, layer.bias
+        gain = (norm.gain.detach() / norm.deviation()).view(-1, *[1] * (weight.dim() - 1))
+        network.set_layer(norm.layer, weight * gain, bias)
+        found[name] = network.fitted(network.site(name), network.bits[name])
+        network.set_layer(norm.layer, weight, bias)
+    return found
+
+
+def _quantizers(network: Network, fits: Mapping[str, Any], settings: Settings) -> dict[str, Quantizer]:
+    return {
+        name: Quantizer.of(network.site(name), fitted, learn=settings.learn, one_sided=False)
+        for name, fitted in fits.items()
+    }

@@ -1,0 +1,164 @@
+"""What a training tells those who watch it, at most a few times a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from qexplore.network import Judged
+from qexplore.qat.quantizers import bits_of
+from qexplore.qat.training import Training
+from qexplore.report import Event, Report
+
+EVERY = 0.2  # seconds between two events of the loss
+BINS = 64
+KEPT = 400  # losses that a checkpoint keeps for the curve
+
+
+class Telling:
+    """Events of one training. `history` is what a resumed training tells again, so that its curves are whole.
+
+    save: called when the listener has raised, which is how a run is stopped: always between two steps.
+    """
+
+    def __init__(self, training: Training, report: Report, name: str, save: Callable[[], None]) -> None:
+        self.training, self.report, self.name, self._save = training, report, name, save
+        self.history: list[Event] = []
+        self._sum, self._count = 0.0, 0
+        self._said = self._began = time.monotonic()
+        self.started = time.monotonic()
+
+    def start(self, budget: dict[str, float] | None) -> None:
+        """What is trained, and where it begins."""
+        training = self.training
+        quantizers = training.trainable.quantizers
+        self._tell(
+            {
+                "event": "training-started",
+                "step": self.name,
+                "number": int(training.calibration.key.partition("-")[0] or 0),
+                "epochs": training.settings.epochs,
+                "steps": training.steps,
+                "steps_per_epoch": training.images.per_epoch,
+                "images": training.images.count,
+                "held_out": training.calibration.images,
+                "sites": [
+                    {"site": site.name, "kind": site.kind, "numel": site.numel} for site in training.network.sites
+                ],
+                "bits": bits_of(quantizers),
+                "budget": budget,
+                "at": training.at,
+            }
+        )
+        for event in self.history:
+            self._tell(event)
+        if not self.history:
+            self.keep([weights(training), activations(training)])
+
+    def step(self, loss: float) -> None:
+        """After a step: the mean loss since it was told last, and the progress."""
+        self._sum, self._count = self._sum + loss, self._count + 1
+        now, training = time.monotonic(), self.training
+        last = training.at == training.steps
+        if now - self._said < EVERY and not last:
+            return
+        self._said = now
+        event = {
+            "event": "training",
+            "at": training.at,
+            "epoch": training.at / training.images.per_epoch,
+            "loss": self._sum / self._count,
+            "rate": training.settings.rate * training.rate_factor,
+        }
+        self._sum, self._count = 0.0, 0
+        self.history = _thinned([*self.history, event])
+        self._tell(event)
+        self.progress()
+
+    def progress(self) -> None:
+        """How many steps of all are done."""
+        training = self.training
+        text = f"{self.name}: epoch {min(training.epoch + 1, training.settings.epochs)}"
+        self._tell({"event": "progress", "done": training.at, "total": training.steps, "text": text})
+
+    def epoch(self, judged: Judged) -> None:
+        """After an epoch: losses, accuracy on the held-out images, ranges and histograms."""
+        training, accuracy = self.training, judged.accuracy
+        now = time.monotonic()
+        self.keep(
+            [
+                {
+                    "event": "epoch",
+                    "epoch": training.epoch + 1,
+                    "at": training.at,
+                    "loss": training.total / max(1, training.counted),
+                    "held_out_loss": judged.loss,
+                    "accuracy": accuracy.value,
+                    "low": accuracy.low,
+                    "high": accuracy.high,
+                    "images": accuracy.images,
+                    "seconds": now - self._began,
+                },
+                weights(training),
+                activations(training),
+            ]
+        )
+        self._began = now
+
+    def end(self) -> None:
+        training, seconds = self.training, time.monotonic() - self.started
+        self._tell({"event": "training-ended", "at": training.at, "epochs": training.epoch, "seconds": seconds})
+
+    def keep(self, events: list[Event]) -> None:
+        """Tells events that a resumed training will tell again."""
+        self.history += events
+        for event in events:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self.report.forward(event)
+        except BaseException:
+            self._save()
+            raise
+
+
+@torch.no_grad()
+def weights(training: Training) -> Event:
+    """Where the grid of every weight ends, and the histogram of its latent values."""
+    sites = {}
+    for name, quantizer in training.trainable.quantizers.items():
+        if quantizer.site.kind == "weight":
+            values, ends = training.trainable.weight(quantizer.site.layer), quantizer.range()
+            sites[name] = {"lo": float(ends.lo.min()), "hi": float(ends.hi.max()), **_histogram(values)}
+    return {"event": "weights", "at": training.at, "sites": sites}
+
+
+@torch.no_grad()
+def activations(training: Training) -> Event:
+    """Where the grid of every activation ends."""
+    sites = {}
+    for name, quantizer in training.trainable.quantizers.items():
+        if quantizer.site.kind == "activation":
+            ends = quantizer.range()
+            sites[name] = {"lo": float(ends.lo), "hi": float(ends.hi)}
+    return {"event": "activations", "at": training.at, "sites": sites}
+
+
+def _histogram(values: Tensor) -> dict[str, object]:
+    least, greatest = (float(end) for end in values.aminmax())
+    greatest = greatest if greatest > least else least + 1e-6
+    counts = torch.histc(values.float(), BINS, least, greatest).int().tolist()
+    return {"from": least, "to": greatest, "counts": counts}
+
+
+def _thinned(history: list[Event]) -> list[Event]:
+    """The history with every second loss taken out where there are too many."""
+    losses = [i for i, event in enumerate(history) if event["event"] == "training"]
+    if len(losses) <= KEPT:
+        return history
+    drop = set(losses[1:-1:2])
+    return [event for i, event in enumerate(history) if i not in drop]

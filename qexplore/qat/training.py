@@ -1,0 +1,161 @@
+"""A training in progress: what is trained, with what, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from qexplore.network import Judged, Network, judge
+from qexplore.ptq import Calibration
+from qexplore.ptq.steps import State
+from qexplore.qat.average import Average
+from qexplore.qat.images import Images
+from qexplore.qat.losses import mixed_loss
+from qexplore.qat.norms import DOUBLE
+from qexplore.qat.optimizing import Optimizers
+from qexplore.qat.quantizers import Quantizer
+from qexplore.qat.settings import Settings
+from qexplore.qat.teacher import teacher_of
+from qexplore.qat.trainable import Trainable
+from qexplore.report import Event
+
+
+class Training:
+    """Everything that the loop and those who act in it need.
+
+    at: optimizer steps done. epoch, batch: what comes next; total, counted: sum and number of the losses of this epoch.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        calibration: Calibration,
+        settings: Settings,
+        quantizers: dict[str, Quantizer],
+    ) -> None:
+        self.network, self.calibration, self.settings = network, calibration, settings
+        self.images = Images(calibration, settings)
+        self.teacher = teacher_of(network, calibration) if settings.distill else None
+        self.trainable = Trainable(network, quantizers, settings.batch_norm)
+        self.optimizers = Optimizers(self.trainable, settings)
+        self.average = Average(self.trainable, settings.ema)
+        self.steps = settings.epochs * self.images.per_epoch
+        self.at = self.epoch = self.batch = self.counted = 0
+        self.total = 0.0
+        self.trainable.mixed = self._mixed if settings.noise < 1 else None
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """What is left of the present epoch."""
+        return self.images.epoch(self.epoch, self.batch)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of a batch, differentiable."""
+        settings = self.settings
+        with torch.autocast("cpu", torch.bfloat16) if settings.half else nullcontext():
+            taught = None if self.teacher is None else self.teacher(x)
+            logits = self.trainable(x)
+        taught = None if taught is None else taught.float()
+        return mixed_loss(logits.float(), y, taught, settings.distill, settings.temperature, settings.smoothing)
+
+    def step(self, loss: float) -> None:
+        """Moves the parameters along their gradients and counts."""
+        self.optimizers.step(self.rate_factor)
+        self.trainable.hold()
+        self.at, self.batch = self.at + 1, self.batch + 1
+        self.total, self.counted = self.total + loss, self.counted + 1
+        self.average.update(self.at)
+
+    def next_epoch(self) -> None:
+        self.epoch, self.batch, self.total, self.counted = self.epoch + 1, 0, 0.0, 0
+
+    @property
+    def folded_forward(self) -> bool:
+        """Whether the quantizers of weights act on weights with their batch norm folded in."""
+        return self.settings.batch_norm == DOUBLE
+
+    @property
+    def rate_factor(self) -> float:
+        return self.settings.factor(self.at, self.steps, self.images.per_epoch)
+
+    def held_out(self) -> Judged:
+        """What the network as it is now, or its average, says of the calibration images, which training never sees."""
+        with self.evaluating():
+            return judge(self.trainable, self.calibration.batches())
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The averages, if there are any, and running statistics; always restores."""
+        with self.average.held():
+            self.trainable.training = False
+            try:
+                yield
+            finally:
+                self.trainable.training = True
+
+    def _mixed(self, weight: Tensor, quantized: Tensor) -> Tensor:
+        """QuantNoise: each weight quantized with the probability `noise`, else as it is."""
+        generator = self.images.generator(self.epoch, -1 - self.batch)
+        keep = torch.rand(weight.shape, generator=generator) < self.settings.noise
+        return torch.where(keep, quantized, weight)
+
+
+class Actor(Protocol):
+    """Somebody who acts in the training loop: reallocates bits, prunes, watches oscillation."""
+
+    name: str
+
+    def begin(self, training: Training) -> list[Event]:
+        """Before the first step, or after a checkpoint was loaded; what to tell."""
+
+    def after_backward(self, training: Training) -> None:
+        """The gradients are there."""
+
+    def after_step(self, training: Training) -> list[Event]:
+        """The parameters have moved; what to tell."""
+
+    def after_epoch(self, training: Training) -> list[Event]:
+        """What to tell once an epoch."""
+
+    def state(self) -> State:
+        """All that going on needs."""
+
+    def load(self, state: State) -> None:
+        """Takes back what `state` gave."""
+
+    def finish(self, training: Training) -> None:
+        """After the last step, before the network takes over what was learned."""
+
+
+class Idle:
+    """An actor that does nothing; others override what they need."""
+
+    name = ""
+
+    def begin(self, training: Training) -> list[Event]:
+        return []
+
+    def after_backward(self, training: Training) -> None:
+        return None
+
+    def after_step(self, training: Training) -> list[Event]:
+        return []
+
+    def after_epoch(self, training: Training) -> list[Event]:
+        return []
+
+    def state(self) -> State:
+        return {}, {}
+
+    def load(self, state: State) -> None:
+        return None
+
+    def finish(self, training: Training) -> None:
+        return None
+
+
+Actors = Sequence[Actor]
+Facts = dict[str, Any]

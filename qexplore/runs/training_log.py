@@ -20,16 +20,18 @@ class StageLog:
     ended: bool = False
 
     def after(self, earlier: StageLog) -> StageLog:
-        """This log with what `earlier` had told up to the step at which this one goes on."""
+        """This log with what `earlier` had told up to the step at which this one goes on.
+
+        A resumed step may tell again what was told before; what it tells so is left out of the earlier log.
+        """
         begun = int(self.started.get("at", 0))
         if not begun:
             return self
         told = {}
         for name in TOLD:
             own = self.told[name]
-            # What a resumed step tells of its first moment, its predecessor has told of its last.
-            before = begun if own and int(own[0]["at"]) <= begun else begun + 1
-            told[name] = [one for one in earlier.told[name] if int(one["at"]) < before] + own
+            begins = int(own[0]["at"]) if own else begun + 1
+            told[name] = [one for one in earlier.told[name] if int(one["at"]) < min(begins, begun + 1)] + own
         return StageLog({**self.started, "at": earlier.started.get("at", 0)}, told, self.ended)
 
 

@@ -12,8 +12,6 @@ from scipy.stats import binomtest
 
 from qexplore.runs.training_log import Log, StageLog
 
-TRAINING_STEPS = ("prune", "qat", "qbitopt")
-"""Steps of a recipe that train."""
 _LIMIT_COLUMNS = ["at", "epoch", "limit", "cost", "most"]
 _MARKS = ["at", "epoch", "loss", "held_out_loss", "accuracy", "low", "high", "images", "seconds"]
 

@@ -27,20 +27,21 @@ def accuracy(
 ) -> Live:
     """The held-out curve with its 95 % band, and diamonds measured on the evaluation images.
 
-    marks: epoch, accuracy, low, high, images, stage. before: epoch at which training of the quantized network begins, and its
-    accuracy; after: the accuracy at the end. fp32: accuracy of the real network on the evaluation images.
+    marks: epoch, accuracy, low, high, images, stage. before: epoch at which training of the quantized network begins,
+    and its accuracy; after: the accuracy at the end. fp32: accuracy of the real network on the evaluation images.
+    parts: where the stages begin (epoch, step).
     """
-    rows = marks[["epoch", "accuracy", "low", "high", "images", "stage"]].dropna(subset=["accuracy"]).reset_index(drop=True)
+    told = marks[["epoch", "accuracy", "low", "high", "images", "stage"]]
+    rows = told.dropna(subset=["accuracy"]).reset_index(drop=True)
     diamonds = _diamonds(before, None if after is None else (float(epochs), after))
-    last = rows["accuracy"].iloc[-1] if len(rows) else 0.0
-    diamonds["up"] = (diamonds["side"] == "right") & (diamonds["accuracy"] >= last)
+    diamonds["up"] = (diamonds["side"] == "right") & _room_above(rows, diamonds, fp32)
     reference = pd.DataFrame({"accuracy": [fp32], "text": [f"FP32 {percent(fp32)}"]}) if fp32 is not None else None
     return Live(
         title="Curve of the accuracy over the epochs on held-out images, with its 95 % band.",
         name="training-accuracy",
         alt=_finding(rows, before, after, fp32),
-        look="Line and band: held-out images, 95 %. Diamonds: the evaluation images, before training and after; dotted: "
-        f"FP32 on them. {ZOOMS}",
+        look="Line and band: held-out images, 95 %. Diamonds: the evaluation images, before training and after; "
+        f"dotted: FP32 on them. {ZOOMS}",
         data=pd.concat([rows.assign(label="held-out"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
         spec=_SPEC,
         tables={
@@ -61,6 +62,15 @@ def _diamonds(before: tuple[float, Row] | None, after: tuple[float, Row] | None)
             told = [row[column] for column in ("accuracy", "low", "high", "images")]
             rows.append((epoch, *told, f"{name} {percent(row['accuracy'])}", side))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _room_above(rows: pd.DataFrame, diamonds: pd.DataFrame, fp32: float | None) -> pd.Series[bool]:
+    """Whether words above a diamond meet neither the curve nor the upper edge."""
+    drawn = [*rows["low"], *rows["high"], *diamonds["low"], *diamonds["high"], *([] if fp32 is None else [fp32])]
+    top, bottom = (max(drawn), min(drawn)) if drawn else (1.0, 0.0)
+    last = rows["accuracy"].iloc[-1] if len(rows) else 0.0
+    above: pd.Series[bool] = (diamonds["accuracy"] >= last) & (top - diamonds["accuracy"] > 0.12 * (top - bottom))
+    return above
 
 
 def _finding(rows: pd.DataFrame, before: tuple[float, Row] | None, after: Row | None, fp32: float | None) -> str:

@@ -97,8 +97,8 @@ def _moved(rows: pd.DataFrame, site: str) -> str:
     was, now = float(first["hi"] - first["lo"]), float(last["hi"] - last["lo"])
     change = f"{100 * (now / was - 1):+.0f} % wide".replace("-", "−") if was > 0 else f"{now:.3g} wide"
     return (
-        f"The range of {site} went from {first['lo']:.3g} … {first['hi']:.3g} to {last['lo']:.3g} … {last['hi']:.3g} by "
-        f"epoch {last['epoch']:g}: {change}."
+        f"The range of {site} went from {first['lo']:.3g} … {first['hi']:.3g} to {last['lo']:.3g} … {last['hi']:.3g} "
+        f"by epoch {last['epoch']:g}: {change}."
     )
 
 

@@ -61,15 +61,19 @@ def finding(rows: pd.DataFrame) -> str:
     kept = (rows["cost"] <= rows["most"] * (1 + 1e-9)).groupby(rows["epoch"], sort=True).all()
     again = kept.iloc[1:]
     last = rows[rows["epoch"] == rows["epoch"].max()]
-    costs = ", ".join(f"{row['cost']:.4g} of {row['most']:g} {NAMES.get(row['limit'], row['limit'])}" for _, row in last.iterrows())
+    costs = ", ".join(_spent(row) for row in last.to_dict("records"))
     start = "kept from the start" if kept.iloc[0] else "exceeded at the start"
     if again.empty:
         return f"Budget {start}: {costs}."
     return f"Budget met at {int(again.sum()):,} of {len(again):,} re-allocations and {start}; at the last {costs}."
 
 
+def _spent(row: dict[Any, Any]) -> str:
+    return f"{row['cost']:.4g} of {row['most']:g} {NAMES.get(row['limit'], row['limit'])}"
+
+
 def _label(row: dict[Any, Any]) -> str:
-    return f"{row['name']} {row['cost']:.4g} of {row['most']:g} ({percent(row['share'], 0)})"
+    return f"{row['name']} {row['cost']:.4g} of {row['most']:g} ({percent(row['share'])})"
 
 
 def _apart(ends: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +86,7 @@ _Y: dict[str, Any] = {
     "type": "quantitative",
     "title": "cost, share of the limit",
     "scale": {"zero": False, "nice": False, "padding": 14},
-    "axis": {"format": ".0~%", "tickCount": 4},
+    "axis": {"format": ".4~%", "tickCount": 4},
 }
 _COLOUR: dict[str, Any] = {
     "field": "name",

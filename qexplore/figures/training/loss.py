@@ -19,8 +19,8 @@ _TRAINING, _HELD_OUT = "training images", "held-out images"
 def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.DataFrame | None = None) -> Live:
     """Curves of the loss in nats.
 
-    losses: epoch, loss of training images, stage. marks: epoch, held_out_loss, stage. epochs: of the whole training. parts: where its
-    stages begin (epoch, step).
+    losses: epoch, loss of training images, stage. marks: epoch, held_out_loss, stage. epochs: of the whole training.
+    parts: where its stages begin (epoch, step).
     """
     rows = losses[["epoch", "loss", "stage"]].dropna().reset_index(drop=True)
     rows["smoothed"] = rows.groupby("stage")["loss"].transform(smooth)
@@ -31,8 +31,8 @@ def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.Dat
         title="Curves of the loss over the epochs, for training images and held-out images.",
         name="training-loss",
         alt=_finding(rows, held),
-        look="Blue: training images, smoothed, the raw values behind it. Ochre-red, dashed: held-out images. Where that "
-        f"one turns up, the network learns by heart. {ZOOMS}",
+        look="Line: training images, smoothed, the raw values behind it. Dashed with points: held-out images; where "
+        f"it turns up, the network learns by heart. {ZOOMS}",
         data=rows.merge(held, on=["epoch", "stage"], how="outer").sort_values("epoch", ignore_index=True),
         spec=_SPEC,
         tables={
@@ -79,7 +79,7 @@ _Y: dict[str, Any] = {
     "type": "quantitative",
     "title": "loss, nats",
     "scale": {"type": "log", "nice": False, "padding": 20},
-    "axis": {"format": ".2~g", "tickCount": 4},
+    "axis": {"format": ".2~g", "tickCount": 4, "gridOpacity": 0.5},
 }
 _STAGE = {"field": "stage", "type": "nominal"}
 _SAID = [{"field": "epoch", "format": ".2f"}]

@@ -65,7 +65,8 @@ def _under_way(one: Known, training: Training) -> str:
         return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
     state = "trains" if one.active else f"was {one.state}"
     held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} held-out images are right"
-    start = f", {percent(training.before['accuracy'])} of the evaluation images before training" if training.before else ""
+    before = training.before
+    start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""
     return f"**{one.recipe} {state}, {latest['epoch']:g} of {training.epochs:g} epochs behind it:** {held}{start}."
 
 
@@ -99,7 +100,8 @@ def _after(training: Training) -> Card:
     latest = training.latest
     if latest is None:
         return Card("after training", "…", "told once an epoch is over", "predicted", waiting=True)
-    note = f"{interval(latest['low'], latest['high'])}, {int(latest['images']):,} held-out images, epoch {latest['epoch']:g}"
+    between, images = interval(latest["low"], latest["high"]), int(latest["images"])
+    note = f"{between}, {images:,} held-out images, epoch {latest['epoch']:g}"
     return Card("held-out accuracy so far", percent(latest["accuracy"]), note, "predicted")
 
 

@@ -13,11 +13,12 @@ import streamlit as st
 
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe, presets
+from qexplore.recipes.schema import TRAINING, TRAINS
 from qexplore.registry import key_of
 from qexplore.runs import Run
 from qexplore.runs.recordings import Recording, recordings
 from qexplore.runs.training_log import Log
-from qexplore.runs.trainings import TRAINING_STEPS, Training
+from qexplore.runs.trainings import Training
 from qexplore.ui.stored import store
 from qexplore.ui.work.words import ago
 
@@ -71,24 +72,15 @@ class Known:
         return f"{self.recipe} · seed {self.seed} · {self.state} · {ago(self.run.created)} · {self.id}"
 
 
-def training_presets() -> dict[str, Recipe]:
-    """The presets with a step that trains, by name."""
-    return {name: recipe for name, recipe in _presets().items() if trains(recipe)}
-
-
 @cache
-def _presets() -> dict[str, Recipe]:
-    return {name: Recipe.load(name) for name in presets()}
-
-
-def trains(recipe: Recipe) -> bool:
-    """Whether a recipe has a step that trains."""
-    return bool(training_steps(recipe))
+def training_presets() -> dict[str, Recipe]:
+    """The recipes that train and come with qexplore, by name."""
+    return {name: Recipe.load(name) for name in presets(TRAINING)}
 
 
 def training_steps(recipe: Recipe) -> list[str]:
     """Names of the steps of a recipe that train, in order."""
-    keys = {key_of(name): name for name in TRAINING_STEPS}
+    keys = {key_of(name): name for name in TRAINS}
     return [keys[key_of(step.name)] for step in recipe.steps if key_of(step.name) in keys]
 
 
@@ -112,7 +104,7 @@ def _asked(run: Run) -> bool:
     if isinstance(asked, str):
         return asked in training_presets()
     try:
-        return isinstance(asked, Mapping) and trains(Recipe.load(asked))
+        return isinstance(asked, Mapping) and Recipe.load(asked).trains
     except QexploreError:
         return False
 

@@ -76,8 +76,9 @@ def _draw(profile: Profile, one: Known) -> None:
 def _nothing() -> None:
     with st.container(border=True, key="no-training"):
         st.markdown(
-            "**Nobody has trained this network here yet.** Pick a recipe above and start it: here will stand the accuracy "
-            "before and after, both curves while they grow, the bits and ranges that are learned, and what oscillates."
+            "**Nobody has trained this network here yet.** Pick a recipe above and start it: here will stand the "
+            "accuracy before and after, both curves while they grow, the bits and ranges that are learned, and what "
+            "oscillates."
         )
         st.caption(
             "It works in the background, at low priority: close the page and come back, pause it, or let it go on "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -59,4 +60,11 @@ def budget_of(recipe: Recipe) -> dict[str, float]:
     if main_step(recipe) != "qbitopt":
         return {}
     found = {key: setting(recipe, "qbitopt", limit) for key, limit in LIMITS.items()}
-    return {key: float(value) for key, value in found.items() if value is not None}
+    return {key: float(value) for key, value in found.items() if value}  # 0 is no limit
+
+
+def remedy(recipe: Recipe, error: str) -> dict[str, Any]:
+    """The settings that the sentence of a training that diverged proposes, as `with_settings` takes them."""
+    steps = training_steps(recipe)
+    found = re.findall(r"\b(quantizer_rate|rate)=(\d[\d.]*(?:e-?\d+)?)", error)
+    return {f"{step}.{name}": float(value.rstrip(".")) for step in steps for name, value in found}

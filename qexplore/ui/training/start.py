@@ -75,7 +75,7 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     with more, st.popover("more limits", icon=":material/add:", width="stretch"):
         chosen["kb"] = _limit("KB of weights", "kb", own)
         chosen["gbops"] = _limit("GBOPs per image", "gbops", own)
-    return {f"{step}.{LIMITS[key]}": value for key, value in chosen.items() if value != own.get(key)}
+    return {f"{step}.{LIMITS[key]}": value or 0.0 for key, value in chosen.items() if value != own.get(key)}
 
 
 def _slider(label: str, key: str, own: dict[str, float]) -> float:

@@ -68,9 +68,10 @@ def _spent(stage: Stage, number: int) -> str:
 def _moved(stage: Stage, number: int) -> str:
     """'Allocation 3 of 14, epoch 1.5: 6 sites changed.'"""
     one = stage.allocations[number]
-    changed = "the start" if not number else f"{one.changed} sites changed" if one.changed else "nothing changed"
+    sites = f"{one.changed} site{'' if one.changed == 1 else 's'} changed" if one.changed else "nothing changed"
+    changed = sites if number else "the start"
     frozen = ", frozen" if one.frozen else ""
-    return f"allocation {number + 1} of {len(stage.allocations)}, epoch {one.epoch:.3g}: {changed}{frozen}"
+    return f"Allocation {number + 1} of {len(stage.allocations)}, epoch {one.epoch:.3g}: {changed}{frozen}"
 
 
 def _ranges(profile: Profile, one: Known, training: Training) -> None:
@@ -97,14 +98,15 @@ def _ranges(profile: Profile, one: Known, training: Training) -> None:
     if not len(ends):
         st.info(f"Nothing was told of the range of {site}: pick another site.", icon=":material/info:")
         return
-    replayed(f"{one.id}-ranges", epochs, draw, lambda n: f"epoch {epochs[n]:.3g}")
+    replayed(f"{one.id}-ranges", epochs, draw, lambda n: f"Epoch {epochs[n]:.3g}")
 
 
 def _picker(profile: Profile, stage: Stage) -> str:
     """The site that is picked on all pages, of those that have learned a range."""
     names = list(dict.fromkeys(stage.ends["site"]))
     wanted = st.session_state.get("site") or st.query_params.get("site")
-    first = next((site for site in names if site in set(stage.sites.loc[stage.sites["kind"] == "weight", "site"])), names[0])
+    weights = set(stage.sites.loc[stage.sites["kind"] == "weight", "site"])
+    first = next((site for site in names if site in weights), names[0])
     if wanted is not None and wanted not in names:
         st.session_state["site"] = first
     return str(st.selectbox("site", names, index=names.index(first), key="site", bind="query-params"))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import streamlit as st
 
 from qexplore.errors import QexploreError
+from qexplore.recipes import Recipe
 from qexplore.runs import Run
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import Known
-from qexplore.ui.training.start import show
+from qexplore.ui.training.recipes import remedy
+from qexplore.ui.training.start import queue, show
 from qexplore.ui.work.words import ICONS, progress
 
 _TOLD = {
@@ -44,8 +49,26 @@ def _stopped(run: Run) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="stopped"):
         text = run.error if run.state == "failed" else _TOLD.get(run.state, run.error or run.state)
         st.markdown(f"{ICONS.get(run.state, '')} {text}", width="stretch")
+        changes = _remedy(run)
+        if changes:
+            told = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
+            st.button(f"Start again with {told}", icon=":material/healing:", key="remedy", on_click=_mend, args=(run,))
         resume = "Resume" if store().checkpoints(run.id) else "Start again"
         st.button(resume, icon=":material/resume:", key="resume", type="primary", on_click=_resume, args=(run.id,))
+
+
+def _remedy(run: Run) -> dict[str, Any]:
+    """Settings that the error of a run proposes for the next attempt."""
+    try:
+        return remedy(Recipe.load(run.spec["recipe"]), run.error or "") if run.state == "failed" else {}
+    except QexploreError:
+        return {}
+
+
+def _mend(run: Run) -> None:
+    recipe, changes = Recipe.load(run.spec["recipe"]), _remedy(run)
+    mended = replace(recipe.with_settings(changes), name=f"{recipe.name} mended", title="")
+    queue({**run.spec, "recipe": mended.to_document()})
 
 
 def _pause(run_id: str) -> None:

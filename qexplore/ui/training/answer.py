@@ -15,6 +15,7 @@ from qexplore.ui.strip import Card, strip
 from qexplore.ui.training.known import Known
 
 _METHODS = {"qat": "Training at these bits", "qbitopt": "QBitOpt", "prune": "Training while pruning"}
+_ENDS = {"paused": "is paused", "cancelled": "was cancelled", "lost": "was lost", "done": "is done"}
 _NOISE = 0.0005  # of an accuracy: less is told as 0.0 points
 Row = Mapping[str, Any]
 
@@ -60,10 +61,10 @@ def _under_way(one: Known, training: Training) -> str:
     now, latest = training.now, training.latest
     if now is None:
         waiting = {"queued": "waits for its turn", "running": "prepares the network"}.get(one.state)
-        return f"**{one.recipe} {waiting or f'was {one.state} before it trained'}.**"
+        return f"**{one.recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
     if latest is None:
         return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
-    state = "trains" if one.active else f"was {one.state}"
+    state = "trains" if one.active else _ENDS.get(one.state, one.state)
     held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} held-out images are right"
     before = training.before
     start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""

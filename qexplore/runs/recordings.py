@@ -17,7 +17,7 @@ from qexplore.errors import QexploreError
 from qexplore.runs.files import replacing
 from qexplore.runs.run import Run
 from qexplore.runs.store import Store
-from qexplore.runs.training_log import Log, StageLog
+from qexplore.runs.training_log import READ, Log, StageLog
 
 FORMAT = 1
 DIGITS = 5  # of numbers that are kept
@@ -64,7 +64,7 @@ def recordings(task: str, root: Path | None = None) -> list[Recording]:
 
 def log_of(store: Store, run: Run) -> Log:
     """What a run has told of its training, and what those had told that it carries on."""
-    log = Log().extend((event.seq, event.event) for event in store.events(run.id))
+    log = Log().extend((event.seq, event.event) for event in store.events(run.id, names=READ))
     parent = store.run(run.parent) if run.parent is not None else None
     return log if parent is None or parent.state == "done" else log.after(log_of(store, parent))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 TOLD = ("training", "epoch", "allocation", "weights", "activations", "oscillation", "sparsity")
 """Events that a training step sends again and again; each has "at", the optimizer steps behind it."""
+READ = ("step", "training-started", "training-ended", *TOLD)
+"""Events that a log takes in."""
 
 
 @dataclass
@@ -18,6 +20,10 @@ class StageLog:
     started: dict[str, Any]
     told: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {name: [] for name in TOLD})
     ended: bool = False
+
+    def now(self) -> StageLog:
+        """As it is at this moment: it does not grow any more."""
+        return replace(self, told={name: list(events) for name, events in self.told.items()})
 
     def after(self, earlier: StageLog) -> StageLog:
         """This log with what `earlier` had told up to the step at which this one goes on.
@@ -61,7 +67,7 @@ class Log:
         elif name == "training-ended":
             self.stages[self._now].ended = True
         elif name in TOLD:
-            self.stages[self._now].told[str(name)].append(dict(event))
+            self.stages[self._now].told[str(name)].append(event)
 
     def extend(self, events: Iterable[tuple[int, Mapping[str, Any]]]) -> Log:
         for number, event in events:

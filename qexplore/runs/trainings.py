@@ -170,11 +170,12 @@ class Training:
 
     @staticmethod
     def of(log: Log) -> Training:
+        """What the log holds now; what it takes in later is not in it."""
         stages, begins = [], 0.0
         for number in sorted(log.stages):
-            stages.append(Stage(log.stages[number], begins))
+            stages.append(Stage(log.stages[number].now(), begins))
             begins += stages[-1].epochs
-        return Training(stages, log.steps)
+        return Training(stages, list(log.steps))
 
     @property
     def epochs(self) -> int:

@@ -306,9 +306,12 @@ def test_a_training_is_read_on_from_where_it_was_read_to(home: Path, monkeypatch
     assert training_of(one) is first
     asked: list[int] = []
     events = Store.events
-    monkeypatch.setattr(
-        Store, "events", lambda self, name, *, after=0, **more: asked.append(after) or events(self, name, after=after)
-    )
+
+    def reading(self: Store, name: str, *, after: int = 0, **more: Any) -> Any:
+        asked.append(after)
+        return events(self, name, after=after, **more)
+
+    monkeypatch.setattr(Store, "events", reading)
     tell(home, run, [row("qat", 0.9)])
     assert len(training_of(one).steps) == len(first.steps) + 1
     assert asked == [len(recipe_events("qat", done=2, after=None))]

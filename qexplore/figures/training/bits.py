@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qexplore.figures.figure import PADDING, Live
@@ -71,20 +72,19 @@ def _drawable(moments: Sequence[Moment], order: pd.DataFrame, until: float) -> t
 
 
 def _pieces(moments: Sequence[Moment], order: pd.DataFrame, until: float) -> pd.DataFrame:
-    rows: list[tuple[Any, ...]] = []
-    for site, index, rank in zip(order["site"], order["index"], order["rank"], strict=True):
-        begun: tuple[float, int] | None = None
-        for epoch, bits_of in moments:
-            now = int(bits_of.get(site, _REAL))
-            if begun is not None and begun[1] == now:
-                continue
-            if begun is not None:
-                rows.append((site, index, rank, *begun, epoch))
-            begun = (epoch, now)
-        if begun is not None:
-            rows.append((site, index, rank, *begun, max(until, begun[0])))
-    pieces = pd.DataFrame(rows, columns=["site", "index", "rank", "epoch", "bits", "to"])
-    return pieces.round({"epoch": 4, "to": 4})
+    """A row for each stretch of time in which the bits of a site stay the same."""
+    if not moments:
+        return pd.DataFrame(columns=["site", "index", "rank", "epoch", "bits", "to"])
+    epochs = np.array([epoch for epoch, _ in moments])
+    table = np.array([[bits_of.get(site, _REAL) for site in order["site"]] for _, bits_of in moments])
+    begins = np.ones_like(table, dtype=bool)
+    begins[1:] = table[1:] != table[:-1]
+    place, moment = np.nonzero(begins.T)  # site after site, each in order of time
+    last = np.append(place[1:] != place[:-1], True)
+    after = np.append(epochs[moment[1:]], 0.0)
+    to = np.where(last, np.maximum(until, epochs[moment]), after)
+    rows = order[["site", "index", "rank"]].iloc[place].reset_index(drop=True)
+    return rows.assign(epoch=epochs[moment].round(4), bits=table[moment, place], to=to.round(4))
 
 
 def _every_piece(moments: Sequence[Moment], order: pd.DataFrame, until: float) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from qexplore.recipes.schema import TRAINING, TRAINS
 from qexplore.registry import key_of
 from qexplore.runs import Run
 from qexplore.runs.recordings import Recording, recordings
-from qexplore.runs.training_log import Log
+from qexplore.runs.training_log import READ, Log
 from qexplore.runs.trainings import Training
 from qexplore.ui.stored import store
 from qexplore.ui.work.words import ago
@@ -151,7 +151,7 @@ class _Kept:
             return self.made[1]
 
     def read(self, run: Run) -> Log:
-        self.log.extend((event.seq, event.event) for event in store().events(run.id, after=self.log.last))
+        self.log.extend((event.seq, event.event) for event in store().events(run.id, after=self.log.last, names=READ))
         return self.log
 
     def _joined(self, run: Run) -> tuple[Log, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from qexplore.ui.training.start import queue, show
 from qexplore.ui.work.words import ICONS, progress
 
 _TOLD = {
-    "paused": "Paused at its last checkpoint.",
+    "paused": "Paused; Resume goes on from here.",
     "cancelled": "Cancelled; what it has learned is kept.",
     "lost": "Its process is gone; what it has learned is kept.",
 }
@@ -35,14 +35,16 @@ def standing(one: Known) -> None:
 
 
 def _working(run: Run) -> None:
-    asked = bool(run.cancel_asked)
+    asked = run.stop_asked is not None
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="working"):
         st.progress(run.fraction, text=f"{ICONS[run.state]} {progress(run)}", width="stretch")
         pause, cancel = ":material/pause_circle:", ":material/stop_circle:"
         if run.state == "running":
-            st.button("Pause", icon=pause, key="pause", disabled=asked, on_click=_pause, args=(run.id,))
-        label = "Stopping …" if asked else "Cancel"
-        st.button(label, icon=cancel, key="cancel", disabled=asked, on_click=_cancel, args=(run.id,))
+            label = "Pausing …" if run.pause_asked and not run.cancel_asked else "Pause"
+            st.button(label, icon=pause, key="pause", disabled=asked, on_click=_pause, args=(run.id,))
+        label = "Cancelling …" if run.cancel_asked else "Cancel"
+        off = bool(run.cancel_asked)
+        st.button(label, icon=cancel, key="cancel", disabled=off, on_click=_cancel, args=(run.id,))
 
 
 def _stopped(run: Run) -> None:
@@ -72,8 +74,8 @@ def _mend(run: Run) -> None:
 
 
 def _pause(run_id: str) -> None:
-    """Ends a run at its next checkpoint, to be resumed."""
-    getattr(store(), "ask_pause", store().ask_cancel)(run_id)
+    """Ends a run, to be resumed where it was."""
+    store().ask_pause(run_id)
 
 
 def _cancel(run_id: str) -> None:

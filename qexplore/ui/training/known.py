@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from qexplore.runs.recordings import Recording, recordings
 from qexplore.runs.training_log import READ, Log
 from qexplore.runs.trainings import Training
 from qexplore.ui.stored import store
-from qexplore.ui.work.words import ago
 
 _RUNS = 200  # newest runs that are looked through
 
@@ -66,10 +66,11 @@ class Known:
 
     @property
     def label(self) -> str:
-        """A line that tells it from others."""
+        """A line that tells it from others; it stays the same, since a browser knows what is picked by its label."""
         if self.run is None:
             return f"{self.recipe} · recorded, comes with qexplore"
-        return f"{self.recipe} · seed {self.seed} · {self.state} · {ago(self.run.created)} · {self.id}"
+        made = datetime.datetime.fromtimestamp(self.run.created).strftime("%d %b, %H:%M")
+        return f"{self.recipe} · seed {self.seed} · {made} · {self.id}"
 
 
 @cache

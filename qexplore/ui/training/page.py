@@ -23,12 +23,12 @@ def bench(profile: Profile) -> None:
     if one is None:
         _nothing()
         return
-    before = one.state
+    before, wanted = one.state, st.query_params.get("run")
 
     @st.fragment(run_every=_EVERY if one.active else None)
     def look() -> None:
         now = _again(profile.task, one)
-        if now.state != before:
+        if now.state != before or st.query_params.get("run") != wanted:
             st.rerun()
         _draw(profile, now)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,7 +54,7 @@ class Log:
     stages: dict[int, StageLog] = field(default_factory=dict)
     _now: int | None = None
 
-    def add(self, number: int, event: Mapping[str, Any]) -> None:
+    def add(self, number: int, event: dict[str, Any]) -> None:
         """Takes event number `number` in; events that tell nothing of training are passed over."""
         self.last, name = number, event.get("event")
         if name == "training-started":
@@ -69,7 +69,7 @@ class Log:
         elif name in TOLD:
             self.stages[self._now].told[str(name)].append(event)
 
-    def extend(self, events: Iterable[tuple[int, Mapping[str, Any]]]) -> Log:
+    def extend(self, events: Iterable[tuple[int, dict[str, Any]]]) -> Log:
         for number, event in events:
             self.add(number, event)
         return self

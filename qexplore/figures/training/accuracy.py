@@ -99,7 +99,7 @@ _Y: dict[str, Any] = {
     "type": "quantitative",
     "title": "accuracy",
     "scale": {"zero": False, "nice": False, "padding": 16},
-    "axis": {"format": ".0~%", "tickCount": 5},
+    "axis": {"format": ".3~%", "tickCount": 5},
 }
 _SAID = [
     {"field": "epoch", "format": ".2~f"},

@@ -194,7 +194,7 @@ _BAND: dict[str, Any] = framed(
                     "clip": True,
                     "point": {"size": 22, "filled": True, "color": BLUE},
                 },
-                "encoding": {"x": EPOCH, "y": {**_END, "field": end}, "tooltip": _SAID},
+                "encoding": {"x": EPOCH, "y": dict(_END, field=end), "tooltip": _SAID},
             }
             for end in ("lo", "hi")
         ],

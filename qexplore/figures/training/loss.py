@@ -46,7 +46,7 @@ def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.Dat
 
 
 def _visible(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(**{name: rows[name].clip(lower=_LEAST) for name in rows if name not in ("epoch", "stage")})
+    return rows.assign(**{str(name): rows[name].clip(lower=_LEAST) for name in rows if name not in ("epoch", "stage")})
 
 
 def _ends(drawn: pd.DataFrame, held: pd.DataFrame, epochs: float) -> pd.DataFrame:
@@ -66,7 +66,7 @@ def _finding(rows: pd.DataFrame, held: pd.DataFrame) -> str:
     said = f"The training loss went from {small(rows['loss'].iloc[0])} to {small(rows['smoothed'].iloc[-1])} nats"
     if held.empty:
         return f"{said}."
-    best = held.loc[held["held_out_loss"].idxmin()]
+    best = held.nsmallest(1, "held_out_loss").iloc[0]
     last = held["held_out_loss"].iloc[-1]
     said += f"; on held-out images it is {small(last)}"
     if last <= best["held_out_loss"]:

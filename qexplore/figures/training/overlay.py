@@ -16,7 +16,7 @@ from qexplore.figures.words import percent, small
 LETTERS = "ABCD"
 _DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3])
 _AXES = {
-    "accuracy": ("accuracy, held out", ".0~%", "linear"),
+    "accuracy": ("accuracy, held out", ".3~%", "linear"),
     "held_out_loss": ("loss in nats, held out", ".2~g", "log"),
 }
 
@@ -90,7 +90,7 @@ def _spec(y: str, names: list[str]) -> dict[str, Any]:
                     "data": {"name": "ends"},
                     "transform": [{"filter": f"datum.letter === '{letter}'"}],
                     "mark": {"type": "text", "dx": -6 - 16 * place, "dy": -10, "fontWeight": "bold", "fontSize": 13},
-                    "encoding": {"x": EPOCH, "y": axis, "text": {"field": "letter"}, "color": colour},
+                    "encoding": {"x": EPOCH, "y": axis, "text": {"field": "letter"}, "color": {"value": SERIES[place]}},
                 }
                 for place, letter in enumerate(LETTERS)  # beside each other where the curves end in one place
             ],

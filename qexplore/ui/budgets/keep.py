@@ -9,6 +9,7 @@ import streamlit as st
 
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found, Question
+from qexplore.ui.onward import onward
 from qexplore.ui.snippets import allocate_cell, allocate_command
 from qexplore.ui.stored import store
 
@@ -26,13 +27,6 @@ def keep(question: Question, metric: str, found: Found) -> None:
         args=(question.profile, dict(found.answer.bits)),
         help="Measures this allocation on all evaluation images in the background and files it on the Runs page.",
     )
-    st.page_link(
-        "pages/training.py",
-        label="Train with this budget",
-        icon=":material/model_training:",
-        query_params={"task": question.profile.task, **_budget(question)},
-        help="QBitOpt trains the network while it gives the bits out anew, under these very limits.",
-    )
 
 
 def _share(question: Question, metric: str, found: Found) -> None:
@@ -44,6 +38,17 @@ def _share(question: Question, metric: str, found: Found) -> None:
     st.caption("The same on the command line")
     st.code(allocate_command(profile.task, metric, limits, locked), language="bash", wrap_lines=True)
     _files(question, found)
+
+
+def train(question: Question) -> None:
+    """The way on to the Training page, with the budget of this one."""
+    onward(
+        "These bits are given to the network as it is. QBitOpt trains it meanwhile and gives them out anew, always "
+        "within the same budget.",
+        "training",
+        "Train with this budget",
+        {"task": question.profile.task, **_budget(question)},
+    )
 
 
 _LIMITS = {"weight_bits": "w", "activation_bits": "a", "kb": "kb", "gbops": "gbops"}

@@ -17,7 +17,7 @@ from qexplore.network.fitting import Estimator, Fitted, Own, as_signed_as_needed
 from qexplore.network.graph import Graph, Layer, channels_last
 from qexplore.network.kept import Kept
 from qexplore.network.layers import layers_of
-from qexplore.network.placement import Placement, Site, place
+from qexplore.network.placement import Placement, Site, origin_of, place
 from qexplore.network.sparsity import checked_mask, masked
 from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 
@@ -267,9 +267,8 @@ class Network:
         layer = self.layers[name]
         layer.weight, layer.bias = masked(channels_last(weight), self.masks.get(name)), bias
         self._forget(f"{name}.weight")
-        tied = self.site(f"{name}.weight").tied
-        if sum(site.tied == tied for site in self.sites) > 1:  # shared no longer, perhaps
-            self.placement = place(self.graph, self.layers)
+        if sum(origin_of(other) is origin_of(layer) for other in self.layers.values()) > 1:
+            self.placement = place(self.graph, self.layers)  # shared no longer, perhaps, or again
 
     def set_masks(self, masks: Mapping[str, Tensor]) -> None:
         """Prunes the named layers: weights where a mask is False are 0 from now on, whatever steps do to the others.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import BLUE, GREY, PURPLE
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of
+from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed, stages_of
 from qexplore.figures.words import measured, percent, points
 
 Row = Mapping[str, Any]
@@ -44,6 +44,7 @@ def accuracy(
         f"dotted: FP32 on them. {ZOOMS}",
         data=pd.concat([rows.assign(label="held-out"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
         spec=_SPEC,
+        zooms=ZOOM["name"],
         tables={
             "marks": rows,
             "diamonds": diamonds,

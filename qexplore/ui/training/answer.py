@@ -131,5 +131,3 @@ def _took(one: Known, training: Training) -> Card | None:
         return None
     epochs = f"{training.epochs:g} epochs, " if training.epochs else ""
     return Card("the whole run took", seconds(took), f"{epochs}seed {one.seed}")
-
-

@@ -27,7 +27,7 @@ def points(page: Page) -> int:
 
 def start(page: Page, epochs: int) -> None:
     """Sets the epochs and starts."""
-    page.get_by_role("button", name="more").first.click()
+    page.get_by_role("button", name="settings").first.click()
     field = page.get_by_role("spinbutton", name="epochs")
     field.fill(str(epochs))
     field.press("Enter")

@@ -79,7 +79,7 @@ _Y: dict[str, Any] = {
     "field": "loss",
     "type": "quantitative",
     "title": "loss, nats",
-    "scale": {"type": "log", "nice": False, "padding": 20},
+    "scale": {"type": "log", "nice": False, "padding": 26},
     "axis": {"format": ".2~g", "tickCount": 4, "gridOpacity": 0.5},
 }
 _STAGE = {"field": "stage", "type": "nominal"}

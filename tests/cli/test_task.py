@@ -93,6 +93,40 @@ def test_a_run_tells_what_it_could_not_quantize(say, parts, tmp_path):
     assert "not quantized inside:\n  1: batch norm without running statistics" in spoken.out
 
 
+DYNAMIC = """
+from torch import nn
+
+class Brighter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 8), nn.Linear(4, 2)
+    def forward(self, x):
+        if x.mean() > 0:
+            x = x * 2
+        return self.fc(self.conv(x).flatten(1))
+
+def inside():
+    return nn.Sequential(Brighter(), nn.ReLU())
+"""
+
+
+def test_a_network_whose_path_hangs_on_the_image_makes_no_task(say, parts, tmp_path):
+    (tmp_path / "dynamic.py").write_text(DYNAMIC)
+    spoken = say("task", "add", "mine", "--model", f"{tmp_path / 'dynamic.py'}:Brighter", *parts[2:])
+    assert spoken.status == 2
+    assert "Brighter cannot be traced" in spoken.last_words
+    assert "move what depends on the data into a submodule" in spoken.last_words
+    assert say("task", "list", "--json").document == []
+
+
+def test_a_part_that_stays_whole_is_told_when_a_task_is_added(say, parts, tmp_path):
+    (tmp_path / "dynamic.py").write_text(DYNAMIC)
+    spoken = say("task", "add", "mine", "--model", f"{tmp_path / 'dynamic.py'}:inside", *parts[2:])
+    assert spoken.status == 0, spoken.err
+    assert "Quantized at its borders only, not inside: 0 (not traceable:" in spoken.err
+    assert "not inside" not in say("task", "add", "other", *parts).err
+
+
 def test_a_task_reads_as_text(say, parts):
     assert say("task", "list").out == "No tasks of your own; add one: task add.\n"
     assert "cat, dog" in say("task", "add", "mine", *parts).out

@@ -18,8 +18,8 @@ from qexplore.zoo.checkpoint import FOLDER, load_weights
 from qexplore.zoo.data import PARTS, Data
 from qexplore.zoo.entries import ENTRIES, Entry, resolve
 from qexplore.zoo.outputs import checked_output
-from qexplore.zoo.precision import in_float32
 from qexplore.zoo.pictures import OWN, kind_of
+from qexplore.zoo.precision import in_float32
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.sources import Batch, tensor_pair
 

@@ -25,9 +25,9 @@ class Budget:
     """Hard limits on an allocation; None is no limit.
 
     weight_bits, activation_bits: average over the elements; kb: thousands of bytes of weights; gbops: thousands of
-    millions of bit operations an image, Σ MACs · weight bits · activation bits (the products of two activations in
-    attention are left out). Raises QexploreError unless each
-    limit is a positive finite number.
+    millions of bit operations an image, Σ MACs · weight bits · activation bits. Products of two activations, as in
+    attention, are left out of those; the answer says so (`uncounted`). Raises QexploreError unless each limit is a
+    positive finite number.
     """
 
     weight_bits: float | None = None

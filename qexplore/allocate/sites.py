@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,7 +24,8 @@ class Sites:
 
     names [S]; weight [S]: true for weights, false for activations; elements [S]: elements (of one image for
     activations); tied [S]: name of the group that must share its bits; macs [S] and inputs [S]: multiplications an
-    image and the activation that feeds the layer, None where the table has no such column.
+    image and the activation that feeds the layer, None where the table has no such column; products: multiplications an
+    image of two activations with each other, at least.
     """
 
     names: tuple[str, ...]
@@ -32,6 +34,7 @@ class Sites:
     tied: tuple[str, ...]
     macs: Ints | None
     inputs: tuple[str, ...] | None
+    products: int = 0
 
 
 def read_sites(table: pd.DataFrame) -> tuple[Sites, Columns, Ints]:
@@ -54,13 +57,15 @@ def read_sites(table: pd.DataFrame) -> tuple[Sites, Columns, Ints]:
             _require_agreement(column, rows[column], codes, first, names)
     weight = rows["kind"][first] == "weight"
     own = tuple(str(name) for name in names)
+    inputs = _names(rows["input"][first], ("",) * len(own)) if "input" in rows else None
     sites = Sites(
         names=own,
         weight=weight,
         elements=_whole_numbers("numel", rows["numel"][first], names, least=1),
         tied=_names(rows["tied"][first], own) if "tied" in rows else own,
         macs=_macs(rows["macs"][first], weight, names) if "macs" in rows else None,
-        inputs=_names(rows["input"][first], ("",) * len(own)) if "input" in rows else None,
+        inputs=inputs,
+        products=_products(rows["macs"][first], weight, own, inputs) if "macs" in rows and inputs else 0,
     )
     return sites, rows, codes.astype(np.int64)
 
@@ -127,6 +132,17 @@ def _macs(values: NDArray[Any], weight: Bools, names: NDArray[Any]) -> Ints:
     macs = np.zeros(len(values), dtype=np.int64)
     macs[weight] = _whole_numbers("macs", values[weight], names[weight], least=0)
     return macs
+
+
+def _products(said: NDArray[Any], weight: Bools, names: tuple[str, ...], inputs: tuple[str, ...]) -> int:
+    """What activations are multiplied with beside weights: each product stands at the sites of its two operands, or at
+    one where both lie on it; hence "at least".
+    """
+    macs = numbers_of(said)
+    macs = np.where(np.isfinite(macs), macs, 0.0)
+    activations = {name for name, own in zip(names, weight, strict=True) if not own}
+    layers = weight & np.array([name in activations for name in inputs])
+    return max(0, math.ceil((macs[~weight].sum() - macs[layers].sum()) / 2))
 
 
 def _names(values: NDArray[Any], otherwise: tuple[str, ...]) -> tuple[str, ...]:

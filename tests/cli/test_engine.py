@@ -139,3 +139,14 @@ def test_ablate_reads_as_text(say):
     assert spoken.out.startswith("FP32 ")
     assert "none (complete)" in spoken.out
     assert "activations only" in spoken.out
+
+
+def test_what_gbops_leave_out_is_told(say, scores):
+    rows = json.loads(scores.read_text())
+    words = ["allocate", "--table", str(scores), "--weight-bits", "4"]
+    assert "leave out" not in say(*words).out
+    for row in rows:
+        row["macs"] += 2000 * (row["site"] == "input")
+    scores.write_text(json.dumps(rows))
+    assert say(*words).out.endswith("(attention): at least 1,000 MACs an image.\n")
+    assert "at least 1,000 MACs" in say(*words, "--json").document["uncounted"]

@@ -14,8 +14,9 @@ from qexplore.errors import UnknownName
 from qexplore.network.capture import capture
 from qexplore.network.execute import Plan, compile_plan
 from qexplore.network.fitting import Estimator, Fitted, Own, as_signed_as_needed, fit, rows_of, what_of
-from qexplore.network.graph import LAYERS, Graph, Layer, Op, channels_last
+from qexplore.network.graph import Graph, Layer, channels_last
 from qexplore.network.kept import Kept
+from qexplore.network.layers import layers_of
 from qexplore.network.placement import Placement, Site, place
 from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 
@@ -60,7 +61,7 @@ class Network:
         weights, activations: the quantizers that steps give to the sites. Every site starts real.
         """
         captured = capture(model, example)
-        network = Network(captured.graph, _layers(captured.graph), weights, activations)
+        network = Network(captured.graph, layers_of(captured.graph), weights, activations)
         captured.check(network.real_plan())
         return network
 
@@ -367,29 +368,3 @@ class Network:
             for key in [key for key in kept if key[0] == name]:
                 del kept[key]
         self._plan = None
-
-
-def _layers(graph: Graph) -> dict[str, Layer]:
-    """The layers of `graph`. Their modules, capture's own, let go of weights that no other operation reads."""
-    layers = {op.name: _layer(op) for op in graph.ops if op.kind in LAYERS}
-    elsewhere = _read_elsewhere(graph)
-    for layer in layers.values():
-        weight = layer.module.weight
-        if isinstance(weight, nn.Parameter) and id(weight) not in elsewhere:
-            weight.data = weight.data.new_empty(0)
-    return layers
-
-
-def _layer(op: Op) -> Layer:
-    assert op.module is not None
-    weight, bias = op.module.weight, op.module.bias
-    assert isinstance(weight, Tensor)
-    kept = bias.detach().float().clone() if isinstance(bias, Tensor) else None
-    return Layer(op.name, op.kind, op.module, channels_last(weight.detach().float()), kept)
-
-
-def _read_elsewhere(graph: Graph) -> set[int]:
-    """Parameters that operations other than layers read."""
-    others = [op for op in graph.ops if op.kind not in LAYERS]
-    inside = {id(p) for op in others if op.module is not None for p in op.module.parameters()}
-    return inside | {id(op.call()) for op in others if op.kind == "value" and not op.inputs and op.call is not None}

@@ -49,11 +49,22 @@ def collect_samples(
             network.plan().watch(x, watch)
             done += len(x)
             report.progress(done, calibration.images, "calibrating")
-    extremes = {at[name].name: torch.stack(found).clone() for name, found in ends.items()}
+    extremes = {site.name: torch.stack(ends[name]).clone() for name, site in at.items()}
     return (
-        {at[name].name: torch.cat(found).clone() for name, found in kept.items()},
+        {site.name: _whole(kept.pop(name)) for name, site in at.items()},
         {name: (both[:, 0].amin().view(1), both[:, 1].amax().view(1)) for name, both in extremes.items()},
     )
+
+
+def _whole(parts: list[Tensor]) -> Tensor:
+    """One tensor of several, which may come from inference mode and are let go of."""
+    whole = parts[0].new_empty(sum(map(len, parts)))
+    at = 0
+    while parts:
+        part = parts.pop(0)
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
 
 
 def _some(values: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -31,11 +31,15 @@ Watcher = Callable[[str, Any], Any]
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction: `act` reads and writes `values` under operation names; `frees` names what nobody reads later."""
+    """One instruction: `act` reads and writes `values` under operation names; `frees` names what nobody reads later.
+
+    over: the same written over an operand, where no later step reads that; for whoever holds the values alone.
+    """
 
     name: str
     act: Action
     frees: tuple[str, ...] = ()
+    over: Action | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,11 @@ class Plan:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the batch `x`."""
-        values = self.begin(x)
+        values, alone = self.begin(x), not torch.is_grad_enabled()
         for step in self.steps:
-            carry_out(step, values)
+            act = step.over if alone and step.over is not None else step.act
+            act(values)
+            free(step, values)
         return self.end(values)
 
     def watch(self, x: Tensor, watcher: Watcher) -> Tensor:
@@ -147,6 +153,7 @@ class _Compiler:
         self.grids, self.dynamic = grids, dynamic
         self.units: dict[str, float] = {}
         self.clamped: set[str] = set()  # operations whose clamp the layer before them does
+        self.over: dict[str, Action] = {}
 
     def plan(self) -> Plan:
         entry = next(op for op in self.graph.ops if op.kind == "input")
@@ -155,12 +162,13 @@ class _Compiler:
         acts = [(entry.name, self._entry(entry.name, grid))]
         acts += [(op.name, self._action(op)) for op in self.graph.ops if op is not entry]
         acts = [(name, self._each_image(name, act)) for name, act in acts]
+        over = {name: self._each_image(name, act) for name, act in self.over.items()}
         last = {source: op.name for op in self.graph.ops for source in op.inputs}
         frees: dict[str, list[str]] = {}
         for source, reader in last.items():
             if source != self.graph.output:
                 frees.setdefault(reader, []).append(source)
-        steps = tuple(Step(name, act, tuple(frees.get(name, ()))) for name, act in acts)
+        steps = tuple(Step(name, act, tuple(frees.get(name, ())), over.get(name)) for name, act in acts)
         return Plan(steps, entry.name, self.graph.output, self.units[self.graph.output])
 
     def _entry(self, name: str, grid: Grid | None) -> Action:
@@ -305,14 +313,20 @@ class _Compiler:
         grid = self._grid_at(name)
         finish = None if grid is None else self._finish(grid, None, None, factor)
 
-        def act(values: Values) -> None:
-            total = torch.add(values[first], values[second], alpha=alpha)
+        def ended(total: Tensor) -> Tensor:
             if finish is not None:
-                total = finish(total)
-            elif factor != 1.0:
-                total.mul_(factor)
-            values[name] = total
+                return finish(total)
+            return total if factor == 1.0 else total.mul_(factor)
 
+        def act(values: Values) -> None:
+            values[name] = ended(torch.add(values[first], values[second], alpha=alpha))
+
+        def over(values: Values) -> None:
+            values[name] = ended(values[first].add_(values[second], alpha=alpha))
+
+        term = self.graph.by_name[first]
+        if term.kind in LAYERS and term.shape == op.shape and self.graph.only_reader(first) is op:
+            self.over[name] = over  # nothing else sees the memory of what a layer has just made
         return act
 
     def _on_grid(self, op: Op) -> Action:

@@ -9,6 +9,7 @@ from qexplore.bench import (  # noqa: F401  (each files its benches)
     sensitivity,
     solving,
     sweep,
+    training,
 )
 from qexplore.bench.timing import BENCHES
 

@@ -10,16 +10,30 @@ from typing import Any
 from qexplore.cli.lines import accuracy, number, table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
-from qexplore.runs import STATES, Run, Store
+from qexplore.runs import STATES, Run, Store, trained
 
 ACTIONS = {
     "list": "the last runs",
     "show": "one run in full",
     "cancel": "stop a run that waits or works",
-    "resume": "carry a run that ended early on, as a new one",
+    "pause": "stop it, to be resumed",
+    "resume": "carry a run that ended early on, as a new one; training goes on from its last checkpoint",
+    "repeat": "do the same again from the start, as a new one",
     "delete": "remove a run and its files",
 }
-SHOWN = ("state", "kind", "parent", "done", "total", "message", "seconds", "seconds_left", "error", "folder")
+SHOWN = (
+    "state",
+    "kind",
+    "parent",
+    "done",
+    "total",
+    "message",
+    "seconds",
+    "seconds_left",
+    "training",
+    "error",
+    "folder",
+)
 HEADS = ("id", "state", "kind", "task", "recipe", "progress", "made")
 
 
@@ -41,10 +55,20 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     if words.action == "delete":
         store.delete(words.id)
         return {"id": words.id, "state": "deleted"}
-    if words.action == "cancel":
-        store.ask_cancel(words.id)
-    told = store.resume(words.id) if words.action == "resume" else words.id
-    return _document(store, store.run(told))
+    told = _acted(store, words.action, words.id)
+    training = trained(store, told)
+    return {**_document(store, store.run(told)), "training": None if training is None else training.text}
+
+
+def _acted(store: Store, action: str, run_id: str) -> str:
+    """The id of the run to show after the action."""
+    if action == "cancel":
+        store.ask_cancel(run_id)
+    if action == "pause":
+        store.ask_pause(run_id)
+    if action == "resume":
+        return store.resume(run_id)
+    return store.repeat(run_id) if action == "repeat" else run_id
 
 
 def text(document: Document) -> str:
@@ -103,4 +127,6 @@ def _ago(moment: float) -> str:
     return f"{minutes / 60:.0f} h ago" if minutes < 48 * 60 else f"{minutes / 1440:.0f} days ago"
 
 
-VERBS.register("runs")(Verb("List, show, cancel, resume or delete background runs.", arguments, work, text))
+VERBS.register("runs")(
+    Verb("List, show, cancel, pause, resume, repeat or delete background runs.", arguments, work, text)
+)

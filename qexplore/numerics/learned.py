@@ -7,8 +7,10 @@ The surrogate's derivatives (white paper §4.1 and §4.2; LSQ, Esser et al. 2020
     ∂x̂/∂s = round(v) - v inside, c - z outside
     ∂x̂/∂z = 0 inside, -s outside
 
-Little is kept for the way back: the input and the result, which the next layer keeps anyway. With them the sum over all
-elements is ∂L/∂s = (⟨g, x̂⟩ - ⟨g inside, x⟩) / s, two dot products instead of a chain of elementwise kernels.
+Tensors are rounded in units of their scale, v -> c - z, where only the clamp has a derivative that hangs on the values.
+Where dividing by the scale before and multiplying with it behind are folded into the weights on both sides, the
+derivative to the scale comes with the gradients of those weights, by the chain rule, and costs no pass over the
+activations (project's own choice).
 """
 
 from __future__ import annotations
@@ -20,33 +22,55 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BLOCK = 1 << 18  # elements: one megabyte, which stays in a core's cache from one operation to the next
-Seen = Callable[[Tensor], None]
-"""Told the gradient of the loss to what a quantizer gives, before anything is cut off."""
+BLOCK = 1 << 17  # elements: half a megabyte, which stays in a core's cache from one operation to the next
+Seen = Callable[[Tensor, float], None]
+"""Told the gradient of the loss to what a quantizer gives, before anything is cut off, and the size of the unit in
+which that is stored: the gradient to the real values is the one over the other."""
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Integer ends of a grid, and bounds of the non-linearity before it (real values, None for none).
-
-    qmin, qmax: least and greatest code. lower, upper: what the values are clamped to before they are rounded.
-    """
+    """Integer ends of a grid."""
 
     qmin: int
     qmax: int
-    lower: float | None = None
-    upper: float | None = None
 
 
-def fake_quantize(x: Tensor, scale: Tensor, zero: Tensor, codes: Codes, seen: Seen | None = None) -> Tensor:
-    """x̂ of a whole tensor on one grid, after the clamp of `codes`; differentiable to x, scale and zero.
+def round_units(
+    units: Tensor,
+    zero: Tensor,
+    codes: Codes,
+    floor: Tensor | None = None,
+    ceiling: Tensor | None = None,
+    seen: Seen | None = None,
+    unit: float = 1.0,
+) -> Tensor:
+    """Codes less the zero point, as floats, of values in units of the scale; differentiable to all tensors.
 
-    x: any shape. scale: one positive number, unit of x for each code. zero: one number, rounded to the code of real 0.
-    Project's own choice: the clamp of the non-linearity is part of the quantizer, which saves a pass over memory each
-    way; where its upper bound and not the grid's end cuts off, that bound is what is rounded.
+    units: any shape. zero: one number, rounded to the code of real 0. floor, ceiling: one number each, the bounds of
+    the non-linearity before the quantizer in the same units: its clamp is part of the quantizer's, which saves a pass
+    over memory each way, and where it and not the grid's end cuts off, it is what is rounded.
+    unit: the scale, for `seen`.
     """
-    result: Tensor = _Tensorwise.apply(x, scale, zero, codes, seen)
+    result: Tensor = _Round.apply(units, zero, floor, ceiling, codes, seen, unit)
     return result
+
+
+def round_straight(units: Tensor) -> Tensor:
+    """Rounded, with the gradient of the identity."""
+    result: Tensor = _Straight.apply(units)
+    return result
+
+
+def fake_quantize(
+    x: Tensor, scale: Tensor, zero: Tensor, codes: Codes, lower: float | None = None, upper: float | None = None
+) -> Tensor:
+    """x̂ of a whole tensor on one grid, after a clamp to [lower, upper]; differentiable to x, scale and zero.
+
+    x: any shape. scale: one positive number, unit of x for each code.
+    """
+    floor, ceiling = (None if bound is None else bound / scale for bound in (lower, upper))
+    return round_units(x / scale, zero, codes, floor, ceiling) * scale
 
 
 def fake_quantize_rows(rows: Tensor, scale: Tensor, codes: Codes, seen: Seen | None = None) -> Tensor:
@@ -58,50 +82,97 @@ def fake_quantize_rows(rows: Tensor, scale: Tensor, codes: Codes, seen: Seen | N
     return result
 
 
-class _Tensorwise(torch.autograd.Function):
+def add_scaled(first: Tensor, second: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """one · first + other · second with two numbers; differentiable to all four."""
+    result: Tensor = _AddScaled.apply(first, second, one, other)
+    return result
+
+
+class _Round(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, zero: Tensor, codes: Codes, seen: Seen | None) -> Tensor:
-        s, z = float(scale), min(max(round(float(zero)), codes.qmin), codes.qmax)
-        low, high = codes.qmin - z, codes.qmax - z
-        least = low if codes.lower is None else min(max(low, round(codes.lower / s)), high)
-        most = high if codes.upper is None else max(min(high, round(codes.upper / s)), low)
-        result = torch.empty_like(x)
-        for source, target in zip(blocks(x), blocks(result)):
-            torch.mul(source, 1 / s, out=target)
-            target.round_().clamp_(least, most).mul_(s)
-        ctx.save_for_backward(x, result)
-        ctx.scale, ctx.seen, ctx.shapes = s, seen, (scale.shape, zero.shape)
-        ctx.learns = ctx.needs_input_grad[1], ctx.needs_input_grad[2]
-        # Where the non-linearity's bound is what cuts off, it is a value inside the grid that is rounded.
-        ctx.floor = codes.lower if codes.lower is not None and codes.lower > s * low else None
-        ctx.ceiling = codes.upper if codes.upper is not None and codes.upper < s * high else None
-        ctx.ends = (
-            s * low if ctx.floor is None else ctx.floor,
-            s * high if ctx.ceiling is None else ctx.ceiling,
-        )
+    def forward(
+        ctx: Any,
+        units: Tensor,
+        zero: Tensor,
+        floor: Tensor | None,
+        ceiling: Tensor | None,
+        codes: Codes,
+        seen: Seen | None,
+        unit: float,
+    ) -> Tensor:
+        z = min(max(round(float(zero.detach())), codes.qmin), codes.qmax)
+        low, high = float(codes.qmin - z), float(codes.qmax - z)
+        # A bound of the non-linearity counts where it lies inside the grid.
+        bottom = low if floor is None else max(low, float(floor.detach()))
+        top = high if ceiling is None else min(high, float(ceiling.detach()))
+        result = torch.empty_like(units)
+        least, most = min(max(round(bottom), low), high), max(min(round(top), high), low)
+        for source, target in zip(blocks(units), blocks(result)):
+            torch.round(source, out=target)
+            target.clamp_(least, most)
+        ctx.save_for_backward(units)
+        ctx.ends, ctx.bounded = (bottom, top), (bottom > low, top < high)
+        ctx.seen, ctx.unit = seen, unit
+        ctx.shapes = [None if each is None else each.shape for each in (zero, floor, ceiling)]
         return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None, None]:
-        x, result = ctx.saved_tensors
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        (units,) = ctx.saved_tensors
         if ctx.seen is not None:
-            ctx.seen(gradient)
-        gradient = _ordered(gradient, x)
-        inside = torch.ops.aten.hardtanh_backward(gradient, x, *ctx.ends)
-        to_scale = to_zero = None
-        if ctx.learns[0]:
-            to_scale = dot(gradient, result) - dot(inside, x)
-            for bound, beyond in ((ctx.floor, torch.le), (ctx.ceiling, torch.ge)):
-                if bound:  # a bound of 0 adds nothing
-                    to_scale = to_scale - bound * gradient.mul(beyond(x, bound)).sum()
-            to_scale = (to_scale / ctx.scale).reshape(ctx.shapes[0])
-        if ctx.learns[1]:
-            cut = gradient.sum() - inside.sum()
-            for bound, beyond in ((ctx.floor, torch.le), (ctx.ceiling, torch.ge)):
-                if bound is not None:
-                    cut = cut - gradient.mul(beyond(x, bound)).sum()
-            to_zero = (-ctx.scale * cut).reshape(ctx.shapes[1])
-        return inside, to_scale, to_zero, None, None
+            ctx.seen(gradient, ctx.unit)
+        gradient = _ordered(gradient, units)
+        inside = torch.ops.aten.hardtanh_backward(gradient, units, *ctx.ends)
+        to: list[Tensor | None] = [None, None, None]
+        beyond = [
+            gradient.mul(compare(units, end)).sum() if bounded and any(ctx.needs_input_grad[1:4]) else None
+            for compare, end, bounded in zip((torch.le, torch.ge), ctx.ends, ctx.bounded, strict=True)
+        ]
+        if ctx.needs_input_grad[1]:
+            cut = _total(gradient) - _total(inside)
+            for each in beyond:
+                cut = cut if each is None else cut - each
+            to[0] = -cut
+        for place, each in enumerate(beyond, 1):
+            if ctx.needs_input_grad[1 + place] and each is not None:
+                to[place] = each
+        shaped = [None if value is None else value.reshape(shape) for value, shape in zip(to, ctx.shapes, strict=True)]
+        return inside, *shaped, None, None, None
+
+
+class _Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, units: Tensor) -> Tensor:
+        return units.round()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class _AddScaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        ctx.factors = float(one.detach()), float(other.detach())
+        ctx.shapes = one.shape, other.shape
+        ctx.save_for_backward(first, second)
+        if first.shape != second.shape or first.stride() != second.stride():
+            total: Tensor = first * ctx.factors[0] + second * ctx.factors[1]
+            return total
+        result = torch.empty_like(first)
+        for a, b, target in zip(blocks(first), blocks(second), blocks(result)):
+            torch.mul(a, ctx.factors[0], out=target)
+            target.add_(b, alpha=ctx.factors[1])
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        ways = [_summed(gradient * factor, v.shape) for v, factor in zip(ctx.saved_tensors, ctx.factors, strict=True)]
+        moments = [
+            _moment(gradient, value).reshape(shape) if needed else None
+            for value, shape, needed in zip(ctx.saved_tensors, ctx.shapes, ctx.needs_input_grad[2:], strict=True)
+        ]
+        return ways[0], ways[1], moments[0], moments[1]
 
 
 class _Slicewise(torch.autograd.Function):
@@ -117,7 +188,7 @@ class _Slicewise(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         rows, result, scale = ctx.saved_tensors
         if ctx.seen is not None:
-            ctx.seen(gradient)
+            ctx.seen(gradient, 1.0)
         s = along(scale, rows)
         inside = gradient * ((rows >= s * ctx.codes.qmin) & (rows <= s * ctx.codes.qmax))
         if not ctx.needs_input_grad[1]:
@@ -134,20 +205,35 @@ def along(scale: Tensor, rows: Tensor) -> Tensor:
 
 def blocks(x: Tensor) -> tuple[Tensor, ...]:
     """`x` in flat pieces that stay in a CPU's cache; whole where it is small, not dense, or not on a CPU."""
-    dense = x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
-    if x.numel() <= 2 * BLOCK or x.device.type != "cpu" or not dense:
+    if x.numel() <= 2 * BLOCK or x.device.type != "cpu" or not _dense(x):
         return (x,)
     return torch.split(x.as_strided((x.numel(),), (1,)), BLOCK)
 
 
 def dot(first: Tensor, second: Tensor) -> Tensor:
-    """Σ first · second of two tensors of equal shape and order in memory."""
-    return torch.dot(_flat(first), _flat(second))
+    """Σ first · second of two tensors of equal shape and order in memory, in float32 or finer."""
+    a, b = _flat(first), _flat(second)
+    return torch.dot(a, b) if a.dtype in (torch.float32, torch.float64) else (a.float() * b.float()).sum()
+
+
+def _moment(gradient: Tensor, value: Tensor) -> Tensor:
+    """Σ gradient · value, where value was perhaps broadcast."""
+    if gradient.shape != value.shape:
+        return (gradient * value).sum()
+    return dot(_ordered(gradient, value), value)
+
+
+def _total(x: Tensor) -> Tensor:
+    """Σ x, in float32 or finer."""
+    return x.sum() if x.dtype == torch.float64 else x.sum(dtype=torch.float32)
+
+
+def _dense(x: Tensor) -> bool:
+    return x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
 
 
 def _flat(x: Tensor) -> Tensor:
-    ordered = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
-    return x.as_strided((x.numel(),), (1,)) if ordered else x.reshape(-1)
+    return x.as_strided((x.numel(),), (1,)) if _dense(x) else x.reshape(-1)
 
 
 def _ordered(gradient: Tensor, like: Tensor) -> Tensor:
@@ -155,3 +241,8 @@ def _ordered(gradient: Tensor, like: Tensor) -> Tensor:
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return gradient.contiguous(memory_format=torch.channels_last)
     return gradient.contiguous()
+
+
+def _summed(gradient: Tensor, shape: torch.Size) -> Tensor:
+    """The gradient of what was broadcast from `shape`."""
+    return gradient if gradient.shape == shape else gradient.sum_to_size(shape)

@@ -39,8 +39,8 @@ class Fisher:
         for name, quantizer in quantizers.items():
             quantizer.seen = partial(self._see, name)
 
-    def _see(self, name: str, gradient: Tensor) -> None:
-        square = dot(gradient, gradient)
+    def _see(self, name: str, gradient: Tensor, unit: float) -> None:
+        square = dot(gradient, gradient) / unit**2
         self._fresh[name] = self._fresh[name] + square if name in self._fresh else square
 
     def take(self, images: int) -> None:

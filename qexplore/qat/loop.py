@@ -11,6 +11,7 @@ from qexplore.ptq import Calibration
 from qexplore.qat import checkpoint
 from qexplore.qat.divergence import check, check_alive
 from qexplore.qat.finish import hand_over
+from qexplore.qat.images import PART
 from qexplore.qat.quantizers import Quantizer
 from qexplore.qat.settings import Settings
 from qexplore.qat.telling import Telling
@@ -35,6 +36,7 @@ def fine_tune(
     when the report raises. name: of the step, as it is told. budget: the limits that an actor keeps, as they are told.
     Raises Diverged where the loss runs away.
     """
+    calibration.data.prepare(report, (PART,))
     training = Training(network, calibration, settings, quantizers)
     kept = checkpoint.load(training, actors)
     told = Telling(training, report, name, lambda: checkpoint.save(training, actors, told.history))

@@ -33,11 +33,13 @@ class Norm:
     momentum: float
     eps: float
 
-    def normalize(self, x: Tensor, *, train: bool) -> Tensor:
-        """The batch norm of `x` by the statistics of the batch, which move the running ones, or by those."""
-        return nn.functional.batch_norm(
-            x, self.mean, self.variance, self.gain, self.shift, train, self.momentum if train else 0.0, self.eps
-        )
+    def normalize(self, x: Tensor, unit: Tensor | None, *, train: bool) -> Tensor:
+        """The batch norm of `x` by the statistics of the batch, which move the running ones, or by those; the result in
+        units.
+        """
+        gain, shift = (self.gain, self.shift) if unit is None else (self.gain / unit, self.shift / unit)
+        momentum = self.momentum if train else 0.0
+        return nn.functional.batch_norm(x, self.mean, self.variance, gain, shift, train, momentum, self.eps)
 
     def deviation(self) -> Tensor:
         """√(running variance + ε)."""

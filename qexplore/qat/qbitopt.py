@@ -123,7 +123,7 @@ class Reallocation(Idle):
             training.loss(x, y).backward()  # type: ignore[no-untyped-call]
             self.fisher.take(len(y))
         training.optimizers.zero()
-        return [self._allocate(training)]
+        return [self.allocate(training)]
 
     def after_backward(self, training: Training) -> None:
         self.fisher.take(training.settings.batch)
@@ -131,14 +131,14 @@ class Reallocation(Idle):
     def after_step(self, training: Training) -> list[Event]:
         if training.at % self.plan.period(training.steps) or not self._open(training):
             return []
-        return [self._allocate(training)]
+        return [self.allocate(training)]
 
     def _open(self, training: Training) -> bool:
         """Whether bits may change after the step that was just done."""
         done = training.at / training.steps
         return self.plan.warmup <= done <= 1 - self.plan.freeze
 
-    def _allocate(self, training: Training) -> Event:
+    def allocate(self, training: Training) -> Event:
         """The best bits by what the gradients say now; the sites take them on."""
         if self.plan.noise == MEASURED:
             x, _ = next(training.images.epoch(training.epoch, min(training.batch, training.images.per_epoch - 1)))

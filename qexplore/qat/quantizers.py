@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,11 +13,9 @@ from qexplore.errors import QexploreError
 from qexplore.network import Network, Site
 from qexplore.network.fitting import Fitted
 from qexplore.numerics import Range, Spec
-from qexplore.numerics.learned import Codes, fake_quantize, fake_quantize_rows
+from qexplore.numerics.learned import Codes, Seen, fake_quantize_rows, round_units
 
 LEAST = 0.02  # of its first size, below which a scale does not fall
-Meter = Callable[[str, Tensor], None]
-"""Told the name of a site and the gradient of the loss to its quantized values."""
 
 
 @dataclass
@@ -40,7 +38,7 @@ class Quantizer:
     offset: nn.Parameter | None
     fixed: float
     count: int
-    seen: Callable[[Tensor], None] | None = field(default=None, repr=False)
+    seen: Seen | None = field(default=None, repr=False)
 
     @staticmethod
     def of(site: Site, fitted: Fitted, *, learn: bool, one_sided: bool) -> Quantizer:
@@ -84,9 +82,11 @@ class Quantizer:
         """LSQ's 1 / √(N Q): N elements an image or a weight's slice, Q the greatest code."""
         return 1 / math.sqrt(max(1, self.count // len(self.base)) * max(1, self.spec.qmax))
 
-    def activation(self, x: Tensor, lower: float | None = None, upper: float | None = None) -> Tensor:
-        """x̂, after a clamp to [lower, upper]."""
-        return fake_quantize(x, self.scale, self.zero, Codes(self.spec.qmin, self.spec.qmax, lower, upper), self.seen)
+    def round(self, units: Tensor, scale: Tensor, lower: float | None = None, upper: float | None = None) -> Tensor:
+        """Codes less the zero point of an activation in units of `scale`, after a clamp to [lower, upper] (real)."""
+        floor, ceiling = (None if bound is None else _bound(bound, scale) for bound in (lower, upper))
+        codes, unit = Codes(self.spec.qmin, self.spec.qmax), float(scale.detach())
+        return round_units(units, self.zero, codes, floor, ceiling, self.seen, unit)
 
     def weight(self, weight: Tensor) -> Tensor:
         """ŵ, shape and order in memory of `weight`."""
@@ -127,6 +127,11 @@ class Quantizer:
         scale = self.base * self.size
         zero = float(self.zero.round().clamp(self.spec.qmin, self.spec.qmax))
         return Range(scale * (self.spec.qmin - zero), scale * (self.spec.qmax - zero))
+
+
+def _bound(bound: float, scale: Tensor) -> Tensor:
+    """A bound in units of the scale; 0 is 0 in all of them."""
+    return bound / scale if bound else torch.zeros_like(scale.detach())
 
 
 class _Scaled(torch.autograd.Function):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qexplore.network import Network
-from qexplore.network.execute import clamp
-from qexplore.network.graph import LAYERS, Op, channels_last
-from qexplore.qat.norms import DOUBLE, KEEP, folded_twice, norms_of
+from qexplore.qat.forward import Forward
+from qexplore.qat.norms import norms_of
 from qexplore.qat.quantizers import Quantizer
 
 Mixed = Callable[[Tensor, Tensor], Tensor]
@@ -19,7 +17,7 @@ Mixed = Callable[[Tensor, Tensor], Tensor]
 
 
 class Trainable:
-    """The graph of a network on real numbers, with fake quantizers at its sites, differentiable.
+    """The graph of a network with quantizers at its sites, differentiable.
 
     weights, biases: parameters by layer; layers that share a weight share the parameter. norms: by operation. What
     other operations hold (layer norms, opaque modules) is not trained and stays as it is.
@@ -39,9 +37,7 @@ class Trainable:
         self.masks: dict[str, Tensor] = {}
         self.mixed: Mixed | None = None
         self.training = True
-        self._observed: dict[str, Tensor] | None = None
-        self._at = network.placement.at
-        self._frees = _frees(network)
+        self.frees = _frees(network)
 
     def _shifted(self, layer: str) -> bool:
         """Whether a batch norm behind the layer takes its bias off again."""
@@ -55,87 +51,20 @@ class Trainable:
     def quantized(self, layer: str) -> Tensor:
         """The weight that takes part in the forward pass."""
         weight, quantizer = self.weight(layer), self.quantizers.get(f"{layer}.weight")
-        return weight if quantizer is None else self._mix(weight, quantizer.weight(weight))
+        return weight if quantizer is None else self.mix(weight, quantizer.weight(weight))
 
-    def _mix(self, weight: Tensor, quantized: Tensor) -> Tensor:
+    def mix(self, weight: Tensor, quantized: Tensor) -> Tensor:
         return quantized if self.mixed is None or not self.training else self.mixed(weight, quantized)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the batch `x`."""
-        values: dict[str, Any] = {}
-        for op in self.network.graph.ops:
-            values[op.name] = self._result(op, values, x)
-            for name in self._frees.get(op.name, ()):
-                del values[name]
-        logits: Tensor = values[self.network.graph.output]
-        return logits
-
-    def _result(self, op: Op, values: dict[str, Any], x: Tensor) -> Any:
-        if op.kind == "input":
-            return self._quantize(op, channels_last(x))
-        sources = [values[name] for name in op.inputs]
-        if op.kind in LAYERS:
-            return self._quantize(op, self._layer(op, sources[0]))
-        if op.name in self.norms:
-            norm = self.norms[op.name]
-            if self.mode == DOUBLE:
-                return self._quantize(op, sources[0])  # its layer has done it already
-            return self._quantize(op, norm.normalize(sources[0], train=self.training and self.mode == KEEP))
-        if op.kind == "clamp":
-            return self._clamp(op, sources[0])
-        assert op.call is not None
-        result = op.call(*sources)
-        if op.kind == "avg-pool":  # back onto the grid of its input, which it shares
-            quantizer = self.quantizers.get(self.network.placement.grid[op.name])
-            return result if quantizer is None else quantizer.activation(result)
-        return self._quantize(op, result)
-
-    def _layer(self, op: Op, x: Tensor) -> Tensor:
-        layer = self.network.layers[op.name]
-        norm = next((norm for norm in self.norms.values() if norm.layer == op.name), None)
-        if norm is not None and self.mode == DOUBLE:
-            quantizer = self.quantizers.get(f"{op.name}.weight")
-
-            def quantize(folded: Tensor) -> Tensor:
-                return folded if quantizer is None else self._mix(folded, quantizer.weight(folded))
-
-            return folded_twice(layer, norm, x, self.weight(op.name), quantize, train=self.training)
-        return layer.forward(x, self.quantized(op.name), self.biases.get(op.name, layer.bias))
-
-    def _clamp(self, op: Op, x: Tensor) -> Tensor:
-        site = self._at.get(op.name)
-        quantizer = self.quantizers.get(site.name if site else "")
-        if quantizer is not None and not isinstance(op.upper, Tensor):
-            self._look(quantizer, x, op)
-            return quantizer.activation(x, op.lower, op.upper)
-        result = clamp(x, op.lower, op.upper)
-        if quantizer is not None or site is not None:
-            quantized: Tensor = self._quantize(op, result)
-            return quantized
-        shared = self.quantizers.get(self.network.placement.grid[op.name])
-        return result if shared is None else shared.activation(result)
-
-    def _quantize(self, op: Op, value: Any) -> Any:
-        site = self._at.get(op.name)
-        quantizer = self.quantizers.get(site.name) if site else None
-        if quantizer is None or not isinstance(value, Tensor):
-            return value
-        self._look(quantizer, value, op)
-        return quantizer.activation(value)
+        return Forward(self, None)(x)
 
     def observe(self, x: Tensor) -> dict[str, Tensor]:
         """The real values of every quantized activation of the batch `x`, by site, after their non-linearity."""
-        self._observed = {}
-        try:
-            self(x)
-            return self._observed
-        finally:
-            self._observed = None
-
-    def _look(self, quantizer: Quantizer, value: Tensor, op: Op) -> None:
-        if self._observed is not None:
-            bounds = (op.lower, op.upper) if op.kind == "clamp" else (None, None)
-            self._observed[quantizer.site.name] = clamp(value, *bounds)
+        found: dict[str, Tensor] = {}
+        Forward(self, found)(x)
+        return found
 
     # --- what is trained ---------------------------------------------------------------------------------------
 

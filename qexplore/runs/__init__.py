@@ -11,6 +11,7 @@ from qexplore.runs.files import replacing
 from qexplore.runs.home import home
 from qexplore.runs.run import ACTIVE, FINISHED, STATES, Event, Run
 from qexplore.runs.store import Store
+from qexplore.runs.training import Trained, trained
 from qexplore.runs.warm import Superseded, Warm, WarmDied, WarmSlow
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Store",
     "StoreTooNew",
     "Superseded",
+    "Trained",
     "UnknownRun",
     "Warm",
     "WarmDied",
@@ -34,6 +36,7 @@ __all__ = [
     "home",
     "replacing",
     "submit",
+    "trained",
 ]
 
 

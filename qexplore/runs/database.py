@@ -68,11 +68,13 @@ def _version(connection: sqlite3.Connection, root: Path) -> int:
 def _migrate(connection: sqlite3.Connection, root: Path) -> None:
     with waiting(root / "schema.lock"):  # switching to WAL does not wait for others by itself
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = OFF")  # a table that is dropped for its successor takes nothing along
         with _transaction(connection):
             for number in range(_version(connection, root), len(schema.MIGRATIONS)):
                 for statement in schema.MIGRATIONS[number]:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("PRAGMA foreign_keys = ON")
 
 
 @contextmanager

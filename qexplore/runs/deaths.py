@@ -1,4 +1,4 @@
-"""Why a worker ended without a word, told from what is left: its exit status, its log, the wish to cancel."""
+"""Why a worker ended without a word, told from what is left: its exit status, its log, the wish to stop."""
 
 from __future__ import annotations
 
@@ -20,16 +20,21 @@ def outcome(run: Run, status: int | None, log: Path, forced_after: float | None)
     """State and sentence for a run whose worker ended without a word.
 
     status: exit status, negative: minus the signal, None: nobody saw it.
-    forced_after: seconds of grace after which the supervisor killed a cancelled run; None where it did not.
+    forced_after: seconds of grace after which the supervisor killed a run that should stop; None where it did not.
     """
     if forced_after is not None:
         way = f"did not stop by itself within {forced_after:g} s and was killed by signal 9"
-        return "cancelled", f"Cancelled; the worker {way}."
-    if run.cancel_asked is not None:
-        return "cancelled", f"Cancelled; the worker {_told(status, log)}."
+        return wish(run), f"{wish(run).capitalize()}; the worker {way}."
+    if run.stop_asked is not None:
+        return wish(run), f"{wish(run).capitalize()}; the worker {_told(status, log)}."
     if status is None:
         return "lost", UNSEEN
     return "failed", f"The worker {_told(status, log)}."
+
+
+def wish(run: Run) -> str:
+    """The state in which a run ends that was asked to stop: the wish to cancel goes before the one to pause."""
+    return "paused" if run.pause_asked is not None and run.cancel_asked is None else "cancelled"
 
 
 def mark_lost(records: Records) -> None:

@@ -47,4 +47,4 @@ class RunActive(QexploreError):
 
 
 class Cancelled(BaseException):
-    """The user asked to stop; not an Exception, so that a method's own `except Exception` lets it pass."""
+    """The user asked to stop, for good or for a pause; no Exception, so that `except Exception` lets it pass."""

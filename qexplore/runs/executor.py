@@ -27,7 +27,7 @@ class Executor(Protocol):
         """Sees to it that the queued run will be carried out."""
 
     def cancel(self, run_id: str) -> None:
-        """Sees to it that the run, whose wish to cancel is in the store, ends within 3 s."""
+        """Sees to it that the run, whose wish to cancel or to pause is in the store, ends within 3 s."""
 
     def reconcile(self) -> None:
         """Makes the states in the store true."""

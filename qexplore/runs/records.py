@@ -88,15 +88,18 @@ class Records:
 
     def tell(self, run_id: str, events: Sequence[tuple[float, dict[str, Any]]], progress: Progress | None) -> bool:
         """Files (time, event) pairs under the next numbers, and the progress; False where the run shall stop."""
-        payloads = [(at, dumps(event)) for at, event in events]
+        payloads = [(at, _name(event), dumps(event)) for at, event in events]
         with writing(self.root) as connection:
             query = "SELECT coalesce(max(seq), 0) FROM event WHERE run_id = ?"
             last = connection.execute(query, (run_id,)).fetchone()[0]
-            row = connection.execute("SELECT state, cancel_asked FROM run WHERE id = ?", (run_id,)).fetchone()
+            row = connection.execute(
+                "SELECT state, cancel_asked, pause_asked FROM run WHERE id = ?", (run_id,)
+            ).fetchone()
             if row is None or row["state"] != "running":
                 return False
-            rows = [(run_id, last + 1 + i, at, payload) for i, (at, payload) in enumerate(payloads)]
-            connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", rows)
+            rows = [(run_id, last + 1 + i, *told) for i, told in enumerate(payloads)]
+            query = "INSERT INTO event (run_id, seq, time, name, payload) VALUES (?, ?, ?, ?, ?)"
+            connection.executemany(query, rows)
             connection.execute("UPDATE run SET beat = ? WHERE id = ?", (time.time(), run_id))
             if progress is not None:
                 connection.execute(
@@ -104,11 +107,11 @@ class Records:
                     "phase_done = :phase_done, progressed = :time WHERE id = :id",
                     {**vars(progress), "id": run_id},
                 )
-        return row["cancel_asked"] is None
+        return row["cancel_asked"] is None and row["pause_asked"] is None
 
     def wanted(self, run_id: str) -> bool:
         """Whether a running run shall go on."""
-        query = "SELECT 1 FROM run WHERE id = ? AND state = 'running' AND cancel_asked IS NULL"
+        query = "SELECT 1 FROM run WHERE id = ? AND state = 'running' AND cancel_asked IS NULL AND pause_asked IS NULL"
         with reading(self.root) as connection:
             return connection.execute(query, (run_id,)).fetchone() is not None
 
@@ -123,27 +126,39 @@ class Records:
             return connection.execute(query, (state, time.time(), error, text, run_id, pid, pid)).rowcount == 1
 
     def ask_cancel(self, run_id: str) -> None:
-        """Ends a queued run; leaves a wish on a running one."""
+        """Ends a queued run; leaves a wish on a running one, which goes before one to pause."""
+        self._ask(run_id, "cancelled", "Cancelled before it began.", "cancel_asked = ? WHERE cancel_asked IS NULL")
+
+    def ask_pause(self, run_id: str) -> None:
+        """Takes a queued run out of the queue; leaves a wish on a running one that has none."""
+        self._ask(run_id, "paused", None, "pause_asked = ? WHERE coalesce(cancel_asked, pause_asked) IS NULL")
+
+    def _ask(self, run_id: str, state: str, error: str | None, wish: str) -> None:
         now = time.time()
         with writing(self.root) as connection:
             connection.execute(
-                "UPDATE run SET state = 'cancelled', finished = ?, error = 'Cancelled before it began.' "
-                "WHERE id = ? AND state = 'queued'",
-                (now, run_id),
+                "UPDATE run SET state = ?, finished = ?, error = ? WHERE id = ? AND state = 'queued'",
+                (state, now, error, run_id),
             )
-            connection.execute(
-                "UPDATE run SET cancel_asked = ? WHERE id = ? AND state = 'running' AND cancel_asked IS NULL",
-                (now, run_id),
-            )
+            connection.execute(f"UPDATE run SET {wish} AND id = ? AND state = 'running'", (now, run_id))
 
     def remove(self, run_id: str) -> None:
         """Takes a run and its events out."""
         with writing(self.root) as connection:
             connection.execute("DELETE FROM run WHERE id = ?", (run_id,))
 
-    def events(self, run_id: str, after: int, limit: int | None) -> list[Event]:
-        """What the run reported after number `after`, in order."""
-        query = "SELECT seq, time, payload FROM event WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
+    def events(self, run_id: str, after: int, limit: int | None, names: Sequence[str] | None) -> list[Event]:
+        """What the run reported after number `after`, in order; with `names`, only events that are called so."""
+        table, named = "event", ""
+        if names is not None:  # left to itself, SQLite reads the whole run along its primary key
+            table, named = "event INDEXED BY event_by_name", f" AND name IN ({', '.join('?' * len(names))})"
+        query = f"SELECT seq, time, payload FROM {table} WHERE run_id = ? AND seq > ?{named} ORDER BY seq LIMIT ?"
+        values = (run_id, after, *(names or ()), -1 if limit is None else limit)
         with reading(self.root) as connection:
-            rows = connection.execute(query, (run_id, after, -1 if limit is None else limit)).fetchall()
+            rows = connection.execute(query, values).fetchall()
         return [Event(row["seq"], row["time"], json.loads(row["payload"])) for row in rows]
+
+
+def _name(event: dict[str, Any]) -> str:
+    """Under which name an event is found; a lone surrogate is no text for SQLite."""
+    return str(event.get("event", "")).encode("utf-8", errors="replace").decode("utf-8")

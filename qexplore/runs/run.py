@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 ACTIVE = ("queued", "running")
-FINISHED = ("done", "failed", "cancelled", "lost")
+FINISHED = ("done", "failed", "cancelled", "lost", "paused")  # no process works on them, nor will one by itself
 STATES = ACTIVE + FINISHED
 
 
@@ -38,6 +38,7 @@ class Run:
     progressed: float | None
     beat: float | None
     cancel_asked: float | None
+    pause_asked: float | None
     pid: int | None
     pid_start: str | None
     error: str | None
@@ -47,6 +48,11 @@ class Run:
     def active(self) -> bool:
         """Whether it waits or works, so that its state may still change."""
         return self.state in ACTIVE
+
+    @property
+    def stop_asked(self) -> float | None:
+        """When it was asked first to end, for good or for a pause; None where it may go on."""
+        return min((at for at in (self.cancel_asked, self.pause_asked) if at is not None), default=None)
 
     @property
     def fraction(self) -> float:

@@ -1,4 +1,4 @@
-"""The runs of a home, for every door: ask, look, cancel, resume, delete. Free of torch and of processes of its own."""
+"""The runs of a home, for every door: ask, look, stop, resume, delete. Free of torch and of processes of its own."""
 
 from __future__ import annotations
 
@@ -105,10 +105,15 @@ class Store:
             run = self.run(run.id)
         return run if run is None or run.state in states else None
 
-    def events(self, run_id: str, *, after: int = 0, limit: int | None = None) -> list[Event]:
-        """What the run has reported since event number `after`, in order."""
+    def events(
+        self, run_id: str, *, after: int = 0, limit: int | None = None, names: Iterable[str] | None = None
+    ) -> list[Event]:
+        """What the run has reported since event number `after`, in order; of these `names` only, where they are given.
+
+        Reading some names of a long run costs as much as these events, not as all of them.
+        """
         self._get(run_id)
-        return self._records.events(run_id, after, limit)
+        return self._records.events(run_id, after, limit, None if names is None else list(names))
 
     def folder(self, run_id: str) -> Path:
         """The run's files: spec.json, log.txt, result.json and what its job files."""
@@ -118,6 +123,16 @@ class Store:
         """Ends a queued run at once and a running one within 3 s; leaves a finished one alone."""
         if self._get(run_id).active:
             self._records.ask_cancel(run_id)
+            self.executor.cancel(run_id)
+        return self._get(run_id)
+
+    def ask_pause(self, run_id: str) -> Run:
+        """Takes a queued run out of the queue and ends a running one within 3 s, to be resumed where it was.
+
+        What keeps no checkpoint starts anew when it is resumed. A finished run is left alone.
+        """
+        if self._get(run_id).active:
+            self._records.ask_pause(run_id)
             self.executor.cancel(run_id)
         return self._get(run_id)
 
@@ -138,6 +153,13 @@ class Store:
         """Queues a run of the same spec that starts from the beginning, whatever the other's state."""
         run = self._get(run_id)
         return self.submit(run.spec, threads=run.threads, memory_mb=run.memory_mb)
+
+    def line(self, run_id: str) -> list[Run]:
+        """The run and those that it carries on, the first of them first: together they tell the whole training."""
+        runs = [self.run(run_id)]
+        while runs[0].parent is not None:
+            runs.insert(0, self._get(runs[0].parent))
+        return runs
 
     def checkpoints(self, run_id: str) -> list[str]:
         """Names of the checkpoints from which a resumed run would go on: "<number>-<step>" of its recipe."""

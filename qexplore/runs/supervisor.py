@@ -25,13 +25,13 @@ from qexplore.runs.records import Records
 from qexplore.runs.run import Run
 
 LOOK_SECONDS = 0.1
-GRACE_SECONDS = 1.5  # between the wish to cancel and the kill; 3 s is the promise, on a busy machine too
+GRACE_SECONDS = 1.5  # between the wish to stop and the kill; 3 s is the promise, on a busy machine too
 RETRY_SECONDS = 1.0  # after the store could not be read or written
 
 
 @dataclass
 class Watched:
-    """A run and its worker; `since` is when the wish to cancel was seen first."""
+    """A run and its worker; `since` is when the wish to stop was seen first."""
 
     run: Run
     worker: workers.Worker
@@ -75,7 +75,7 @@ class Supervisor:
     def _look_after(self, watched: Watched, now: Run | None) -> None:
         if watched.worker.ended():
             self._bury(watched)
-        elif now is not None and now.cancel_asked is not None and watched.overdue(now.cancel_asked):
+        elif now is not None and now.stop_asked is not None and watched.overdue(now.stop_asked):
             watched.forced = True
             kill_group(watched.worker.pid)
 

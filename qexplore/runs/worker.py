@@ -16,7 +16,7 @@ from qexplore.errors import QexploreError
 from qexplore.plain import plain
 from qexplore.report import Report
 from qexplore.runs import jobs
-from qexplore.runs.deaths import UNWRITTEN
+from qexplore.runs.deaths import UNWRITTEN, wish
 from qexplore.runs.errors import Cancelled
 from qexplore.runs.files import replacing
 from qexplore.runs.process import identity
@@ -40,7 +40,8 @@ def work(records: Records, run_id: str, modules: list[str]) -> None:
         records.finish(run_id, "done", result=result, pid=os.getpid())
     except Cancelled:
         _last_words(reporter)
-        records.finish(run_id, "cancelled", error="Cancelled.", pid=os.getpid())
+        state = wish(records.get(run_id))
+        records.finish(run_id, state, error="Cancelled." if state == "cancelled" else None, pid=os.getpid())
     except BaseException as error:  # SystemExit and KeyboardInterrupt too: a run's end is always told
         _last_words(reporter, error)
         records.finish(run_id, "failed", error=_sentence(error), pid=os.getpid())

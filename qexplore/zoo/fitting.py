@@ -158,4 +158,3 @@ def _shuffled(images: Batch, settings: Settings) -> Iterator[Batch]:
         if settings.flip:
             moved = mirrored(moved)
         yield moved.contiguous(memory_format=torch.channels_last), y[index]
-

@@ -6,6 +6,7 @@ import pytest
 
 from qexplore.runs import Store
 from qexplore.runs import store as stores
+from qexplore.runs.records import Records
 from tests.executors import Idle
 
 SPEC = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "w8a8", "seed": 0}
@@ -37,7 +38,28 @@ def test_a_run_that_waits_is_cancelled_and_deleted(say, run):
     assert say("runs", "list", "--json").document == []
 
 
-@pytest.mark.parametrize("action", ["show", "cancel", "resume", "delete"])
+def test_a_run_is_paused_resumed_and_repeated(say, run):
+    assert say("runs", "pause", run, "--json").document["state"] == "paused"
+    assert [one["id"] for one in say("runs", "list", "--state", "paused", "--json").document] == [run]
+    resumed = say("runs", "resume", run, "--json").document
+    assert (resumed["state"], resumed["parent"], resumed["spec"]) == ("queued", run, SPEC)
+    repeated = say("runs", "repeat", run, "--json").document
+    assert (repeated["state"], repeated["parent"], repeated["spec"]) == ("queued", None, SPEC)
+    assert len({run, resumed["id"], repeated["id"]}) == 3
+
+
+def test_how_far_a_training_is_stands_in_one_line(say, run):
+    assert say("runs", "show", run, "--json").document["training"] is None
+    records = Records(Store().root)
+    records.claim(run, 1, "x")
+    begin = {"event": "training-started", "step": "qat", "epochs": 20, "steps_per_epoch": 5, "at": 10}
+    records.tell(run, [(0.0, begin)], None)
+    assert say("runs", "show", run, "--json").document["training"] == "qat, 2 of 20 epochs"
+    records.tell(run, [(1.0, {"event": "epoch", "epoch": 3, "at": 15, "accuracy": 0.9, "images": 1300})], None)
+    assert "qat, 3 of 20 epochs, 90.0 % of 1,300 held-out images" in say("runs", "show", run).out
+
+
+@pytest.mark.parametrize("action", ["show", "cancel", "pause", "resume", "repeat", "delete"])
 def test_an_unknown_run_is_one_sentence(say, action):
     spoken = say("runs", action, "nothing-like-it", "--json")
     assert spoken.status == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qexplore.numerics import Range, Spec, grid_of
-from qexplore.numerics.learned import Codes, blocks, fake_quantize, fake_quantize_rows
+from qexplore.numerics.learned import Codes, add_scaled, blocks, fake_quantize, fake_quantize_rows, round_units
 
 Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
 STEP = 1e-6
@@ -19,16 +19,24 @@ BITS = st.sampled_from((2, 3, 4, 8))
 SEEDS = st.integers(0, 10_000)
 
 
-def surrogate(x: Tensor, scale: Tensor, zero: Tensor, codes: Codes) -> Surrogate:
+def surrogate(
+    x: Tensor, scale: Tensor, zero: Tensor, codes: Codes, lower: float | None = None, upper: float | None = None
+) -> Surrogate:
     """The quantizer with what rounding adds held fixed: piecewise smooth, with the straight-through derivatives."""
 
     def units(x: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-        bounded = x.clamp(codes.lower, codes.upper) if (codes.lower, codes.upper) != (None, None) else x
+        bounded = x.clamp(lower, upper) if (lower, upper) != (None, None) else x
         return torch.minimum(torch.maximum(bounded / scale, codes.qmin - zero), codes.qmax - zero)
 
     whole = zero.round()
     added = units(x, scale, whole).round() - units(x, scale, whole)
     return lambda x, s, z: s * (units(x, s, z + (whole - zero)) + added)
+
+
+def away(x: Tensor, *kinks: Tensor | float) -> Tensor:
+    """1 where a difference quotient does not straddle a kink of the surrogate, else 0."""
+    near = [(x - kink).abs() < 1e-3 * (1 + abs(kink)) for kink in kinks]
+    return 1.0 - torch.stack(near).any(0).double()
 
 
 def slope(f: Callable[[Tensor], Tensor], at: Tensor, weights: Tensor) -> float:
@@ -41,13 +49,15 @@ def test_gradients_are_finite_differences_of_the_surrogate(seed: int, bits: int,
     generator = torch.Generator().manual_seed(seed)
     x, gradient = torch.randn(2, 41, dtype=torch.float64, generator=generator) * 2
     lower, upper = {"free": (None, None), "relu": (0.0, None), "relu6": (0.0, 1.7)}[shape]
-    codes = Codes(0, 2**bits - 1, lower, upper)
+    codes = Codes(0, 2**bits - 1)
     zero = torch.tensor(1.3 if shape == "free" else 0.0, dtype=torch.float64)
     scale = torch.tensor([4 * width / 2**bits], dtype=torch.float64)
+    ends = [float(scale) * (code - float(zero.round())) for code in (codes.qmin, codes.qmax)]
+    gradient = gradient * away(x, *ends, *(bound for bound in (lower, upper) if bound is not None))
     given_x, given_scale, given_zero = (value.clone().requires_grad_() for value in (x, scale, zero))
-    result = fake_quantize(given_x, given_scale, given_zero, codes)
+    result = fake_quantize(given_x, given_scale, given_zero, codes, lower, upper)
     result.backward(gradient)
-    f = surrogate(x, scale, zero, codes)
+    f = surrogate(x, scale, zero, codes, lower, upper)
     assert torch.allclose(result.detach(), f(x, scale, zero))
     assert float(given_scale.grad) == pytest.approx(slope(lambda s: f(x, s, zero), scale, gradient), rel=1e-5, abs=1e-6)
     to_x = (f(x + STEP, scale, zero) - f(x - STEP, scale, zero)) * gradient / (2 * STEP)
@@ -64,6 +74,8 @@ def test_gradients_of_weights_are_finite_differences_of_the_surrogate(seed: int,
     w, gradient = torch.randn(2, 5, 3, 2, dtype=torch.float64, generator=generator)
     scale = torch.rand(slices, dtype=torch.float64, generator=generator) / 2**bits * 4 + 0.01
     codes = Codes(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    ends = [scale.view(-1, 1, 1) * code for code in (codes.qmin, codes.qmax)]
+    gradient = gradient * away(w, *ends)
     given_w, given_scale = w.clone().requires_grad_(), scale.clone().requires_grad_()
     fake_quantize_rows(given_w, given_scale, codes).backward(gradient)
     no_zero = torch.zeros((), dtype=torch.float64)
@@ -98,9 +110,23 @@ def test_large_images_in_blocks_give_what_small_ones_do() -> None:
 
 
 def test_the_gradient_to_the_result_is_shown_before_anything_is_cut_off() -> None:
-    seen: list[Tensor] = []
-    x = torch.tensor([-5.0, 0.3, 9.0], requires_grad=True)
-    fake_quantize(x, torch.tensor([0.1]), torch.tensor(0.0), Codes(0, 15), seen.append).sum().backward()
-    assert seen[0].tolist() == [1, 1, 1]
+    seen: list[tuple[list[float], float]] = []
+    x = torch.tensor([-5.0, 3.3, 19.0], requires_grad=True)
+    codes, zero = Codes(0, 15), torch.tensor(0.0)
+    round_units(x, zero, codes, seen=lambda g, unit: seen.append((g.tolist(), unit)), unit=0.5).sum().backward()
+    assert seen == [([1, 1, 1], 0.5)]
     assert x.grad is not None
     assert x.grad.tolist() == [0, 1, 0]
+
+
+@settings(deadline=None)
+@given(SEEDS, st.booleans())
+def test_a_sum_in_other_units_has_the_derivatives_of_the_plain_one(seed: int, broadcast: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    one = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator).contiguous(
+        memory_format=torch.channels_last
+    )
+    other = torch.randn(2, 3, 1 if broadcast else 4, 4, dtype=torch.float64, generator=generator)
+    factors = torch.randn(2, dtype=torch.float64, generator=generator)
+    inputs = [value.clone().requires_grad_() for value in (one, other, factors[0], factors[1])]
+    assert torch.autograd.gradcheck(add_scaled, inputs)

@@ -102,7 +102,7 @@ def test_runs_are_listed_newest_first_and_by_state(shelf: Store) -> None:
 @pytest.mark.parametrize(
     "run_id", ["../x", "..", "", "a/b", "/etc", "nul\0", "x" * 10_000, "'; DROP TABLE run", 7, None]
 )
-@pytest.mark.parametrize("verb", ["run", "events", "folder", "ask_cancel", "resume", "delete"])
+@pytest.mark.parametrize("verb", ["run", "events", "folder", "ask_cancel", "ask_pause", "resume", "delete"])
 def test_a_hostile_or_unknown_id_is_refused_by_every_verb(shelf: Store, verb: str, run_id: object) -> None:
     known = shelf.submit(SPEC)
     with pytest.raises(UnknownRun, match=known) as told:
@@ -218,6 +218,63 @@ def test_an_older_store_is_brought_up_to_date_and_keeps_its_runs(shelf: Store, m
     with ThreadPoolExecutor(8) as pool:
         assert {run.id for runs in pool.map(lambda _: shelf.runs(), range(16)) for run in runs} == {run_id}
     assert sqlite3.connect(shelf.root / "qexplore.db").execute("SELECT note FROM run").fetchall() == [("none",)]
+
+
+OLD = (
+    "INSERT INTO run (id, kind, task, spec, hash, engine, parent, threads, memory_mb, state, created, started, "
+    "finished, done, total, message, phase_started, phase_done, progressed, beat, cancel_asked, pid, pid_start, error, "
+    "result) VALUES (?, 'recipe', 'digits', '{\"kind\": \"recipe\"}', 'h', '0.1', ?, 2, 512, ?, 1.5, 2.5, 3.5, 4, 5, "
+    "'m', 6.5, 7, 8.5, 9.5, 10.5, 11, 'b:12', 'e', '{\"x\": 1}')"
+)
+
+
+def test_a_home_of_the_first_format_keeps_every_run_and_every_event(home: Path) -> None:
+    connection = sqlite3.connect(home / "qexplore.db")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    for statement in schema.MIGRATIONS[0]:
+        connection.execute(statement)
+    connection.execute("PRAGMA user_version = 1")
+    states = ("done", "failed", "cancelled", "lost", "done")
+    for number, state in enumerate(states):
+        connection.execute(OLD, (f"r{9 - number}", f"r{10 - number}" if number else None, state))
+    connection.execute("DELETE FROM run WHERE id = 'r7'")  # a gap in the order
+    kept = connection.execute("SELECT * FROM run ORDER BY rowid").fetchall()
+    events = [
+        ("r9", seq, seq / 2, json.dumps(event))
+        for seq, event in enumerate([{"event": "step", "name": "fp32"}, {"event": "ä\ud800"}, {}], 1)
+    ]
+    connection.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", events)
+    connection.commit()
+    connection.close()
+
+    shelf = Store(home, executor=Idle())
+    assert [run.id for run in shelf.runs()] == ["r5", "r6", "r8", "r9"]
+    for run, row in zip(reversed(shelf.runs()), kept):
+        values = {**vars(run), "spec": json.dumps(run.spec), "result": json.dumps(run.result)}
+        assert values.pop("pause_asked") is None
+        assert tuple(values.values()) == row
+    assert [(e.seq, e.time, e.event) for e in shelf.events("r9")] == [(s, t, json.loads(p)) for _, s, t, p in events]
+    assert [event.seq for event in shelf.events("r9", names=["step"])] == [1]
+    assert [event.seq for event in shelf.events("r9", names=[""])] == [3]
+    assert shelf.ask_pause(shelf.submit(SPEC)).state == "paused"
+    shelf.delete("r9")  # its events go with it, and its child forgets it
+    assert shelf.run("r8").parent is None
+    connection = sqlite3.connect(home / "qexplore.db")
+    assert connection.execute("SELECT count(*) FROM event").fetchone() == (0,)
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
+
+
+def test_events_are_read_by_their_names_in_the_order_of_their_numbers(shelf: Store) -> None:
+    run_id, records = shelf.submit(SPEC), Records(shelf.root)
+    records.claim(run_id, 1, "x")
+    events = [(float(i), {"event": ("training", "epoch", "weights")[i % 3], "at": i}) for i in range(30)]
+    records.tell(run_id, events, None)
+    told = [(e.seq - 1, e.event["at"]) for e in shelf.events(run_id, names=("epoch", "weights"), after=10, limit=4)]
+    assert told == [(10, 10), (11, 11), (13, 13), (14, 14)]
+    assert shelf.events(run_id, names=[]) == []
+    assert shelf.events(run_id, names=["nothing"]) == []
 
 
 def test_a_migration_that_fails_changes_nothing(shelf: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def measured(profile: Profile, recipe: Recipe) -> Known | None:
 def trouble(spec: dict[str, Any]) -> str:
     """Why the newest run of this spec did not come to its end; nothing where it did, or where there is none."""
     run = store().find(spec, state=FINISHED)
-    return (run.error or run.state) if run is not None and run.state not in ("done", "cancelled") else ""
+    return (run.error or run.state) if run is not None and run.state in ("failed", "lost") else ""
 
 
 def _row(choice: Choice, table: pd.DataFrame) -> dict[str, Any] | None:

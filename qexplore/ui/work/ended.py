@@ -10,7 +10,7 @@ import streamlit as st
 from qexplore import figures
 from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
-from qexplore.runs import FINISHED, Run
+from qexplore.runs import FINISHED, Run, trained
 from qexplore.ui.draw import figure
 from qexplore.ui.snippets import SNIPPETS
 from qexplore.ui.stored import store
@@ -74,18 +74,30 @@ def _one(run: Run) -> None:
         end = run.state if run.error else outcome(run)
         st.markdown(f"{ICONS[run.state]} **{name(run)}** · {end} · {ago(run.created)}{took} · `{run.id}`")
         if run.error:
-            st.error(run.error, icon=ICONS[run.state])
+            (st.info if run.state == "paused" else st.error)(run.error, icon=ICONS[run.state])
+        training = trained(store(), run.id)
+        if training is not None:
+            st.caption(f"Trained: {training.text}.")
         if run.parent:
             st.caption(f"Carries run {run.parent} on.")
         with st.container(horizontal=True):
-            label = "Run again" if run.state == "done" else "Resume"
-            st.button(label, icon=":material/replay:", key="again", on_click=_resume, args=(run.id,))
+            _again(run)
             st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
             _file("JSON", json.dumps(asdict(run), indent=1), f"{run.id}.json", "application/json")
         results(run)
         _repeat(run)
         with st.expander("What it was asked, and what it answered", icon=":material/data_object:"):
             st.json({"spec": run.spec, "result": run.result, "engine": run.engine}, expanded=1)
+
+
+def _again(run: Run) -> None:
+    """What is done is run again from its start; what is not goes on, or starts anew where it could do either."""
+    if run.state == "done":
+        st.button("Run again", icon=":material/replay:", key="again", on_click=_start, args=(run.id,))
+        return
+    st.button("Resume", icon=":material/resume:", key="again", on_click=_resume, args=(run.id,))
+    if store().checkpoints(run.id):
+        st.button("From the start", icon=":material/replay:", key="anew", on_click=_start, args=(run.id,))
 
 
 def _repeat(run: Run) -> None:
@@ -112,6 +124,10 @@ def _several(runs: list[Run]) -> None:
 
 def _resume(run_id: str) -> None:
     store().resume(run_id)
+
+
+def _start(run_id: str) -> None:
+    store().repeat(run_id)
 
 
 def _delete(ids: list[str]) -> None:

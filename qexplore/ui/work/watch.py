@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
@@ -45,18 +45,23 @@ def watch(specs: Sequence[dict[str, Any]] | None = None, *, key: str = "watch") 
 
 
 def card(run: Run, key: str) -> None:
-    """One active run: what it does, how far it is, how long it may take, and a button to end it."""
+    """One active run: what it does, how far it is, how long it may take; buttons to end it and to pause a training."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.progress(run.fraction, text=f"{ICONS[run.state]} **{name(run)}** · {progress(run)}", width="stretch")
+        asked = run.stop_asked is not None
+        if store().events(run.id, names=("training-started",), limit=1):
+            label = "Pausing …" if run.pause_asked and not run.cancel_asked else "Pause"
+            _button(label, "pause", f"{key}-pause-{run.id}", asked, _pause, run)
         label = "Cancelling …" if run.cancel_asked else "Cancel"
-        st.button(
-            label,
-            key=f"{key}-cancel-{run.id}",
-            icon=":material/stop_circle:",
-            disabled=bool(run.cancel_asked),
-            on_click=_cancel,
-            args=(run.id,),
-        )
+        _button(label, "stop_circle", f"{key}-cancel-{run.id}", bool(run.cancel_asked), _cancel, run)
+
+
+def _button(label: str, icon: str, key: str, disabled: bool, click: Callable[[str], None], run: Run) -> None:
+    st.button(label, key=key, icon=f":material/{icon}:", disabled=disabled, on_click=click, args=(run.id,))
+
+
+def _pause(run_id: str) -> None:
+    store().ask_pause(run_id)
 
 
 def _cancel(run_id: str) -> None:

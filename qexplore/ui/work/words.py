@@ -17,6 +17,7 @@ ICONS = {
     "failed": ":material/error:",
     "cancelled": ":material/cancel:",
     "lost": ":material/help:",
+    "paused": ":material/pause_circle:",
 }
 
 

@@ -28,8 +28,39 @@ def count(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
 def flood(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
     """Reports far more progress than anyone wants to read."""
     for step in range(1, spec["n"] + 1):
-        report.progress(step, spec["n"], "flooding")
+        if spec.get("live"):
+            report.event("training", at=step)
+            if step % 100 == 0:
+                report.event("epoch", at=step)
+        else:
+            report.progress(step, spec["n"], "flooding")
     return {}
+
+
+@JOBS.register("train")
+def train(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
+    """Adds 1, 2, 3, … up to `n`, keeps its sum each `every` steps and when it is stopped, as a training does."""
+    import torch
+
+    from qexplore.runs.checkpoints import FileKeeper
+
+    keeper = FileKeeper(folder, report)
+    tensors, facts = keeper.load("0-train") or ({"sum": torch.tensor(0)}, {"at": 0})
+    total, at = tensors["sum"].clone(), facts["at"]
+    report.event("training-started", at=at, steps=spec["n"])
+    try:
+        while at < spec["n"]:
+            at += 1
+            total += at
+            if at % spec["every"] == 0:
+                keeper.save("0-train", ({"sum": total}, {"at": at}))
+                report.event("epoch", at=at)
+            report.event("training", at=at, loss=1 / at)
+            time.sleep(spec.get("pause", 0.0))
+    except BaseException:
+        keeper.save("0-train", ({"sum": total}, {"at": at}))
+        raise
+    return {"sum": int(total)}
 
 
 @JOBS.register("stubborn")

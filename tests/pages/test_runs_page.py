@@ -1,0 +1,96 @@
+"""The Runs page: what can be done with a run that trains, while it works and when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from qexplore.runs import Run, Store
+from qexplore.runs import store as stores
+from qexplore.runs.records import Records
+from tests.executors import Idle
+
+SPEC = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "w8a8", "seed": 0}
+BEGIN = {"event": "training-started", "step": "qat", "number": 3, "epochs": 20, "steps_per_epoch": 5, "at": 0}
+EPOCH = {"event": "epoch", "epoch": 7, "at": 35, "accuracy": 0.912, "images": 300}
+
+
+@pytest.fixture
+def shelf(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store whose runs nobody carries out, for the pages too."""
+    monkeypatch.setattr(stores, "executor_for", lambda root: Idle())
+    return Store()
+
+
+def training(shelf: Store, state: str = "") -> str:
+    """A run that has trained for 7 epochs and, where a state is given, ended in it."""
+    run_id, records = shelf.submit(SPEC), Records(shelf.root)
+    records.claim(run_id, 1, "x")
+    records.tell(run_id, [(0.0, BEGIN), (1.0, EPOCH)], None)
+    (shelf.folder(run_id) / "checkpoints").mkdir()
+    (shelf.folder(run_id) / "checkpoints" / "3-qat.safetensors").write_bytes(b"x")
+    if state:
+        records.finish(run_id, state)
+    return run_id
+
+
+def labels(at: AppTest) -> list[str]:
+    return [button.label for button in at.button]
+
+
+def press(at: AppTest, label: str) -> None:
+    next(button for button in at.button if button.label == label).click().run()
+    assert not at.exception, at.exception
+
+
+def newest(shelf: Store) -> Run:
+    return shelf.runs()[0]
+
+
+@pytest.mark.parametrize("state", ["paused", "cancelled", "failed", "lost"])
+def test_a_training_that_stopped_goes_on_or_starts_anew(
+    shelf: Store, opened: Callable[..., AppTest], state: str
+) -> None:
+    run_id = training(shelf, state)
+    at = opened("runs", run=run_id)
+    assert {"Resume", "From the start"} <= set(labels(at))
+    assert "Run again" not in labels(at)
+    assert any("qat, 7 of 20 epochs, 91.2 % of 300 held-out images" in caption.value for caption in at.caption)
+    press(at, "Resume")
+    assert (newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == (run_id, ["3-qat"])
+    press(opened("runs", run=run_id), "From the start")
+    assert (newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == (None, [])
+
+
+def test_a_training_that_is_done_is_run_again_from_its_start(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    at = opened("runs", run=training(shelf, "done"))
+    assert not {"Resume", "From the start"} & set(labels(at))
+    press(at, "Run again")
+    assert (newest(shelf).state, newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == ("queued", None, [])
+
+
+def test_a_run_without_a_checkpoint_is_only_resumed(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    run_id = shelf.submit(SPEC)
+    shelf.ask_pause(run_id)
+    at = opened("runs", run=run_id)
+    assert "Resume" in labels(at)
+    assert "From the start" not in labels(at)
+    assert not at.error
+
+
+def test_a_training_at_work_can_be_paused_and_another_run_cannot(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    run_id = training(shelf)
+    at = opened("runs")
+    assert labels(at) == ["Pause", "Cancel"]
+    press(at, "Pause")
+    assert shelf.run(run_id).pause_asked
+    assert labels(at) == ["Pausing …", "Cancel"]
+    press(at, "Cancel")
+    assert shelf.run(run_id).cancel_asked
+    assert labels(at) == ["Pause", "Cancelling …"]
+    Records(shelf.root).finish(run_id, "cancelled")
+    shelf.submit(SPEC)
+    assert "Pause" not in labels(opened("runs"))

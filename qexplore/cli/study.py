@@ -23,7 +23,9 @@ MOST = 100
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="post-training or training")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds, from 0 on (default: 5)")
-    parser.add_argument("--task", action="append", metavar="NAME", help="a task in place of the study's own; repeatable")
+    parser.add_argument(
+        "--task", action="append", metavar="NAME", help="a task in place of the study's own; repeatable"
+    )
     parser.add_argument("--only", metavar="WORD", help="only tables with this word in their name")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every training, such as epochs=5"

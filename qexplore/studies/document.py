@@ -36,7 +36,7 @@ def document(study: Study, trials: Trials, command: str, seeds: int) -> dict[str
         "claims": [
             {"claim": claim.text, "task": v.task, "holds": v.holds, "figures": v.figures}
             for claim in study.claims
-            for v in (claim.verdict(trials, task) for task in study.tasks)
+            for v in claim.verdicts(trials, study.tasks)
         ],
     }
 
@@ -69,7 +69,8 @@ def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
     for extra in study.extras:
         if rows := extra.rows(trials, study.tasks):
             lines += [f"## {extra.table}", "", *_rows([extra.head, *study.tasks], rows), ""]
-    lines += ["## Claims", "", *_verdicts(study, trials)]
+    if verdicts := list(_verdicts(study, trials)):
+        lines += ["## Claims", "", *verdicts]
     return "\n".join(lines) + "\n"
 
 
@@ -116,9 +117,9 @@ def _spread(mean: Mean, digits: int) -> str:
 
 def _verdicts(study: Study, trials: Trials) -> Iterable[str]:
     for claim in study.claims:
-        yield f"- **{claim.text}**"
-        for verdict in (claim.verdict(trials, task) for task in study.tasks):
-            yield f"  - {_said(verdict)}"
+        if verdicts := claim.verdicts(trials, study.tasks):
+            yield f"- **{claim.text}**"
+            yield from (f"  - {_said(verdict)}" for verdict in verdicts)
 
 
 def _said(verdict: Verdict) -> str:

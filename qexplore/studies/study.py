@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from qexplore.errors import QexploreError
@@ -26,12 +27,13 @@ class Claim:
     text: str
     look: Callable[[Trials, str], Verdict]
 
-    def verdict(self, trials: Trials, task: str) -> Verdict:
-        """What `look` says; nothing where what it looks at was not measured."""
-        try:
-            return self.look(trials, task)
-        except NotMeasured as gone:
-            return Verdict(task, None, str(gone))
+    def verdicts(self, trials: Trials, tasks: Sequence[str]) -> list[Verdict]:
+        """What `look` says, task by task, less the tasks on which what it looks at was not measured."""
+        found = []
+        for task in tasks:
+            with suppress(NotMeasured):
+                found.append(self.look(trials, task))
+        return found
 
 
 @dataclass(frozen=True)

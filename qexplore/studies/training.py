@@ -8,9 +8,20 @@ from typing import Any
 from qexplore.recipes import Recipe
 from qexplore.recipes.settings import check_step
 from qexplore.studies.study import STUDIES, Study
-from qexplore.studies.training_claims import AVERAGES, BASELINES, BITS, CLAIMS, OPTIONS, QBITOPT, SAME, mixed, uniform_bits
+from qexplore.studies.training_budgets import IMAGES, SPENT
+from qexplore.studies.training_claims import (
+    AVERAGES,
+    BASELINES,
+    BITS,
+    CLAIMS,
+    OPTIONS,
+    QBITOPT,
+    SAME,
+    mixed,
+    uniform,
+    uniform_bits,
+)
 from qexplore.studies.training_claims import at as named
-from qexplore.studies.training_budgets import SPENT
 from qexplore.studies.trials import Variant
 from qexplore.zoo import Task
 
@@ -22,7 +33,8 @@ LOOSE = 2  # bits at which the options of training are compared: where they diff
 HOW = (
     "Every training has the images, the schedule and the start of every other one: {schedule}. A seed draws the "
     "order of the training images, how they are moved, and bits that are allocated at random; the calibration images, "
-    "which training never sees, are the task's own, so what is not trained is the same under every seed. "
+    "which training never sees, are the task's own, so what is not trained is the same under every seed. Where all "
+    "sites cannot have the average of a budget, they have the next fewer bits in the row of LSQ. "
     "The FP32 networks were trained with smoothed labels and trainings here are not, so a cross-entropy after training "
     "may be below that of FP32: compare it between trainings, where it tells more apart than the accuracy of networks "
     "that are nearly always right."
@@ -40,7 +52,7 @@ def training(settings: Mapping[str, Any] | None = None) -> Study:
             check_step(step)  # a wrong setting is told before hours of work
     how = HOW.format(schedule=", ".join(f"{name} {value}" for name, value in schedule.items()))
     title = "Quantization-aware training and QBitOpt"
-    return Study(title, TASKS, variants, CLAIMS, extras=(SPENT,), draw=_own, how=how)
+    return Study(title, TASKS, variants, CLAIMS, extras=(IMAGES, SPENT), draw=_own, how=how)
 
 
 def _own(name: str, seed: int) -> Task:
@@ -61,7 +73,7 @@ def _mixed(schedule: Mapping[str, Any]) -> list[Variant]:
     for average in AVERAGES:
         limits = {"weight_bits": average, "activation_bits": average}
         table, bits = mixed(average), uniform_bits(average)
-        found.append(Variant(table, f"uniform, {bits} bits", _trained(bits, schedule)))
+        found.append(Variant(table, uniform(average), _trained(bits, schedule)))
         found.append(Variant(table, QBITOPT, _recipe(bits, [*FOLDED, {"qbitopt": {**limits, **schedule}}])))
         for name, metric in BASELINES.items():
             steps = [*FOLDED, {"allocate-bits": {"metric": metric, **limits}}, {"qat": dict(schedule)}]

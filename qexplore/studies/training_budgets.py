@@ -75,3 +75,15 @@ def _told(trials: Sequence[Trial]) -> str:
 
 
 SPENT = Extra("Allocations, and the least and greatest average bits of any of them", "allocations of", _rows)
+
+
+def _images(trials: Trials, tasks: Sequence[str]) -> Sequence[Sequence[str]]:
+    """Images of trainings, as they told them."""
+    rows = []
+    for key, said in {"images": "that are trained on", "held_out": "for calibration, held out"}.items():
+        told = {t.task: event[key] for t in trials.done for event in t.events if event["event"] == "training-started"}
+        rows.append([said, *(str(told.get(task, "none")) for task in tasks)])
+    return rows
+
+
+IMAGES = Extra("Images", "images", _images)

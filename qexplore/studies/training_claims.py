@@ -1,4 +1,4 @@
-"""What is claimed of training at few bits and of bits that are allocated in training, and whether trials bear it out."""
+"""Claims of training at few bits, and of bits that are allocated in training: whether trials bear them out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def uniform_bits(average: float) -> int:
 
 
 def uniform(average: float) -> str:
-    return f"uniform, {uniform_bits(average)} bits"
+    """Name of the same bits everywhere, as many as the budget has room for."""
+    return f"{uniform_bits(average)} bits everywhere (LSQ)"
 
 
 def _claims() -> tuple[Claim, ...]:
@@ -50,7 +51,9 @@ def _claims() -> tuple[Claim, ...]:
         for bits, limit in WITHIN.items()
     ]
     found.append(Claim(f"{at('QAT', 2)} trains: right for most images, and above PTQ, under every seed.", _trains))
-    found += [Claim(f"{at('QAT', bits)} is strictly more accurate than PTQ at the same bits.", _better(bits)) for bits in BITS]
+    found += [
+        Claim(f"{at('QAT', bits)} is strictly more accurate than PTQ at the same bits.", _better(bits)) for bits in BITS
+    ]
     for average in AVERAGES:
         found += _mixed_claims(average)
     return tuple(found)
@@ -61,7 +64,7 @@ def _mixed_claims(average: float) -> list[Claim]:
     same = uniform(average)
     found = [
         Claim(f"{name}: QBitOpt meets the budget at every allocation, in whole numbers.", _met(average)),
-        Claim(f"{name}: QBitOpt is at least as accurate as {same} everywhere.", _gain(average, same, accuracy, mean=True)),
+        Claim(f"{name}: QBitOpt is at least as accurate as {same}.", _gain(average, same, accuracy, mean=True)),
     ]
     if average <= 3:
         text = f"{name}: QBitOpt's gain over {same} is outside the noise of the seeds, "
@@ -122,7 +125,7 @@ def _met(average: float) -> Look:
         every = [each for trial in found for each in spent(trial)]
         closest = min((each.cap - each.spent for each in every), default=0)
         count = sum(map(allocations, found))
-        said = f"{count} allocations in {len(found)} trainings, the fullest has {closest} of {every[0].cap} left" if every else "no allocation"
+        said = f"{count} allocations in {len(found)} trainings, of which the fullest has {closest} bits left"
         return Verdict(task, bool(every) and all(each.met for each in every), said)
 
     return look

@@ -93,11 +93,16 @@ def test_more_probes_leave_less_noise(task: qx.Task, network: Network) -> None:
 
 def test_the_loss_is_half_the_average_trace_times_the_squared_error(task: qx.Task, network: Network) -> None:
     calibration = Calibration(task.data, 3)
-    table, found = sensitivity_table(network, calibration, "hessian_trace", (2, 4)), traces(network, calibration, Report())
+    table, found = (
+        sensitivity_table(network, calibration, "hessian_trace", (2, 4)),
+        traces(network, calibration, Report()),
+    )
     assert set(table["metric"]) == {"hessian-trace"}
     for row in table.itertuples():
         site = network.site(row.site)
-        assert row.loss == pytest.approx(0.5 * found[row.site] / site.numel * (network.noise(site, row.bits) * site.numel))
+        assert row.loss == pytest.approx(
+            0.5 * found[row.site] / site.numel * (network.noise(site, row.bits) * site.numel)
+        )
 
 
 def test_on_the_digits_it_ranks_sites_much_as_the_fisher_information_does() -> None:

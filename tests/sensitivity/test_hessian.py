@@ -74,7 +74,7 @@ def formed(task: qx.Task) -> dict[str, float]:
 
 
 def test_traces_are_those_of_the_hessians(task: qx.Task, network: Network, formed: dict[str, float]) -> None:
-    found = [traces(network, Calibration(task.data, seed, batch=5), Report(), 10) for seed in range(100)]
+    found = [traces(network, Calibration(task.data, seed, batch=5), Report(), 10) for seed in range(60)]
     assert set(found[0]) == set(formed)
     for name, want in formed.items():
         values = np.array([each[name] for each in found])
@@ -114,8 +114,8 @@ def test_on_the_digits_it_ranks_sites_much_as_the_fisher_information_does() -> N
         assert rank > 0.5, kind
 
 
-def test_the_same_seed_gives_the_same_table() -> None:
-    one, same, other = (qx.sensitivity("resnet-digits", "hessian-trace", bits=(3,), seed=s)["loss"] for s in (0, 0, 1))
+def test_the_same_seed_gives_the_same_table(task: qx.Task) -> None:
+    one, same, other = (qx.sensitivity(task, "hessian-trace", bits=(3,), seed=seed)["loss"] for seed in (0, 0, 1))
     assert one.equals(same)
     assert not one.equals(other)
 
@@ -152,7 +152,7 @@ def test_an_operation_without_second_derivative_is_told() -> None:
     torch.manual_seed(0)
     part = torch.randn(6, 3), torch.randint(0, 3, (6,))
     task = qx.Task(model=Once(), data=qx.Data(calibration=part, evaluation=part), example=part[0][:1])
-    with pytest.raises(QexploreError, match=r"second derivatives.*take the metric 'fit'"):
+    with pytest.raises(QexploreError, match=r"after '(input|first.weight)' has none: take the metric 'fit'"):
         qx.sensitivity(task, "hessian-trace", bits=(4,))
 
 

@@ -66,20 +66,12 @@ class _Double:
         """Site → mean over the probes of vᵀ H v, H of the loss summed over the images."""
         with torch.enable_grad():
             tensors, loss = self._loss(x, y)
-            try:
-                slopes = _gradients(loss, tensors)
-                sums = dict.fromkeys(slopes, 0.0)
-                for name, slope in slopes.items():
-                    times = 1 if name in self.at.values() else probes  # an activation has a vector for each image
-                    for _ in range(times):
-                        sums[name] += _curvature(slope, tensors[name], generator) / times
-            except (RuntimeError, NotImplementedError) as error:
-                if not any(word in str(error) for word in ("derivative", "differentiate", "does not require grad")):
-                    raise
-                raise QexploreError(
-                    "The metric 'hessian-trace' needs second derivatives, which an operation of this network does not "
-                    f"have ({str(error).splitlines()[0].rstrip('.')}): take the metric 'fit'."
-                ) from error
+            slopes = _gradients(loss, tensors)
+            sums = dict.fromkeys(slopes, 0.0)
+            for name, slope in slopes.items():
+                times = 1 if name in self.at.values() else probes  # an activation has a vector for each image
+                for _ in range(times):
+                    sums[name] += _curvature(name, slope, tensors[name], generator) / times
         return sums
 
     def _loss(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
@@ -96,10 +88,20 @@ class _Double:
         return {name: value for name, value in tensors.items() if name in names}, loss
 
 
-def _curvature(slope: Tensor, tensor: Tensor, generator: torch.Generator) -> float:
+def _curvature(name: str, slope: Tensor, tensor: Tensor, generator: torch.Generator) -> float:
     """vᵀ H v of one tensor along a random v, from the gradient `slope` in it."""
     signs = torch.randint(0, 2, slope.shape, generator=generator).to(slope.dtype).mul_(2).sub_(1)
-    (curved,) = torch.autograd.grad((slope * signs).sum(), tensor, retain_graph=True, materialize_grads=True)
+    curved = None
+    try:
+        (curved,) = torch.autograd.grad((slope * signs).sum(), tensor, retain_graph=True, allow_unused=True)
+    except (RuntimeError, NotImplementedError) as error:
+        if not any(word in str(error) for word in ("derivative", "differentiate", "does not require grad")):
+            raise
+    if curved is None:  # the loss is a function of every probability, so its gradient hangs on the tensor
+        raise QexploreError(
+            f"The metric 'hessian-trace' needs second derivatives, and an operation after {name!r} has none: take the "
+            "metric 'fit'."
+        )
     return float((curved * signs).sum(dtype=torch.float64))
 
 

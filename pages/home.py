@@ -1,4 +1,4 @@
-"""Home: what this is, and three ways on."""
+"""Home: what this is, and four ways on."""
 
 from qexplore import ui
 from qexplore.ui import home

@@ -24,6 +24,7 @@ LIGHT = [
     "qexplore.ui",
     "qexplore.ui.post_training.debugging",
     "qexplore.ui.ranges",
+    "qexplore.ui.training.page",
     "qexplore.zoo.preprocessing",
 ]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from qexplore.allocate.bitops import require_bitops
 from qexplore.allocate.budget import Budget, InfeasibleBudget, whole
-from qexplore.allocate.costs import count, scales
+from qexplore.allocate.costs import count, fixed, resource, scales
 from qexplore.allocate.problem import Choice, Problem
 from qexplore.errors import QexploreError
 
@@ -28,6 +28,7 @@ def read_caps(problem: Problem, budget: Budget) -> Caps:
     """The budget in whole numbers, each of which can be met; InfeasibleBudget otherwise.
 
     All costs are least when each group has its fewest bits, so that limits which can be met alone can be met together.
+    What costs the same whatever the bits are, the bitmap of kept weights, is taken off its limit.
     """
     limits = budget.limits()
     if not limits:
@@ -45,7 +46,8 @@ def read_caps(problem: Problem, budget: Budget) -> Caps:
             locks_matter = lowest > int(count(problem, unlocked, limit))
             error = InfeasibleBudget(limit, asked, lowest / scale, locked=problem.locked if locks_matter else 0)
             failed.append((lowest / scale / asked, error))
-        found[RESOURCE[limit]] = min(cap, found.get(RESOURCE[limit], cap))
+        left = cap - fixed(problem, limit)
+        found[RESOURCE[limit]] = min(left, found.get(RESOURCE[limit], left))
     if failed:
         raise max(failed, key=lambda pair: pair[0])[1]  # the limit that is exceeded most
     return Caps(**found)
@@ -53,7 +55,7 @@ def read_caps(problem: Problem, budget: Budget) -> Caps:
 
 def spent(problem: Problem, choice: Choice) -> dict[str, int]:
     """What an allocation spends of each resource that the table can count."""
-    return {RESOURCE[limit]: int(count(problem, choice, limit)) for limit in scales(problem)}
+    return {RESOURCE[limit]: int(resource(problem, choice, limit)) for limit in scales(problem)}
 
 
 def meets(problem: Problem, choice: Choice, caps: Caps) -> bool:

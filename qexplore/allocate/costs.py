@@ -1,4 +1,10 @@
-"""What an allocation costs, counted in whole numbers and told in the units of a budget."""
+"""What an allocation costs, counted in whole numbers and told in the units of a budget.
+
+Pruned weights cost nothing: average bits are those of the weights that are kept, GBOPs are the products with them, and
+KB are their bits and one bit for each weight of a layer that tells which are kept (none where whole channels are
+pruned, which leave a smaller dense tensor). That the bitmap is stored even where a dense tensor of few bits would be
+smaller, and that activations count with all their channels, is the project's own choice.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +36,16 @@ def scales(problem: Problem) -> dict[str, int]:
 
 def count(problem: Problem, choice: Choice, limit: str) -> Ints:
     """Cost of allocations ([..., W], [..., A]) → [...], in the whole units of `limit`."""
+    return resource(problem, choice, limit) + fixed(problem, limit)
+
+
+def fixed(problem: Problem, limit: str) -> int:
+    """What a limit counts whatever the bits are, in its whole units: the bitmap of kept weights."""
+    return problem.bitmap if limit == "kb" else 0
+
+
+def resource(problem: Problem, choice: Choice, limit: str) -> Ints:
+    """What allocations spend ([..., W], [..., A]) → [...] of the resource behind `limit`: without what is fixed."""
     if limit == "activation_bits":
         return np.asarray(problem.activations.cost_of(choice[1]))
     if limit == "gbops":
@@ -61,7 +77,8 @@ def spent_exactly(problem: Problem, choice: Choice) -> dict[str, int]:
 def cost(table: pd.DataFrame, bits: Mapping[str, int]) -> dict[str, float]:
     """Cost of any allocation {site: bits} in all units that the table can count.
 
-    table: a row a site, or a row a site and bits; no loss is needed, and the bits need not be on a menu. Gives
+    table: a row a site, or a row a site and bits; no loss is needed, and the bits need not be on a menu. Where it has
+    the columns sparsity and bitmap, only kept elements count, and their bitmap in kb. Gives
     weight_bits and kb where all weights have bits, activation_bits where all activations have, and gbops where both
     have and the columns macs and input name the layers. Computed in Python's whole numbers. Raises UnknownName for a
     site that the table lacks, QexploreError where a kind is given in part.
@@ -78,7 +95,7 @@ def cost(table: pd.DataFrame, bits: Mapping[str, int]) -> dict[str, float]:
         total, elements = _bits_of_kind(sites, bits, kind)
         found[f"{kind}_bits"] = total / elements
         if kind == "weight":
-            found["kb"] = total / BITS_IN_KB
+            found["kb"] = (total + sites.bitmap) / BITS_IN_KB
     if len(kinds) == 2 and (bitops := _bitops(sites, bits)) is not None:
         found["gbops"] = bitops / BITOPS_IN_GBOP
     return {name: found[name] for name in LIMITS if name in found}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qexplore.allocate.arrays import Floats, Ints
 from qexplore.allocate.bitops import BitOps, require_bitops
 from qexplore.allocate.budget import LIMITS
-from qexplore.allocate.costs import count, scales
+from qexplore.allocate.costs import count, fixed, scales
 from qexplore.allocate.hull import build_hull
 from qexplore.allocate.prices import sweep
 from qexplore.allocate.problem import Choice, Problem, read_problem
@@ -57,7 +57,7 @@ def trace(problem: Problem, limit: str, around: Choice, prices: Floats) -> Curve
     start: Choice = (around[0], hull.start) if active else (hull.start, around[1])
     cost = {name: np.full(len(hull.cost), count(problem, start, name)) for name in scales(problem)}
     for name in ("activation_bits",) if active else ("weight_bits", "kb"):
-        cost[name] = hull.cost
+        cost[name] = hull.cost + fixed(problem, name)
     if isinstance(problem.bitops, BitOps):
         rates = problem.bitops.rates(problem.weights, problem.activations, around, active)
         rise = rates[hull.group] * (np.diff(hull.cost) // side.elements[hull.group])

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from qexplore.allocate.arrays import Bools, Floats, Ints
+from qexplore.allocate.arrays import Bools, Floats, Ints, numbers_of
 from qexplore.allocate.bitops import BitOps, read_bitops
 from qexplore.allocate.side import Side
-from qexplore.allocate.sites import Columns, Sites, numbers_of, read_sites
+from qexplore.allocate.sites import Columns, Sites, read_sites
 from qexplore.errors import QexploreError, UnknownName
 
 Choice = tuple[Ints, Ints]  # menu positions of the groups of weights [..., W] and of activations [..., A]
@@ -23,7 +23,8 @@ class Problem:
     """What an allocation is chosen from.
 
     order: names of the sites in network order; bitops: edges, or why GBOPs cannot be counted; clamped: (site, bits)
-    whose loss was negative or higher than at fewer bits; locked: how many sites are locked.
+    whose loss was negative or higher than at fewer bits; bitmap: bits that tell which weights are kept, whatever bits
+    these have; locked: how many sites are locked.
     """
 
     weights: Side
@@ -31,6 +32,7 @@ class Problem:
     bitops: BitOps | str
     order: tuple[str, ...]
     clamped: tuple[tuple[str, int], ...]
+    bitmap: int = 0
     locked: int = 0
 
     def lock(self, locked: Mapping[str, int] | None) -> Problem:
@@ -82,7 +84,7 @@ def read_problem(table: pd.DataFrame) -> Problem:
         clamped += [(names[s], int(menu[b])) for s, b in np.argwhere(smooth != losses)]
         sides.append(_tie(names, [sites.tied[i] for i in mine], menu, smooth, sites.elements[mine]))
     _require_one_kind(sites)
-    return Problem(sides[0], sides[1], read_bitops(sites, *sides), sites.names, tuple(clamped))
+    return Problem(sides[0], sides[1], read_bitops(sites, *sides), sites.names, tuple(clamped), sites.bitmap)
 
 
 def _column(rows: Columns, name: str, sites: Sites, codes: Ints) -> Floats:

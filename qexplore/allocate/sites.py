@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qexplore.allocate.arrays import Bools, Floats, Ints
+from qexplore.allocate.arrays import Bools, Ints, numbers_of
+from qexplore.allocate.kept import kept_elements, read_sparsity
 from qexplore.errors import QexploreError
 
-READ = ("site", "index", "kind", "numel", "tied", "input", "macs", "bits", "loss", "metric")
+READ = ("site", "index", "kind", "numel", "tied", "input", "macs", "sparsity", "bitmap", "bits", "loss", "metric")
 Columns: TypeAlias = dict[str, NDArray[Any]]
 LARGEST = 2**42  # of elements or MACs of a site: thousands of sites at 32 bits then stay within 64-bit whole numbers
 
@@ -21,9 +22,10 @@ LARGEST = 2**42  # of elements or MACs of a site: thousands of sites at 32 bits 
 class Sites:
     """The sites of a table, one entry each, in the order of the network.
 
-    names [S]; weight [S]: true for weights, false for activations; elements [S]: elements (of one image for
-    activations); tied [S]: name of the group that must share its bits; macs [S] and inputs [S]: multiplications an
-    image and the activation that feeds the layer, None where the table has no such column.
+    names [S]; weight [S]: true for weights, false for activations; elements [S]: elements that are kept, not pruned (of
+    one image for activations); tied [S]: name of the group that must share its bits; macs [S] and inputs [S]:
+    multiplications an image with kept elements and the activation that feeds the layer, None where the table has no
+    such column; bitmap: bits that tell which weights of all sites are kept.
     """
 
     names: tuple[str, ...]
@@ -32,6 +34,7 @@ class Sites:
     tied: tuple[str, ...]
     macs: Ints | None
     inputs: tuple[str, ...] | None
+    bitmap: int
 
 
 def read_sites(table: pd.DataFrame) -> tuple[Sites, Columns, Ints]:
@@ -49,28 +52,27 @@ def read_sites(table: pd.DataFrame) -> tuple[Sites, Columns, Ints]:
         position = np.empty_like(order)
         position[order] = np.arange(len(order))
         first, names, codes = first[order], names[order], position[codes]
-    for column in ("kind", "numel", "tied", "input"):
+    for column in ("kind", "numel", "tied", "input", "sparsity", "bitmap"):
         if column in rows:
             _require_agreement(column, rows[column], codes, first, names)
     weight = rows["kind"][first] == "weight"
     own = tuple(str(name) for name in names)
+    elements = _whole_numbers("numel", rows["numel"][first], names, least=1)
+    tied = _names(rows["tied"][first], own) if "tied" in rows else own
+    macs = _macs(rows["macs"][first], weight, names) if "macs" in rows else None
+    if "sparsity" in rows and (pruned := read_sparsity(rows["sparsity"][first], names)).any():
+        elements = kept_elements(elements, pruned, tied, names)
+        macs = None if macs is None else macs - np.rint(macs * pruned).astype(np.int64)
     sites = Sites(
         names=own,
         weight=weight,
-        elements=_whole_numbers("numel", rows["numel"][first], names, least=1),
-        tied=_names(rows["tied"][first], own) if "tied" in rows else own,
-        macs=_macs(rows["macs"][first], weight, names) if "macs" in rows else None,
+        elements=elements,
+        tied=tied,
+        macs=macs,
         inputs=_names(rows["input"][first], ("",) * len(own)) if "input" in rows else None,
+        bitmap=int(_whole_numbers("bitmap", rows["bitmap"][first], names, least=0).sum()) if "bitmap" in rows else 0,
     )
     return sites, rows, codes.astype(np.int64)
-
-
-def numbers_of(values: NDArray[Any]) -> Floats:
-    """A column as float64, NaN where an entry is no number."""
-    try:
-        return values.astype(np.float64)
-    except (TypeError, ValueError):
-        return np.asarray(pd.to_numeric(pd.Series(values), errors="coerce"), dtype=np.float64)
 
 
 def _rows_with_bits(table: pd.DataFrame) -> Columns:

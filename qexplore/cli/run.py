@@ -41,7 +41,14 @@ def text(document: Document) -> str:
         "",
         table(("step", "accuracy", "seconds"), map(_row, document["steps"])),
     ]
-    return "\n".join([*lines, *_opaque(document["sites"])])
+    return "\n".join([*lines, *_pruned(document["sites"]), *_opaque(document["sites"])])
+
+
+def _pruned(sites: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The share of all weights that is pruned, where something is."""
+    weights = [site for site in sites if site["kind"] == "weight"]
+    gone = sum(site["sparsity"] * site["numel"] for site in weights)
+    return ["", f"pruned: {100 * gone / sum(site['numel'] for site in weights):.1f} % of the weights"] if gone else []
 
 
 def _opaque(sites: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from qexplore.cli.lines import accuracy, number, table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.runs import STATES, Run, Store, trained
+from qexplore.runs.recordings import record
 
 ACTIONS = {
     "list": "the last runs",
@@ -19,6 +21,7 @@ ACTIONS = {
     "pause": "stop it, to be resumed",
     "resume": "carry a run that ended early on, as a new one; training goes on from its last checkpoint",
     "repeat": "do the same again from the start, as a new one",
+    "record": "keep what a training has told in the folder --out, as the Training page shows it",
     "delete": "remove a run and its files",
 }
 SHOWN = (
@@ -41,6 +44,7 @@ def arguments(parser: ArgumentParser) -> None:
     summary = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
     parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=summary)
     parser.add_argument("id", nargs="?", metavar="ID", help="the run, for every action but list")
+    parser.add_argument("--out", metavar="FOLDER", help="record into this folder")
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="list at most so many (default 20)")
     parser.add_argument("--state", metavar="STATE", help=f"list only runs in this state: {', '.join(STATES)}")
 
@@ -52,12 +56,21 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     store = Store()
     if words.action == "list":
         return [_document(store, run) for run in store.runs(limit=words.limit, state=words.state)]
+    if words.action == "record":
+        return _recorded(store, words)
     if words.action == "delete":
         store.delete(words.id)
         return {"id": words.id, "state": "deleted"}
     told = _acted(store, words.action, words.id)
     training = trained(store, told)
     return {**_document(store, store.run(told)), "training": None if training is None else training.text}
+
+
+def _recorded(store: Store, words: Namespace) -> dict[str, Any]:
+    if not words.out:
+        raise QexploreError("runs record takes a folder: --out FOLDER.")
+    kept = record(store, words.id, Path(words.out))
+    return {"id": words.id, "state": "recorded", "folder": kept.folder}
 
 
 def _acted(store: Store, action: str, run_id: str) -> str:
@@ -128,5 +141,5 @@ def _ago(moment: float) -> str:
 
 
 VERBS.register("runs")(
-    Verb("List, show, cancel, pause, resume, repeat or delete background runs.", arguments, work, text)
+    Verb("List, show, cancel, pause, resume, repeat, record or delete background runs.", arguments, work, text)
 )

@@ -51,7 +51,7 @@ def fit(rows: Rows, elements: int, spec: Spec, estimator: Estimator, fixed: Rang
 
 
 def as_signed_as_needed(spec: Spec, rows: Rows, elements: int, fixed: Range | None) -> Spec:
-    """`spec`, unsigned where no value that was seen, or else that can be, is negative."""
+    """`spec`, unsigned where the range that is fixed, or else what was seen, or else can be, is never negative."""
     return replace(spec, signed=False) if _least(rows, elements, fixed) >= 0 else spec
 
 
@@ -83,8 +83,8 @@ def _for_each_slice(interval: Range, rows: Rows) -> Range:
 
 
 def _least(rows: Rows, elements: int, fixed: Range | None) -> float:
-    if elements:
-        return float(rows.least[0])
     if fixed is not None:
         return float(fixed.lo.min())
+    if elements:
+        return float(rows.least[0])
     return -math.inf if rows.band is None else float(rows.band.lower.min())

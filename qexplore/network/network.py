@@ -14,9 +14,11 @@ from qexplore.errors import UnknownName
 from qexplore.network.capture import capture
 from qexplore.network.execute import Plan, compile_plan
 from qexplore.network.fitting import Estimator, Fitted, Own, as_signed_as_needed, fit, rows_of, what_of
-from qexplore.network.graph import LAYERS, Graph, Layer, Op, channels_last
+from qexplore.network.graph import Graph, Layer, channels_last
 from qexplore.network.kept import Kept
-from qexplore.network.placement import Placement, Site, place
+from qexplore.network.layers import layers_of
+from qexplore.network.placement import Placement, Site, origin_of, place
+from qexplore.network.sparsity import checked_mask, masked
 from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
@@ -38,6 +40,7 @@ class Network:
         self.graph = graph
         self.layers = layers
         self.placement: Placement = place(graph, layers)
+        self.masks: dict[str, Tensor] = {}
         self.samples: dict[str, Tensor] = {}
         self.bands: dict[str, Band] = {}
         self._ends: dict[str, tuple[Tensor, Tensor]] = {}
@@ -60,7 +63,7 @@ class Network:
         weights, activations: the quantizers that steps give to the sites. Every site starts real.
         """
         captured = capture(model, example)
-        network = Network(captured.graph, _layers(captured.graph), weights, activations)
+        network = Network(captured.graph, layers_of(captured.graph), weights, activations)
         captured.check(network.real_plan())
         return network
 
@@ -258,15 +261,30 @@ class Network:
     # --- weights -----------------------------------------------------------------------------------------------
 
     def set_layer(self, name: str, weight: Tensor, bias: Tensor | None) -> None:
-        """Gives a layer other weights; what was found from the old ones is forgotten. Activation samples stay: whoever
-        changes the size of activations calibrates anew.
+        """Gives a layer other weights, those that are pruned stay 0; what was found from the old ones is forgotten.
+        Activation samples stay: whoever changes the size of activations calibrates anew.
         """
         layer = self.layers[name]
-        layer.weight, layer.bias = channels_last(weight), bias
+        layer.weight, layer.bias = masked(channels_last(weight), self.masks.get(name)), bias
         self._forget(f"{name}.weight")
-        tied = self.site(f"{name}.weight").tied
-        if sum(site.tied == tied for site in self.sites) > 1:  # shared no longer, perhaps
-            self.placement = place(self.graph, self.layers)
+        if sum(origin_of(other) is origin_of(layer) for other in self.layers.values()) > 1:
+            self.placement = place(self.graph, self.layers)  # shared no longer, perhaps, or again
+
+    def set_masks(self, masks: Mapping[str, Tensor]) -> None:
+        """Prunes the named layers: weights where a mask is False are 0 from now on, whatever steps do to the others.
+
+        masks: bool, True = kept, of the weights' shapes; a new mask takes the place of the layer's old one. Layers that
+        share a weight need the same mask to go on sharing it.
+        """
+        for name in masks:
+            if name not in self.layers:
+                raise UnknownName("layer", name, list(self.layers))
+        self.masks |= {name: checked_mask(self.layers[name], mask) for name, mask in masks.items()}
+        for name in masks:
+            layer = self.layers[name]
+            layer.weight = masked(layer.weight, self.masks[name])
+            self._forget(f"{name}.weight")
+        self.placement = place(self.graph, self.layers)
 
     def set_bias(self, name: str, bias: Tensor) -> None:
         """Gives a layer another bias; its quantized weights stay."""
@@ -299,8 +317,10 @@ class Network:
         return float((learned - self.layers[site.layer].weight).double().square_().mean())
 
     def set_quantized(self, site: Site, bits: int, weight: Tensor) -> None:
-        """Gives a weight at `bits` grid values other than the nearest ones; kept until the weight changes."""
-        self._learned[site.name, bits] = channels_last(weight)
+        """Gives a weight at `bits` grid values other than the nearest ones; kept until the weight changes. What is
+        pruned stays 0.
+        """
+        self._learned[site.name, bits] = masked(channels_last(weight), self.masks.get(site.layer))
         self._plan = None
 
     def forget_weights(self, *, ranges: bool) -> None:
@@ -367,29 +387,3 @@ class Network:
             for key in [key for key in kept if key[0] == name]:
                 del kept[key]
         self._plan = None
-
-
-def _layers(graph: Graph) -> dict[str, Layer]:
-    """The layers of `graph`. Their modules, capture's own, let go of weights that no other operation reads."""
-    layers = {op.name: _layer(op) for op in graph.ops if op.kind in LAYERS}
-    elsewhere = _read_elsewhere(graph)
-    for layer in layers.values():
-        weight = layer.module.weight
-        if isinstance(weight, nn.Parameter) and id(weight) not in elsewhere:
-            weight.data = weight.data.new_empty(0)
-    return layers
-
-
-def _layer(op: Op) -> Layer:
-    assert op.module is not None
-    weight, bias = op.module.weight, op.module.bias
-    assert isinstance(weight, Tensor)
-    kept = bias.detach().float().clone() if isinstance(bias, Tensor) else None
-    return Layer(op.name, op.kind, op.module, channels_last(weight.detach().float()), kept)
-
-
-def _read_elsewhere(graph: Graph) -> set[int]:
-    """Parameters that operations other than layers read."""
-    others = [op for op in graph.ops if op.kind not in LAYERS]
-    inside = {id(p) for op in others if op.module is not None for p in op.module.parameters()}
-    return inside | {id(op.call()) for op in others if op.kind == "value" and not op.inputs and op.call is not None}

@@ -127,14 +127,19 @@ def _shared(layers: dict[str, Layer]) -> dict[str, list[str]]:
     found: dict[int, list[list[str]]] = {}
     shared: dict[str, list[str]] = {}
     for name, layer in layers.items():
-        origin = layer.module.weight if isinstance(layer.module.weight, nn.Parameter) else layer.module
-        groups = found.setdefault(id(origin), [])
+        groups = found.setdefault(id(origin_of(layer)), [])
         mine = next((g for g in groups if torch.equal(layers[g[0]].weight, layer.weight)), None)
         if mine is None:
             groups.append(mine := [])
         mine.append(name)
         shared[name] = mine
     return shared
+
+
+def origin_of(layer: Layer) -> nn.Module | nn.Parameter:
+    """What layers have in common that had one weight when they were captured."""
+    weight = layer.module.weight
+    return weight if isinstance(weight, nn.Parameter) else layer.module
 
 
 def _share(elements: int, owners: list[str], name: str) -> int:

@@ -9,11 +9,17 @@ import torch
 
 from qexplore.network.network import Network
 from qexplore.network.placement import Site
+from qexplore.network.sparsity import bitmap, sparsity
 from qexplore.numerics import sqnr_db
 
 
-def identity(site: Site) -> dict[str, Any]:
-    """The columns that say which site a row is about."""
+def identity(network: Network, site: Site) -> dict[str, Any]:
+    """The columns that say which site a row is about, how large it is and how much of it is pruned.
+
+    sparsity: share of a weight's elements that a mask keeps at 0; bitmap: bits that tell which are not pruned (0 where
+    whole channels are), of a weight that layers share all on the first of them.
+    """
+    mask = network.masks.get(site.layer) if site.kind == "weight" else None
     return {
         "site": site.name,
         "index": site.index,
@@ -24,6 +30,8 @@ def identity(site: Site) -> dict[str, Any]:
         "macs": site.macs,
         "tied": site.tied,
         "input": site.source,
+        "sparsity": sparsity(mask),
+        "bitmap": bitmap(mask) if site.tied == site.name else 0,
     }
 
 
@@ -47,14 +55,15 @@ def site_table(network: Network) -> pd.DataFrame:
             {"site": name, "index": len(rows), "kind": "opaque", "layer": name, "op": reason, "tied": name, "input": ""}
         )
     table = pd.DataFrame(rows)
-    for column in ("numel", "macs"):
+    for column in ("numel", "macs", "bitmap"):
         table[column] = table[column].fillna(0).astype("int64")
+    table["sparsity"] = table["sparsity"].fillna(0.0)
     table["bits"] = table["bits"].astype("Int64")
     return table
 
 
 def _row(network: Network, site: Site, bits: int | None) -> dict[str, Any]:
-    row = {**identity(site), "shape": "×".join(map(str, site.shape)), "bits": bits}
+    row = {**identity(network, site), "shape": "×".join(map(str, site.shape)), "bits": bits}
     if bits is None:
         return {**row, "lo": float("nan"), "hi": float("nan"), "sqnr_db": float("nan"), "granularity": ""}
     spec, interval, *_ = network.fitted(site, bits)

@@ -1,7 +1,7 @@
 """Grids and their ranges: tensors in, tensors out; knows no network."""
 
 from qexplore.numerics.error import QuantizationError, quantization_error, sqnr_db
-from qexplore.numerics.grid import Grid, Range, grid_of, integers, quantize
+from qexplore.numerics.grid import Grid, Range, grid_of, integers, power_of_two, quantize
 from qexplore.numerics.normal import Band, Moments
 from qexplore.numerics.ranges import RANGES, apply_estimator, estimate_range
 from qexplore.numerics.rows import NotFinite, Rows
@@ -24,6 +24,7 @@ __all__ = [
     "estimate_range",
     "grid_of",
     "integers",
+    "power_of_two",
     "quantization_error",
     "quantize",
     "sqnr_db",

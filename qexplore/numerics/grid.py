@@ -66,9 +66,14 @@ def grid_of(spec: Spec, interval: Range) -> Grid:
         scale = torch.maximum(scale, wide.lo / spec.qmin)
     scale = _positive(scale)
     if spec.power_of_two:
-        # A scale that is 2^k already must stay: the tolerance is the error of a float32 logarithm.
-        scale = torch.exp2(torch.ceil(torch.log2(scale) - 1e-5))
+        scale = power_of_two(scale)
     return Grid(scale, torch.zeros_like(scale), spec.qmin, spec.qmax)
+
+
+def power_of_two(scale: Tensor) -> Tensor:
+    """The scale rounded up to 2^k."""
+    # A scale that is 2^k already must stay: the tolerance is the error of a float32 logarithm.
+    return torch.exp2(torch.ceil(torch.log2(scale) - 1e-5))
 
 
 def integers(x: Tensor, spec: Spec, interval: Range) -> Tensor:

@@ -15,6 +15,7 @@ activations (project's own choice).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -100,13 +101,13 @@ class _Round(torch.autograd.Function):
         seen: Seen | None,
         unit: float,
     ) -> Tensor:
-        z = min(max(round(float(zero.detach())), codes.qmin), codes.qmax)
+        z = min(max(_whole(float(zero.detach())), codes.qmin), codes.qmax)
         low, high = float(codes.qmin - z), float(codes.qmax - z)
         # A bound of the non-linearity counts where it lies inside the grid.
         bottom = low if floor is None else max(low, float(floor.detach()))
         top = high if ceiling is None else min(high, float(ceiling.detach()))
         result = torch.empty_like(units)
-        least, most = min(max(round(bottom), low), high), max(min(round(top), high), low)
+        least, most = min(max(_whole(bottom), low), high), max(min(_whole(top), high), low)
         for source, target in zip(blocks(units), blocks(result)):
             torch.round(source, out=target)
             target.clamp_(least, most)
@@ -214,6 +215,11 @@ def dot(first: Tensor, second: Tensor) -> Tensor:
     """Σ first · second of two tensors of equal shape and order in memory, in float32 or finer."""
     a, b = _flat(first), _flat(second)
     return torch.dot(a, b) if a.dtype in (torch.float32, torch.float64) else (a.float() * b.float()).sum()
+
+
+def _whole(number: float) -> float:
+    """The nearest whole number; NaN and infinity stay, so that a training that has diverged tells so itself."""
+    return float(round(number)) if math.isfinite(number) else number
 
 
 def _moment(gradient: Tensor, value: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def _round_layer(
         clamp(y, lower, upper, inplace=True)  # only the clamp itself reads it, and clamps again
     problem = Problem(layer, quantized.of(source), real.of(site.layer), lower, upper)
     spec, _, grid, _ = network.fitted(site, bits)
-    rounding = Rounding(layer.weight, spec, grid)
+    rounding = Rounding(layer.weight, spec, grid, network.masks.get(site.layer))
     nearest = network.quantized_weight(site, bits)
     learned = rounding.weight(rounding.learn(problem.objective(real.memory.room), picks, schedule, tick) >= 0)
     best = learned if problem.distance(learned) < problem.distance(nearest) else nearest

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from qexplore.network import Network
-from qexplore.network.graph import LAYERS
+from qexplore.network.graph import LAYERS, Graph, Op
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 
@@ -18,12 +18,7 @@ def fold_bn(network: Network, calibration: Calibration, report: Report) -> Netwo
     The function stays the same up to float rounding. A batch norm that follows no layer stays as it is.
     """
     graph = network.graph
-    for op in list(graph.ops):
-        norm = graph.only_reader(op.name) if op.kind in LAYERS else None
-        if norm is None or norm.kind != "batchnorm":
-            continue
-        if op.kind == "linear" and len(op.shape) > 2:  # dimension 1, which the norm scales, is not the layer's output
-            continue
+    for op, norm in foldable(graph):
         layer = network.layers[op.name]
         assert norm.module is not None
         gain, shift = affine_of(norm.module)
@@ -33,6 +28,19 @@ def fold_bn(network: Network, calibration: Calibration, report: Report) -> Netwo
         graph.remove(norm.name)
     network.set_graph(graph)
     return network
+
+
+def foldable(graph: Graph) -> list[tuple[Op, Op]]:
+    """Layers with the batch norm that scales their output channels and that alone reads them."""
+    found = []
+    for op in graph.ops:
+        norm = graph.only_reader(op.name) if op.kind in LAYERS else None
+        if norm is None or norm.kind != "batchnorm":
+            continue
+        if op.kind == "linear" and len(op.shape) > 2:  # dimension 1, which the norm scales, is not the layer's output
+            continue
+        found.append((op, norm))
+    return found
 
 
 def moments_of(norm: nn.Module) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from qexplore.errors import QexploreError
 from qexplore.network.graph import channels_last, flat
+from qexplore.network.sparsity import masked
 from qexplore.numerics import Grid, Spec
 from qexplore.ptq.reconstruction import Objective
 
@@ -55,16 +56,20 @@ class Schedule:
 
 
 class Rounding:
-    """A layer's weights, each with the grid points below and above it (the same one beyond an end of the grid)."""
+    """A layer's weights, each with the grid points below and above it (the same one beyond an end of the grid).
 
-    def __init__(self, weight: Tensor, spec: Spec, grid: Grid) -> None:
+    mask: False where a weight is pruned, which has 0 on both sides and stays there.
+    """
+
+    def __init__(self, weight: Tensor, spec: Spec, grid: Grid, mask: Tensor | None = None) -> None:
         rows = spec.slices(weight)
         units = rows / grid.scale[:, None]
         floor = units.floor()
         least, most = ((end - grid.zero)[:, None] for end in (grid.qmin, grid.qmax))
         ends = ((floor + step).clamp(least, most) * grid.scale[:, None] for step in (0, 1))
         self.low, self.high, self.fraction = (
-            channels_last(spec.unslice(each, weight.shape).contiguous()) for each in (*ends, units - floor)
+            masked(channels_last(spec.unslice(each, weight.shape).contiguous()), mask)
+            for each in (*ends, units - floor)
         )
 
     def weight(self, up: Tensor) -> Tensor:

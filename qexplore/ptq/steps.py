@@ -57,6 +57,7 @@ class Calibration:
 
     keeper, key: where its state is kept, and under which name; None: nowhere.
     teacher: the task's own FP32 module, which no step changes.
+    past: task and recipe up to this step, as JSON; a state that was kept is only taken over where it is the same.
     """
 
     data: Batches
@@ -66,6 +67,7 @@ class Calibration:
     keeper: Keeper | None = None
     key: str = ""
     teacher: nn.Module | None = None
+    past: str = ""
 
     @property
     def images(self) -> int:
@@ -90,11 +92,16 @@ class Step(Protocol):
 STEPS: Registry[Step] = Registry("step")
 
 
-def takes(defaults: Mapping[str, Any]) -> Callable[[S], S]:
-    """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults."""
+def takes(
+    defaults: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object] | None = None
+) -> Callable[[S], S]:
+    """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults.
+
+    check: raises QexploreError for settings that cannot be meant, before the first step of a recipe starts.
+    """
 
     def mark(step: S) -> S:
-        step.takes = dict(defaults)  # type: ignore[attr-defined]
+        step.takes, step.check = dict(defaults), check  # type: ignore[attr-defined]
         return step
 
     return mark

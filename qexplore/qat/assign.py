@@ -94,7 +94,7 @@ def allocate_bits(
         at=0,
         metric=RANDOM if at_random else METRICS.canonical(metric),
         bits=bits,
-        cost=cost(pd.DataFrame([identity(network.site(name)) for name in bits]), bits),
+        cost=cost(pd.DataFrame([identity(network, network.site(name)) for name in bits]), bits),
         budget=budget.limits(),
         loss=loss,
         changed=sum(before[name] != b for name, b in bits.items()),
@@ -106,5 +106,5 @@ def allocate_bits(
 
 def _rows(network: Network, menu: range) -> pd.DataFrame:
     """A row for each quantized site and each number of bits."""
-    sites = [identity(site) for site in network.sites if site.name in network.bits]
+    sites = [identity(network, site) for site in network.sites if site.name in network.bits]
     return pd.DataFrame([{**site, "bits": b} for site in sites for b in menu])

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from qexplore.network import Judged
 from qexplore.qat.errors import Diverged
 from qexplore.qat.training import Training
 
@@ -14,10 +15,12 @@ TIMES = 20.0  # the first loss, above which the training is given up
 LEAST = 5.0  # nats, below which no loss is called too high
 
 
-def check(training: Training, loss: float, first: float) -> float:
-    """The loss with which later ones are compared; raises Diverged where this one is not finite or far above it."""
-    if math.isfinite(loss) and (math.isnan(first) or loss <= max(LEAST, TIMES * first)):
-        return loss if math.isnan(first) else first
+def check(training: Training, loss: float) -> None:
+    """Raises Diverged where the loss of a step is not finite, or far above that of the first."""
+    if training.first is None and math.isfinite(loss):
+        training.first = loss
+    if math.isfinite(loss) and (training.first is None or loss <= max(LEAST, TIMES * training.first)):
+        return
     rate = training.settings.rate * training.rate_factor
     what = f"the loss is {loss:.3g} nats" if math.isfinite(loss) else f"the loss is {loss}"
     remedy = f"Start again with a smaller rate, such as rate={rate / 10:.2g}"
@@ -27,8 +30,9 @@ def check(training: Training, loss: float, first: float) -> float:
 
 
 @torch.no_grad()
-def check_alive(training: Training) -> None:
-    """Raises Diverged where the network gives every held-out image the same answer."""
+def check_alive(training: Training, judged: Judged) -> None:
+    """Raises Diverged where the network gives every held-out image the same answer, or numbers that are not finite."""
+    check(training, judged.loss)
     with training.evaluating():
         x, _ = next(training.calibration.batches())
         logits = training.trainable(x)
@@ -46,7 +50,9 @@ def _silent(training: Training, x: Tensor) -> str:
     """The first quantized activation that is the same for every image."""
     with training.evaluating():
         for name, value in training.trainable.observe(x).items():
-            if bool((value == value[:1]).all()):
+            quantizer = training.trainable.quantizers[name]
+            codes = quantizer.round(value / quantizer.scale, quantizer.scale)
+            if bool((codes == codes[:1]).all()):
                 return f"the first site that is the same for all of them is {name!r}"
     return "no site tells why"
 

@@ -56,6 +56,7 @@ def _reestimate(training: Training) -> None:
     """Statistics of the batch norms as means over batches of the trained, quantized network (the cure of Nagel et al.
     2022 for statistics that oscillating weights have spoilt).
     """
+    training.trainable.mixed = None  # all weights are quantized from now on
     norms = training.trainable.norms.values()
     before = [norm.momentum for norm in norms]
     for done, (x, _) in enumerate(_some(training)):

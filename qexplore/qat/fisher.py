@@ -14,7 +14,7 @@ from qexplore.qat.quantizers import Quantizer
 from qexplore.qat.training import Training
 
 MODELLED, MEASURED = "model", "measured"
-NOISES = (MODELLED, MEASURED)
+ERRORS = (MODELLED, MEASURED)
 SAMPLE = 1 << 14  # values of an activation on which the noise is measured
 
 
@@ -31,32 +31,37 @@ class Fisher:
         self.momentum = momentum
         self.traces: dict[str, float] = {}
         self.steps = 0
+        self._kinds: dict[str, str] = {}
         self._fresh: dict[str, Tensor] = {}
         self._samples: dict[str, Tensor] = {}
 
     def watch(self, quantizers: dict[str, Quantizer]) -> None:
         """Listens to the gradients of all sites from now on."""
         for name, quantizer in quantizers.items():
+            self._kinds[name] = quantizer.site.kind
             quantizer.seen = partial(self._see, name)
 
     def _see(self, name: str, gradient: Tensor, unit: float) -> None:
         square = dot(gradient, gradient) / unit**2
         self._fresh[name] = self._fresh[name] + square if name in self._fresh else square
 
-    def take(self, images: int) -> None:
-        """The gradients of one step, of a batch of `images`, into the means."""
+    def take(self, images: int, quantized: float = 1.0) -> None:
+        """The gradients of one step, of a batch of `images`, into the means.
+
+        quantized: share of the weights that was (QuantNoise); the gradients to the others were not seen.
+        """
         self.steps += 1
         share = max(1 - self.momentum, 1 / self.steps)  # a plain mean until it has seen enough
         for name, square in self._fresh.items():
-            value = float(square) * images
+            value = float(square) * images / (quantized if self._kinds[name] == "weight" else 1.0)
             before = self.traces.get(name, value)
             self.traces[name] = before + share * (value - before)
         self._fresh.clear()
 
-    def losses(self, training: Training, menu: Sequence[int], noise: str) -> dict[tuple[str, int], float]:
+    def losses(self, training: Training, menu: Sequence[int], error: str) -> dict[tuple[str, int], float]:
         """½ Tr(F) E[δ²] of every site at every number of bits of the menu, in nats.
 
-        noise: "model", E[δ²] = Δ² / 12 with the range kept (QBitOpt's FIT, with the uniform model of noise; reverse
+        error: "model", E[δ²] = Δ² / 12 with the range kept (QBitOpt's FIT, with the uniform model of noise; reverse
         water-filling's convex function), or "measured", the mean squared error of latent weights, and of a sample of
         activations, on that grid (project's own choice: at 2 and 3 bits the model knows nothing of clipping).
         """
@@ -64,23 +69,21 @@ class Fisher:
         for name, quantizer in training.trainable.quantizers.items():
             trace = self.traces.get(name, 0.0)
             for bits in menu:
-                error = self._measured(training, name, quantizer, bits) if noise == MEASURED else None
-                error = modelled(quantizer, bits) if error is None else error
-                found[name, bits] = 0.5 * trace * error
+                square = self._measured(training, name, quantizer, bits) if error == MEASURED else None
+                found[name, bits] = 0.5 * trace * (modelled(quantizer, bits) if square is None else square)
         return found
 
     @torch.no_grad()
     def _measured(self, training: Training, name: str, quantizer: Quantizer, bits: int) -> float | None:
         """Mean squared error of the site's values at `bits`; None where none was seen."""
-        if quantizer.site.kind == "weight":
-            rows = quantizer.spec.slices(training.trainable.weight(quantizer.site.layer).detach())
-        elif name in self._samples:
-            rows = self._samples[name][None]
-        else:
-            return None
         there = quantizer.at(bits)
-        grid = grid_of(there.spec, there.range())
-        return float((grid.values(grid.codes(rows)) - rows).double().square().mean())
+        if quantizer.site.kind == "weight":
+            weight = training.trainable.facing(quantizer.site.layer)
+            return float((there.codes(weight) * there.steps_of(weight) - weight).double().square().mean())
+        if name not in self._samples:
+            return None
+        values, grid = self._samples[name][None], grid_of(there.spec, there.range())
+        return float((grid.values(grid.codes(values)) - values).double().square().mean())
 
     def sample(self, training: Training, x: Tensor) -> None:
         """Looks at values of the activations of a batch, for the measured noise."""

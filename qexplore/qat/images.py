@@ -25,16 +25,18 @@ class Images:
 
     def __init__(self, calibration: Calibration, settings: Settings) -> None:
         self.data, self.seed, self.settings = calibration.data, calibration.seed, settings
+        self.data.prepare(parts=(PART,))  # of pictures, only decoding tells which can be read
         self.count = self.data.count(PART)
         if self.count < 2:
             raise QexploreError(f"The training part has {self.count} images; training needs at least 2.")
-        self.per_epoch = max(1, self.count // settings.batch)
+        self.batch = min(settings.batch, self.count)
+        self.per_epoch = self.count // self.batch
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `number` from batch `start` on; what does not fill a batch is left out for once."""
         order = torch.randperm(self.count, generator=self.generator(number))
         for batch in range(start, self.per_epoch):
-            index = order[batch * self.settings.batch : (batch + 1) * self.settings.batch]
+            index = order[batch * self.batch : (batch + 1) * self.batch]
             x, y = self.data.batch_of(PART, index)
             yield channels_last(self._augmented(x, self.generator(number, batch + 1))), y
 

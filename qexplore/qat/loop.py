@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from qexplore.network import Network
@@ -38,34 +36,29 @@ def fine_tune(
     """
     calibration.data.prepare(report, (PART,))
     training = Training(network, calibration, settings, quantizers)
-    kept = checkpoint.load(training, actors)
-    told = Telling(training, report, name, lambda: checkpoint.save(training, actors, told.history))
-    told.history, done = kept or ([], False)
-    first = math.nan
+    owner = checkpoint.owner_of(training, actors, name)
+    history = checkpoint.load(training, actors, owner, report)
+    told = Telling(training, report, name, lambda: checkpoint.save(training, actors, owner, told.history), history)
     with torch.enable_grad():
-        begun = [event for actor in actors for event in actor.begin(training)]
-        told.start(budget)
-        if kept is None:
-            told.keep(begun)
-        while training.epoch < settings.epochs and not done:
+        told.start(budget, [event for actor in actors for event in actor.begin(training)])
+        while training.epoch < settings.epochs:
             for x, y in training.batches():
                 loss = training.loss(x, y)
                 training.optimizers.zero()
                 loss.backward()  # type: ignore[no-untyped-call]
                 value = float(loss.detach())
-                first = check(training, value, first)
+                check(training, value)
                 for actor in actors:
                     actor.after_backward(training)
                 training.step(value)
-                for actor in actors:
-                    told.keep(actor.after_step(training))
-                told.step(value)
-            told.epoch(training.held_out())
-            check_alive(training)
-            for actor in actors:
-                told.keep(actor.after_epoch(training))
+                told.step(value, [event for actor in actors for event in actor.after_step(training)])
+            judged = training.held_out()
+            check_alive(training, judged)
+            events = [*told.epoch(judged), *(event for actor in actors for event in actor.after_epoch(training))]
+            told.history += events
             training.next_epoch()
-            checkpoint.save(training, actors, told.history, done=training.epoch == settings.epochs)
+            checkpoint.save(training, actors, owner, told.history)
+            told.tell(events)
             told.progress()
     told.end()
     for actor in actors:

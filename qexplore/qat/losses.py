@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from qexplore.errors import QexploreError
 from qexplore.network import summed_loss
 
 
 def task_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
     """Mean cross-entropy of a batch in nats; smoothing: share of each label that is spread over all classes."""
     loss = summed_loss(logits, labels) / len(labels)
-    if smoothing == 0 or labels.dim() == 3:
+    if smoothing == 0:
         return loss
+    if labels.dim() == 3:
+        raise QexploreError("Labels of pixels are not smoothed: set smoothing to 0 for a task with masks.")
     return (1 - smoothing) * loss - smoothing * F.log_softmax(logits, 1).mean()
 
 

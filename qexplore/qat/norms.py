@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,14 +11,15 @@ from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
-from qexplore.network.graph import LAYERS, Layer
+from qexplore.network.graph import Layer
 from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq.batchnorm import foldable
 from qexplore.report import Report
 
 KEEP, FROZEN, DOUBLE = "keep", "frozen", "double-forward"
 MODES = (KEEP, FROZEN, DOUBLE)
 STATIC = "static"
-LEAST = 1e-6  # below which a gain does not fall, so that its sign never changes the grid of a weight
+LEAST_GAIN = 1e-6  # below which a gain does not fall, so that its sign never changes the grid of a weight
 
 
 @dataclass
@@ -59,38 +61,26 @@ class Norm:
 
 
 def norms_of(network: Network) -> dict[str, Norm]:
-    """The batch norms of the network by the name of their operation, those that follow a layer and nothing else reads.
+    """The batch norms of the network that can be folded, by the name of their operation.
 
-    The gains are made positive first: the sign goes into the kernel before, which changes no result. QexploreError
-    for a batch norm without gain and shift.
+    Each gets a module of its own, with positive gains: the sign goes into the kernel before, which changes no result.
+    QexploreError for a batch norm without gain and shift.
     """
     found: dict[str, Norm] = {}
-    for op in network.graph.ops:
-        if op.kind != "batchnorm":
-            continue
-        source = network.graph.by_name[op.inputs[0]]
-        if source.kind not in LAYERS or network.graph.only_reader(source.name) is None:
-            continue
-        module: Any = op.module
+    for source, op in foldable(network.graph):
+        module: Any = copy.deepcopy(op.module)  # a user's module may stand behind several layers
         if module.weight is None:
             raise QexploreError(
                 f"The batch norm {op.name!r} has no gain and shift to train: put the step 'fold-bn' first."
             )
-        gain = module.weight.detach().clone()
-        mean = module.running_mean.clone()
-        negative = gain < 0
-        if bool(negative.any()):
-            sign = torch.where(negative, -1.0, 1.0)
-            layer = network.layers[source.name]
-            shaped = sign.view(-1, *[1] * (layer.weight.dim() - 1))
-            network.set_layer(source.name, layer.weight * shaped, None if layer.bias is None else layer.bias * sign)
-            gain, mean = gain * sign, mean * sign
+        _make_positive(network, source.name, module)
+        network.graph.replace([replace(op, module=module, call=module)])
         found[op.name] = Norm(
             op.name,
             source.name,
-            nn.Parameter(gain),
+            nn.Parameter(module.weight.detach().clone()),
             nn.Parameter(module.bias.detach().clone()),
-            mean,
+            module.running_mean.clone(),
             module.running_var.clone(),
             0.1 if module.momentum is None else float(module.momentum),
             float(module.eps),
@@ -98,9 +88,23 @@ def norms_of(network: Network) -> dict[str, Norm]:
     return found
 
 
+@torch.no_grad()
+def _make_positive(network: Network, name: str, module: nn.BatchNorm2d) -> None:
+    """Puts the signs of the gains into the layer before."""
+    sign = torch.where(module.weight < 0, -1.0, 1.0)
+    if bool((sign > 0).all()):
+        return
+    layer = network.layers[name]
+    shaped = sign.view(-1, *[1] * (layer.weight.dim() - 1))
+    network.set_layer(name, layer.weight * shaped, None if layer.bias is None else layer.bias * sign)
+    assert module.running_mean is not None
+    module.weight.mul_(sign)
+    module.running_mean.mul_(sign)
+
+
 def fold_statically(network: Network, calibration: Calibration) -> None:
-    """Folds what batch norms there are with their running statistics (static folding, white paper §4.4)."""
-    if any(op.kind == "batchnorm" for op in network.graph.ops):
+    """Folds what batch norms can be with their running statistics (static folding, white paper §4.4)."""
+    while foldable(network.graph):  # of two in a row the second can be folded after the first
         STEPS.get("fold-bn")(network, calibration, Report())
 
 

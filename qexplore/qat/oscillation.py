@@ -43,10 +43,11 @@ class Oscillation(Idle):
         if not self.damping:
             return
         for _, quantizer in _weights(training):
-            weight = training.trainable.weights[quantizer.site.layer]
-            codes, scale = _codes(training, quantizer), _scale(quantizer, weight)
-            inside = (weight >= scale * quantizer.spec.qmin) & (weight <= scale * quantizer.spec.qmax)
-            pull = (weight - codes * scale).mul_(inside).mul_(2 * self.damping)
+            layer = quantizer.site.layer
+            weight, facing = training.trainable.weights[layer], training.trainable.facing(layer)
+            codes, scale = quantizer.codes(facing), quantizer.steps_of(facing)
+            inside = (facing >= scale * quantizer.spec.qmin) & (facing <= scale * quantizer.spec.qmax)
+            pull = (facing - codes * scale).mul_(inside).mul_(2 * self.damping * training.trainable.factor(layer))
             weight.grad = pull if weight.grad is None else weight.grad.add_(pull)
 
     @torch.no_grad()
@@ -58,9 +59,9 @@ class Oscillation(Idle):
                 continue
             site.take(codes, self.freezing)
             if self.freezing:
-                weight = training.trainable.weights[quantizer.site.layer]
-                held = site.mean.round() * _scale(quantizer, weight)
-                weight.copy_(torch.where(site.frozen > 0, held, weight))
+                weight, factor = (of(quantizer.site.layer) for of in (training.trainable.weight, training.trainable.factor))
+                held = site.codes * quantizer.steps_of(weight) / factor
+                training.trainable.weights[quantizer.site.layer].copy_(torch.where(site.frozen > 0, held, weight))
         return []
 
     def after_epoch(self, training: Training) -> list[Event]:
@@ -93,7 +94,8 @@ class _Site:
         return self.share > OFTEN
 
     def take(self, codes: Tensor, freezing: float) -> None:
-        """The codes after one more step."""
+        """The codes after one more step; a frozen weight will be put back on its own."""
+        codes = torch.where(self.frozen > 0, self.mean.round(), codes)
         change = (codes - self.codes).sign_()
         self.share.lerp_((change * self.sign < 0).to(self.share.dtype), MOMENTUM)
         self.sign = torch.where(change != 0, change, self.sign)
@@ -101,6 +103,7 @@ class _Site:
         if freezing:
             self.mean = torch.where(self.frozen > 0, self.mean, self.mean.lerp(codes, MOMENTUM))
             self.frozen.logical_or_(self.share > freezing)
+            self.codes = torch.where(self.frozen > 0, self.mean.round(), codes)
 
 
 def _weights(training: Training) -> list[tuple[str, Quantizer]]:
@@ -108,7 +111,7 @@ def _weights(training: Training) -> list[tuple[str, Quantizer]]:
     seen: set[int] = set()
     found = []
     for name, quantizer in training.trainable.quantizers.items():
-        if quantizer.site.kind == "weight" and quantizer.spec.granularity in ("tensor", "channel"):
+        if quantizer.site.kind == "weight":
             weight = training.trainable.weights[quantizer.site.layer]
             if id(weight) not in seen:
                 seen.add(id(weight))
@@ -116,12 +119,5 @@ def _weights(training: Training) -> list[tuple[str, Quantizer]]:
     return found
 
 
-def _scale(quantizer: Quantizer, weight: Tensor) -> Tensor:
-    scale = (quantizer.base * quantizer.size).detach()
-    return scale if len(scale) == 1 else scale.view(-1, *[1] * (weight.dim() - 1))
-
-
-@torch.no_grad()
 def _codes(training: Training, quantizer: Quantizer) -> Tensor:
-    weight = training.trainable.weight(quantizer.site.layer)
-    return weight.div(_scale(quantizer, weight)).round_().clamp_(quantizer.spec.qmin, quantizer.spec.qmax)
+    return quantizer.codes(training.trainable.facing(quantizer.site.layer))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pandas as pd
 import torch
 
 from qexplore.allocate import Answer, Budget, allocate, cost
+from qexplore.allocate.budget import LIMITS
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network
 from qexplore.network.table import identity
 from qexplore.numerics import checked_bits
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State, takes
-from qexplore.qat.fisher import MEASURED, NOISES, Fisher
+from qexplore.qat.fisher import ERRORS, MEASURED, Fisher
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import bits_of
 from qexplore.qat.settings import Settings, defaults_of
@@ -26,6 +28,7 @@ from qexplore.report import Event, Report
 
 TAU = 250  # steps
 TIMES = 30  # re-allocations that a short training has room for
+SLACK = 1e-6  # steps, within which a share of them is met
 SECONDS = 2.0  # for the integer programme of one re-allocation
 
 
@@ -35,8 +38,8 @@ class Allocation:
 
     weight_bits, activation_bits, kb, gbops: the budget, as in qexplore.allocate.Budget; 0 is no limit. least, most: the
     menu of bits. every: steps from one allocation to the next; 0 is QBitOpt's τ = 250, or less where a training is so
-    short that it would hardly re-allocate: a thirtieth of its steps. warmup, freeze: shares of the training before the
-    first re-allocation and after the last. momentum: of the moving means of the squared gradients. noise:
+    short that it would hardly re-allocate: a thirtieth of its steps. wait, freeze: shares of the training before the
+    first re-allocation and after the last. memory: momentum of the moving means of the squared gradients. error:
     "measured" or "model" (see Fisher.losses). exact: the integer programme, or the convex hull filled greedily.
     Where the paper's numbers are not known to us, they are the project's own choice.
     """
@@ -48,39 +51,58 @@ class Allocation:
     least: int = 2
     most: int = 8
     every: int = 0
-    warmup: float = 0.0
+    wait: float = 0.0
     freeze: float = 0.3
-    momentum: float = 0.99
-    noise: str = MEASURED
+    memory: float = 0.99
+    error: str = MEASURED
     exact: bool = True
 
     def __post_init__(self) -> None:
-        if self.noise not in NOISES:
-            raise UnknownName("model of the noise", self.noise, NOISES)
+        if self.error not in ERRORS:
+            raise UnknownName("error of quantization called", self.error, ERRORS)
         if checked_bits(self.least) > checked_bits(self.most):
             raise QexploreError(f"The menu of bits goes from {self.least} to {self.most}: give least ≤ most.")
-        if self.every < 0 or not 0 <= self.warmup + self.freeze <= 1 or not 0 <= self.momentum < 1:
+        shares = self.wait >= 0 and self.freeze >= 0 and self.wait + self.freeze <= 1
+        if self.every < 0 or not shares or not 0 <= self.memory < 1:
             raise QexploreError(
-                "Re-allocation needs every ≥ 0, warmup + freeze from 0 to 1 and a momentum from 0 to below 1; not "
-                f"{self.every}, {self.warmup} + {self.freeze} and {self.momentum}."
+                "Re-allocation needs every ≥ 0, wait and freeze from 0 to 1 in all and a memory from 0 to below 1; not "
+                f"{self.every}, {self.wait} and {self.freeze}, and {self.memory}."
+            )
+        if any(getattr(self, name) < 0 for name in LIMITS):
+            raise QexploreError("A limit of the budget is 0, which is none, or a positive number.")
+        if not self.budget.limits():
+            raise QexploreError(
+                "The step 'qbitopt' has no budget: set weight_bits, activation_bits, kb or gbops, such as "
+                "qbitopt.weight_bits=4."
             )
 
     @property
     def budget(self) -> Budget:
-        limits = {name: getattr(self, name) or None for name in (field.name for field in fields(Budget))}
-        return Budget(**limits)
+        return Budget(**{name: getattr(self, name) or None for name in LIMITS})
 
     def period(self, steps: int) -> int:
         """Steps from one allocation to the next in a training of `steps`."""
         return self.every or min(TAU, max(1, steps // TIMES))
+
+    def moments(self, steps: int) -> list[int]:
+        """The steps of a training of `steps` after which bits are allocated anew; never after the last one."""
+        period, least, most = self.period(steps), self.wait * steps, (1 - self.freeze) * steps
+        return [at for at in range(period, steps, period) if least - SLACK <= at <= most + SLACK]
 
     @property
     def menu(self) -> range:
         return range(self.least, self.most + 1)
 
 
+def _read(settings: Mapping[str, Any]) -> tuple[Allocation, Settings]:
+    """What of the settings of a step each of both takes."""
+    names = defaults_of(Allocation)
+    plan = Allocation(**{name: value for name, value in settings.items() if name in names})
+    return plan, Settings(**{name: value for name, value in settings.items() if name not in names})
+
+
 @STEPS.register("qbitopt")
-@takes(defaults_of(Settings) | defaults_of(Allocation))
+@takes(defaults_of(Settings) | defaults_of(Allocation), _read)
 def qbitopt(network: Network, calibration: Calibration, report: Report, **settings: Any) -> Network:
     """QBitOpt: quantization-aware training in which the bits of all sites are allocated anew every τ steps (Peters et
     al. 2023).
@@ -89,17 +111,9 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
     starts from the best allocation by gradients of a first pass, not trained on. Steps follow the bits with the range
     kept. settings: of Settings and of Allocation. Raises InfeasibleBudget.
     """
-    names = defaults_of(Allocation)
-    plan = Allocation(**{name: value for name, value in settings.items() if name in names})
-    training = Settings(**{name: value for name, value in settings.items() if name not in names})
-    budget = plan.budget
-    if not budget.limits():
-        raise QexploreError(
-            "The step 'qbitopt' has no budget: set weight_bits, activation_bits, kb or gbops, such as "
-            "qbitopt.weight_bits=4."
-        )
+    plan, training = _read(settings)
     actors: Actors = [Reallocation(plan), Oscillation(training.damping, training.freezing)]
-    return train_quantized(network, calibration, report, training, actors, name="qbitopt", budget=budget.limits())
+    return train_quantized(network, calibration, report, training, actors, name="qbitopt", budget=plan.budget.limits())
 
 
 class Reallocation(Idle):
@@ -110,66 +124,73 @@ class Reallocation(Idle):
 
     def __init__(self, plan: Allocation) -> None:
         self.plan = plan
-        self.fisher = Fisher(plan.momentum)
+        self.fisher = Fisher(plan.memory)
         self._resumed = False
 
     def begin(self, training: Training) -> list[Event]:
         self.fisher.watch(training.trainable.quantizers)
         if self._resumed:
             return []
-        for number, (x, y) in enumerate(training.images.epoch(training.settings.epochs)):
-            if number == self.WARM:
-                break
-            training.loss(x, y).backward()  # type: ignore[no-untyped-call]
-            self.fisher.take(len(y))
+        with training.evaluating():  # statistics of batch norms do not move
+            for x, y in islice(training.images.epoch(training.settings.epochs), self.WARM):
+                training.loss(x, y).backward()  # type: ignore[no-untyped-call]
+                self.fisher.take(len(y))
         training.optimizers.zero()
         return [self.allocate(training)]
 
     def after_backward(self, training: Training) -> None:
-        self.fisher.take(training.settings.batch)
+        self.fisher.take(training.images.batch, training.settings.noise)
 
     def after_step(self, training: Training) -> list[Event]:
-        if training.at % self.plan.period(training.steps) or not self._open(training):
-            return []
-        return [self.allocate(training)]
-
-    def _open(self, training: Training) -> bool:
-        """Whether bits may change after the step that was just done."""
-        done = training.at / training.steps
-        return self.plan.warmup <= done <= 1 - self.plan.freeze
+        return [self.allocate(training)] if training.at in self.plan.moments(training.steps) else []
 
     def allocate(self, training: Training) -> Event:
         """The best bits by what the gradients say now; the sites take them on."""
-        if self.plan.noise == MEASURED:
+        if self.plan.error == MEASURED:
             x, _ = next(training.images.epoch(training.epoch, min(training.batch, training.images.per_epoch - 1)))
             self.fisher.sample(training, x)
         quantizers = training.trainable.quantizers
         before = bits_of(quantizers)
-        answer = allocate(self.table(training), self.plan.budget, exact=self.plan.exact, time_limit=SECONDS)
+        locked = self._locked(training.network)
+        table, limit = self.table(training), self.plan.budget
+        answer = allocate(table, limit, exact=self.plan.exact, locked=locked, time_limit=SECONDS)
         for name, bits in answer.bits.items():
             quantizers[name].set_bits(bits)
         return self._event(training, before, answer)
 
+    def _locked(self, network: Network) -> dict[str, int]:
+        """Sites whose bits the recipe has set."""
+        locked = {name: own.bits for name, own in network.own.items() if own.bits is not None and name in network.bits}
+        for name, bits in locked.items():
+            if bits not in self.plan.menu:
+                raise QexploreError(
+                    f"The site {name!r} has {bits} bits of its own, and the menu goes from {self.plan.least} to "
+                    f"{self.plan.most}: set qbitopt.least and qbitopt.most so that they are on it."
+                )
+        return locked
+
     def table(self, training: Training) -> pd.DataFrame:
         """Site × bits → loss, as `allocate` takes it."""
-        losses = self.fisher.losses(training, self.plan.menu, self.plan.noise)
+        losses = self.fisher.losses(training, self.plan.menu, self.plan.error)
         sites = [training.network.site(name) for name in training.trainable.quantizers]
+        known = [(site.name, identity(training.network, site)) for site in sites]
         return pd.DataFrame(
-            [{**identity(site), "bits": b, "loss": losses[site.name, b]} for site in sites for b in self.plan.menu]
+            [{**row, "bits": b, "loss": losses[name, b]} for name, row in known for b in self.plan.menu]
         )
 
     def _event(self, training: Training, before: Mapping[str, int], answer: Answer) -> Event:
-        last = training.at + self.plan.period(training.steps) > training.steps * (1 - self.plan.freeze)
         return {
             "event": "allocation",
             "at": training.at,
             "bits": answer.bits,
-            "cost": cost(pd.DataFrame([identity(site) for site in training.network.sites]), answer.bits),
+            "cost": cost(
+                pd.DataFrame([identity(training.network, site) for site in training.network.sites]), answer.bits
+            ),
             "budget": self.plan.budget.limits(),
             "loss": answer.loss,
             "changed": sum(before[name] != bits for name, bits in answer.bits.items()),
             "exact": answer.exact,
-            "frozen": last,
+            "frozen": training.at >= max(self.plan.moments(training.steps), default=0),
         }
 
     def state(self) -> State:

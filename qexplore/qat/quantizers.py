@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Site
 from qexplore.network.fitting import Fitted
-from qexplore.numerics import Range, Spec
-from qexplore.numerics.learned import Codes, Seen, fake_quantize_rows, round_units
+from qexplore.numerics import Range, Spec, power_of_two
+from qexplore.numerics.learned import Codes, Seen, along, fake_quantize_rows, round_units
 
 LEAST = 0.02  # of its first size, below which a scale does not fall
 
@@ -22,9 +22,9 @@ LEAST = 0.02  # of its first size, below which a scale does not fall
 class Quantizer:
     """One site's grid in training: scale s = base · size, zero point z = levels · offset, levels = 2^bits - 1.
 
-    base: [slices], unit of the tensor for each code. size: parameter [slices], 1 at the start. offset: parameter [1],
-    the zero point's place on the grid from 0 to 1, None where the zero point is not learned. fixed: the zero point
-    then.
+    first: [slices], the scale at the start, unit of the tensor for each code, when the grid had `steps` + 1 codes;
+    base: the same at the present bits, over the same range. size: parameter [slices], 1 at the start. offset:
+    parameter [1], the zero point's place on the grid from 0 to 1, learned or not; None where the grid is symmetric.
 
     Project's own choice: sizes and offsets are learned and not scales and zero points, so that one learning rate fits
     all sites and nothing in the optimizer hangs on the bits; the gradient of a size carries LSQ's factor 1 / √(N Q)
@@ -33,11 +33,11 @@ class Quantizer:
 
     site: Site
     spec: Spec
+    first: Tensor
+    steps: int
     base: Tensor
     size: nn.Parameter
     offset: nn.Parameter | None
-    fixed: float
-    count: int
     seen: Seen | None = field(default=None, repr=False)
 
     @staticmethod
@@ -49,20 +49,15 @@ class Quantizer:
                 f"The site {site.name!r} has a power-of-two scale, which cannot be learned: set learn: false, or "
                 "power_of_two: false."
             )
-        zero = float(grid.zero[0]) if len(grid.zero) == 1 else 0.0
-        moves = learn and site.kind == "activation" and not spec.symmetric and not one_sided
-        offset = nn.Parameter(torch.tensor([(zero - grid.qmin) / (grid.qmax - grid.qmin)])) if moves else None
+        steps = grid.qmax - grid.qmin
+        place = None if spec.symmetric else (grid.zero - grid.qmin) / steps
+        offset = None if place is None else nn.Parameter(place, requires_grad=learn and not one_sided)
         size = nn.Parameter(torch.ones_like(grid.scale), requires_grad=learn)
-        return Quantizer(site, spec, grid.scale.clone(), size, offset, zero, site.numel)
+        return Quantizer(site, spec, grid.scale.clone(), steps, grid.scale.clone(), size, offset)
 
     @property
     def levels(self) -> int:
         return self.spec.qmax - self.spec.qmin
-
-    @property
-    def parameters(self) -> list[nn.Parameter]:
-        """What is learned."""
-        return [p for p in (self.size, self.offset) if p is not None and p.requires_grad]
 
     @property
     def scale(self) -> Tensor:
@@ -74,13 +69,14 @@ class Quantizer:
     def zero(self) -> Tensor:
         """The zero point as a real number, one element; it is rounded where it is used."""
         if self.offset is None:
-            return torch.tensor(self.fixed)
+            return torch.zeros(())
         return self.spec.qmin + self.levels * self.offset[0]
 
     @property
     def _lsq(self) -> float:
         """LSQ's 1 / √(N Q): N elements an image or a weight's slice, Q the greatest code."""
-        return 1 / math.sqrt(max(1, self.count // len(self.base)) * max(1, self.spec.qmax))
+        elements = max(1, math.prod(self.site.shape) // len(self.base))
+        return 1 / math.sqrt(elements * max(1, self.spec.qmax))
 
     def round(self, units: Tensor, scale: Tensor, lower: float | None = None, upper: float | None = None) -> Tensor:
         """Codes less the zero point of an activation in units of `scale`, after a clamp to [lower, upper] (real)."""
@@ -96,17 +92,26 @@ class Quantizer:
         rows = fake_quantize_rows(self.spec.slices(weight), self.scale, codes, self.seen)
         return self.spec.unslice(rows, weight.shape)
 
+    @torch.no_grad()
+    def steps_of(self, weight: Tensor) -> Tensor:
+        """The scale that belongs to each element of a weight, in a shape that broadcasts to it."""
+        scale = self.base * self.size
+        if self.spec.granularity in ("tensor", "channel"):
+            return along(scale, weight)
+        return self.spec.unslice(scale[:, None].expand_as(self.spec.slices(weight)), weight.shape)
+
+    def codes(self, weight: Tensor) -> Tensor:
+        """Integer codes of a weight, without a gradient."""
+        return weight.detach().div(self.steps_of(weight)).round_().clamp_(self.spec.qmin, self.spec.qmax)
+
     def set_bits(self, bits: int) -> None:
         """Other bits with the range kept: the step grows or shrinks with the number of levels, and the zero point
         stays where it is on the grid (methods of QBitOpt's kind; how the paper does it is not known to us).
         """
-        if bits == self.spec.bits:
-            return
-        before = self.levels
-        place = (self.fixed - self.spec.qmin) / before
         self.spec = replace(self.spec, bits=bits)
-        self.base = self.base * (before / self.levels)
-        self.fixed = float(self.spec.qmin + round(place * self.levels)) if not self.spec.symmetric else 0.0
+        self.base = self.first * (self.steps / self.levels)
+        if self.spec.power_of_two:
+            self.base = power_of_two(self.base)
 
     @torch.no_grad()
     def hold(self) -> None:
@@ -152,17 +157,22 @@ class _Scaled(torch.autograd.Function):
 def quantizers_of(network: Network, *, learn: bool) -> dict[str, Quantizer]:
     """A quantizer for every site that has bits, from its range in the network.
 
-    QexploreError where weights are asymmetric, or activations find their ranges image by image.
+    Layers that share a weight share what its quantizer learns. QexploreError where weights are asymmetric, or
+    activations find their ranges image by image.
     """
     if network.dynamic:
         raise QexploreError(
             "Activations find their ranges image by image (dynamic: true), which training cannot learn: set dynamic: "
             "false in the step 'activation-ranges'."
         )
-    found = {}
+    found: dict[str, Quantizer] = {}
     for site in network.sites:
         bits = network.bits.get(site.name)
         if bits is None:
+            continue
+        leader = found.get(site.tied) if site.kind == "weight" else None
+        if leader is not None and leader.spec.bits == bits:
+            found[site.name] = replace(leader, site=site)
             continue
         fitted = network.fitted(site, bits)
         if site.kind == "weight" and not fitted.spec.symmetric:

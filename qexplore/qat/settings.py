@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.qat.norms import MODES, STATIC
+from qexplore.qat.norms import DOUBLE, KEEP, MODES, STATIC
 
 SCHEDULES = ("cosine", "step", "constant")
 OPTIMIZERS = ("sgd", "adam")
@@ -79,6 +79,11 @@ class Settings:
             _between(name, getattr(self, name), 0, 1)
         for name in ("decay", "damping"):
             _between(name, getattr(self, name), 0, 1000)
+        if self.reestimate and self.batch_norm not in (KEEP, DOUBLE):
+            raise QexploreError(
+                f"Statistics are estimated anew (reestimate: {self.reestimate}) of batch norms that are trained: set "
+                f"batch_norm to {KEEP} or {DOUBLE}, or reestimate to 0."
+            )
 
     def factor(self, at: int, steps: int, per_epoch: int) -> float:
         """What the rates are multiplied with at step `at` of `steps`, `per_epoch` in an epoch."""

@@ -8,19 +8,31 @@ from typing import Any
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
+from qexplore.numerics import checked_bits
 from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq.batchnorm import foldable
 from qexplore.ptq.steps import takes
 from qexplore.qat.loop import fine_tune
-from qexplore.qat.norms import DOUBLE, KEEP, STATIC, fold_statically, norms_of
+from qexplore.qat.norms import DOUBLE, FROZEN, KEEP, STATIC, fold_statically, norms_of
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import Quantizer, quantizers_of
 from qexplore.qat.settings import Settings, defaults_of
+from qexplore.qat.sparsity import Sparse
 from qexplore.qat.training import Actors
 from qexplore.report import Report
 
 
+def _checked(settings: Mapping[str, Any]) -> Settings:
+    """The settings of a training; QexploreError for impossible ones, or impossible bits."""
+    bits = {name: value for name, value in settings.items() if name in ("weight_bits", "activation_bits")}
+    for value in bits.values():
+        if value:  # 0 keeps them
+            checked_bits(value)
+    return Settings(**{name: value for name, value in settings.items() if name not in bits})
+
+
 @STEPS.register("qat")
-@takes(defaults_of(Settings))
+@takes(defaults_of(Settings), _checked)
 def qat(
     network: Network,
     calibration: Calibration,
@@ -64,25 +76,30 @@ def train_quantized(
         )
     with_folds = _folded_fits(network) if settings.batch_norm == DOUBLE else {}
     quantizers = {**quantizers_of(network, learn=settings.learn), **_quantizers(network, with_folds, settings)}
+    actors = [*actors, Sparse()] if network.masks else actors
     return fine_tune(network, calibration, report, settings, quantizers, actors, name=name, budget=budget)
 
 
 def _change_bits(network: Network, kind: str, bits: int) -> None:
-    """Other bits for all sites of a kind that are quantized; their ranges are found anew."""
+    """Other bits for all sites of a kind that are quantized and have no bits of their own; their ranges are found
+    anew.
+    """
     if not bits:
         return
     for site in network.sites:
-        if site.kind == kind and site.name in network.bits and network.bits[site.name] != bits:
-            network.set_own(site.name, replace(network.own.get(site.name, Own()), range=None))
+        own = network.own.get(site.name, Own())
+        if site.kind == kind and own.bits is None and network.bits.get(site.name, bits) != bits:
+            network.set_own(site.name, replace(own, range=None))
             network.set_bits({site.name: bits})
 
 
 def _check_norms(network: Network, settings: Settings) -> None:
-    if settings.batch_norm != KEEP or not any(op.kind == "batchnorm" for op in network.graph.ops):
+    scaled = [f"{layer.name}.weight" for layer, _ in foldable(network.graph)]
+    if settings.batch_norm not in (KEEP, FROZEN) or not any(name in network.bits for name in scaled):
         return
     if network.specs["weight"].granularity != "channel":
         raise QexploreError(
-            "Batch norms that are kept scale each channel by itself, so weights need one range a channel: set "
+            "Batch norms that are kept or frozen scale each channel by itself, so weights need one range a channel: set "
             "weights.granularity to channel, or batch_norm to static."
         )
 

@@ -23,7 +23,7 @@ def teacher_of(network: Network, calibration: Calibration) -> Teacher:
 
     @torch.no_grad()
     def taught(x: Tensor) -> Tensor:
-        logits: Tensor = model(channels_last(x))
+        logits: Tensor = model(channels_last(x).clone())  # a user's network may write into its images
         return logits
 
     return taught

@@ -24,16 +24,19 @@ class Telling:
     save: called when the listener has raised, which is how a run is stopped: always between two steps.
     """
 
-    def __init__(self, training: Training, report: Report, name: str, save: Callable[[], None]) -> None:
-        self.training, self.report, self.name, self._save = training, report, name, save
-        self.history: list[Event] = []
+    def __init__(
+        self, training: Training, report: Report, name: str, save: Callable[[], None], history: list[Event]
+    ) -> None:
+        self.training, self.report, self.name, self._save, self.history = training, report, name, save, history
         self._sum, self._count = 0.0, 0
         self._said = self._began = time.monotonic()
         self.started = time.monotonic()
 
-    def start(self, budget: dict[str, float] | None) -> None:
-        """What is trained, and where it begins."""
+    def start(self, budget: dict[str, float] | None, begun: list[Event]) -> None:
+        """What is trained, and where it begins; begun: what to tell of the beginning, where it is one."""
         training = self.training
+        # Noted before the first word is said: whoever stops the run at that word loses nothing.
+        self.history = self.history or [weights(training), activations(training), *begun]
         quantizers = training.trainable.quantizers
         self._tell(
             {
@@ -53,13 +56,12 @@ class Telling:
                 "at": training.at,
             }
         )
-        for event in self.history:
-            self._tell(event)
-        if not self.history:
-            self.keep([weights(training), activations(training)])
+        self.tell(self.history)
 
-    def step(self, loss: float) -> None:
-        """After a step: the mean loss since it was told last, and the progress."""
+    def step(self, loss: float, events: list[Event]) -> None:
+        """After a step: what there is to tell, the mean loss since it was told last, and the progress."""
+        self.history += events
+        self.tell(events)
         self._sum, self._count = self._sum + loss, self._count + 1
         now, training = time.monotonic(), self.training
         last = training.at == training.steps
@@ -84,37 +86,30 @@ class Telling:
         text = f"{self.name}: epoch {min(training.epoch + 1, training.settings.epochs)}"
         self._tell({"event": "progress", "done": training.at, "total": training.steps, "text": text})
 
-    def epoch(self, judged: Judged) -> None:
-        """After an epoch: losses, accuracy on the held-out images, ranges and histograms."""
+    def epoch(self, judged: Judged) -> list[Event]:
+        """What there is to tell after an epoch: losses, accuracy on the held-out images, ranges and histograms."""
         training, accuracy = self.training, judged.accuracy
-        now = time.monotonic()
-        self.keep(
-            [
-                {
-                    "event": "epoch",
-                    "epoch": training.epoch + 1,
-                    "at": training.at,
-                    "loss": training.total / max(1, training.counted),
-                    "held_out_loss": judged.loss,
-                    "accuracy": accuracy.value,
-                    "low": accuracy.low,
-                    "high": accuracy.high,
-                    "images": accuracy.images,
-                    "seconds": now - self._began,
-                },
-                weights(training),
-                activations(training),
-            ]
-        )
-        self._began = now
+        began, self._began = self._began, time.monotonic()
+        event = {
+            "event": "epoch",
+            "epoch": training.epoch + 1,
+            "at": training.at,
+            "loss": training.total / max(1, training.counted),
+            "held_out_loss": judged.loss,
+            "accuracy": accuracy.value,
+            "low": accuracy.low,
+            "high": accuracy.high,
+            "images": accuracy.images,
+            "seconds": self._began - began,
+        }
+        return [event, weights(training), activations(training)]
 
     def end(self) -> None:
         training, seconds = self.training, time.monotonic() - self.started
         self._tell({"event": "training-ended", "at": training.at, "epochs": training.epoch, "seconds": seconds})
 
-    def keep(self, events: list[Event]) -> None:
-        """Tells events that a resumed training will tell again."""
-        self.history += events
+    def tell(self, events: list[Event]) -> None:
+        """Tells events that stand in the history already."""
         for event in events:
             self._tell(event)
 
@@ -132,7 +127,7 @@ def weights(training: Training) -> Event:
     sites = {}
     for name, quantizer in training.trainable.quantizers.items():
         if quantizer.site.kind == "weight":
-            values, ends = training.trainable.weight(quantizer.site.layer), quantizer.range()
+            values, ends = training.trainable.facing(quantizer.site.layer), quantizer.range()
             sites[name] = {"lo": float(ends.lo.min()), "hi": float(ends.hi.max()), **_histogram(values)}
     return {"event": "weights", "at": training.at, "sites": sites}
 

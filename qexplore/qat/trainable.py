@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from qexplore.network import Network
 from qexplore.qat.forward import Forward
-from qexplore.qat.norms import norms_of
+from qexplore.qat.norms import DOUBLE, LEAST_GAIN, Norm, norms_of
 from qexplore.qat.quantizers import Quantizer
 
 Mixed = Callable[[Tensor, Tensor], Tensor]
@@ -28,25 +28,37 @@ class Trainable:
     def __init__(self, network: Network, quantizers: Mapping[str, Quantizer], mode: str) -> None:
         self.network, self.quantizers, self.mode = network, dict(quantizers), mode
         self.norms = norms_of(network)
+        self._behind = {norm.layer: norm for norm in self.norms.values()}
         self.weights = _shared(network)
         self.biases = {
             name: nn.Parameter(layer.bias.clone())
             for name, layer in network.layers.items()
-            if layer.bias is not None and not self._shifted(name)
+            if layer.bias is not None and name not in self._behind  # a batch norm has a shift of its own
         }
-        self.masks: dict[str, Tensor] = {}
+        self.masks = {name: mask.clone() for name, mask in network.masks.items()}
         self.mixed: Mixed | None = None
         self.training = True
         self.frees = _frees(network)
-
-    def _shifted(self, layer: str) -> bool:
-        """Whether a batch norm behind the layer takes its bias off again."""
-        return any(norm.layer == layer for norm in self.norms.values())
 
     def weight(self, layer: str) -> Tensor:
         """The latent weight of a layer, zeros where it is pruned."""
         weight = self.weights[layer]
         return weight * self.masks[layer] if layer in self.masks else weight
+
+    def _folded(self, layer: str) -> Norm | None:
+        """The batch norm that is folded into a layer in the forward pass."""
+        return self._behind.get(layer) if self.mode == DOUBLE else None
+
+    def factor(self, layer: str) -> Tensor | float:
+        """What the latent weight is multiplied with before it is quantized, one value an output channel."""
+        norm = self._folded(layer)
+        if norm is None:
+            return 1.0
+        return (norm.gain / norm.deviation()).detach().view(-1, *[1] * (self.weights[layer].dim() - 1))
+
+    def facing(self, layer: str) -> Tensor:
+        """The weight as its quantizer sees it, without a gradient."""
+        return self.weight(layer).detach() * self.factor(layer)
 
     def quantized(self, layer: str) -> Tensor:
         """The weight that takes part in the forward pass."""
@@ -78,9 +90,13 @@ class Trainable:
 
     def learned(self) -> dict[str, nn.Parameter]:
         """What quantizers learn, by name."""
-        named = {f"size.{name}": q.size for name, q in self.quantizers.items()}
-        named |= {f"offset.{name}": q.offset for name, q in self.quantizers.items() if q.offset is not None}
-        return {name: p for name, p in named.items() if p.requires_grad}
+        found: dict[str, nn.Parameter] = {}
+        for name, quantizer in self.quantizers.items():
+            for part, parameter in (("size", quantizer.size), ("offset", quantizer.offset)):
+                shared = any(parameter is other for other in found.values())
+                if parameter is not None and parameter.requires_grad and not shared:
+                    found[f"{part}.{name}"] = parameter
+        return found
 
     def buffers(self) -> dict[str, Tensor]:
         """Running statistics of batch norms."""
@@ -98,7 +114,7 @@ class Trainable:
         for quantizer in self.quantizers.values():
             quantizer.hold()
         for norm in self.norms.values():
-            norm.gain.clamp_(min=1e-6)
+            norm.gain.clamp_(min=LEAST_GAIN)
         for layer, mask in self.masks.items():
             self.weights[layer].mul_(mask)
 

@@ -27,7 +27,8 @@ from qexplore.report import Event
 class Training:
     """Everything that the loop and those who act in it need.
 
-    at: optimizer steps done. epoch, batch: what comes next; total, counted: sum and number of the losses of this epoch.
+    at: optimizer steps done. epoch, batch: what comes next; total, counted: sum and number of the losses of this epoch;
+    first: the loss of the first step.
     """
 
     def __init__(
@@ -39,13 +40,15 @@ class Training:
     ) -> None:
         self.network, self.calibration, self.settings = network, calibration, settings
         self.images = Images(calibration, settings)
-        self.teacher = teacher_of(network, calibration) if settings.distill else None
         self.trainable = Trainable(network, quantizers, settings.batch_norm)
+        self.teacher = teacher_of(network, calibration) if settings.distill else None
         self.optimizers = Optimizers(self.trainable, settings)
         self.average = Average(self.trainable, settings.ema)
         self.steps = settings.epochs * self.images.per_epoch
         self.at = self.epoch = self.batch = self.counted = 0
         self.total = 0.0
+        self.first: float | None = None
+        self._noise = torch.Generator()
         self.trainable.mixed = self._mixed if settings.noise < 1 else None
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -55,6 +58,7 @@ class Training:
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """The loss of a batch, differentiable."""
         settings = self.settings
+        self._noise = self.images.generator(self.epoch, -1 - self.batch)
         with torch.autocast("cpu", torch.bfloat16) if settings.half else nullcontext():
             taught = None if self.teacher is None else self.teacher(x)
             logits = self.trainable(x)
@@ -98,8 +102,7 @@ class Training:
 
     def _mixed(self, weight: Tensor, quantized: Tensor) -> Tensor:
         """QuantNoise: each weight quantized with the probability `noise`, else as it is."""
-        generator = self.images.generator(self.epoch, -1 - self.batch)
-        keep = torch.rand(weight.shape, generator=generator) < self.settings.noise
+        keep = torch.rand(weight.shape, generator=self._noise) < self.settings.noise
         return torch.where(keep, quantized, weight)
 
 
@@ -107,6 +110,8 @@ class Actor(Protocol):
     """Somebody who acts in the training loop: reallocates bits, prunes, watches oscillation."""
 
     name: str
+    plan: Any
+    """What it was told to do, a dataclass; None for nothing that stands elsewhere. Checkpoints tell by it whose they are."""
 
     def begin(self, training: Training) -> list[Event]:
         """Before the first step, or after a checkpoint was loaded; what to tell."""
@@ -134,6 +139,7 @@ class Idle:
     """An actor that does nothing; others override what they need."""
 
     name = ""
+    plan: Any = None
 
     def begin(self, training: Training) -> list[Event]:
         return []
@@ -158,4 +164,3 @@ class Idle:
 
 
 Actors = Sequence[Actor]
-Facts = dict[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -22,8 +23,9 @@ RANGES = ("weight-ranges", "activation-ranges")
 UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges", "allocate-bits")
 # What a step needs behind it, because it would undo the step or make nonsense of it, and why.
 BEFORE = {
-    "activation-ranges": (RESCALE, "changes the size of activations"),
-    "allocate-bits": (("fold-bn", *RESCALE, *RANGES), "changes what bits were allocated for, or sets them anew"),
+    "weight-ranges": (("prune",), "trains the real weights"),
+    "activation-ranges": ((*RESCALE, "prune"), "changes the size of activations"),
+    "allocate-bits": (("fold-bn", *RESCALE, *RANGES, "prune"), "changes what bits are allocated for, or sets them anew"),
     "adaround": (("fold-bn", *RESCALE, "weight-ranges", "allocate-bits"), "changes the weights or their grids"),
     "correct-bias": (
         ("fold-bn", *RESCALE, "weight-ranges", "allocate-bits", "adaround"),
@@ -51,6 +53,7 @@ def prepare(
     """
     report = report or Report()
     check(recipe)
+    parts_of(task, recipe)
     network = Network.of(
         task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
     )
@@ -58,11 +61,18 @@ def prepare(
     calibration = Calibration(task.data, seed, batch=images_at_once(task.example), keeper=keeper, teacher=task.model)
     for number, step in enumerate(recipe.steps):
         report.event("step-started", name=step.name, number=number, of=len(recipe.steps))
-        given = replace(calibration, key=f"{number}-{STEPS.canonical(step.name)}")
+        key, past = f"{number}-{STEPS.canonical(step.name)}", _past(task, recipe, number)
+        given = replace(calibration, key=key, past=past)
         network = STEPS.get(step.name)(network, given, report, **step.settings)
         if after_step is not None:
             after_step(step.name, network)
     return network
+
+
+def _past(task: Task, recipe: Recipe, number: int) -> str:
+    """The task, and the recipe up to the step `number`, as JSON."""
+    document = replace(recipe, name="", title="", steps=recipe.steps[: number + 1]).to_document()
+    return json.dumps([task.name, document], sort_keys=True)
 
 
 def check(recipe: Recipe) -> None:
@@ -79,6 +89,20 @@ def check(recipe: Recipe) -> None:
             "Activations have one range a tensor (granularity: tensor): a scale for each channel cannot leave the sum "
             "over input channels."
         )
+
+
+def parts_of(task: Task, recipe: Recipe) -> tuple[str, ...]:
+    """The parts of the task's images that the recipe reads, and that for evaluation; QexploreError where the recipe
+    trains and there are no training images.
+    """
+    if not recipe.trains:
+        return ("calibration", "evaluation")
+    if not task.data.has("train"):
+        raise QexploreError(
+            f"The recipe {recipe.name!r} trains, and the task {task.name!r} has no training images: sort its pictures "
+            "into train/ and test/ below one folder, give train=… to qx.Data, or take a recipe that does not train."
+        )
+    return ("train", "calibration", "evaluation")
 
 
 def _check_order(steps: list[str]) -> None:

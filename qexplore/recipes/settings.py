@@ -22,9 +22,9 @@ WORDS: dict[type, tuple[tuple[type, ...], str]] = {
 
 def check_step(step: StepSetting) -> None:
     """Raises UnknownName for a step, a setting or a range estimator that does not exist, BadRecipe for a setting that
-    is not of the kind of its default.
+    is not of the kind of its default, QexploreError for one that cannot be meant.
     """
-    function = STEPS.get(step.name)
+    function: Any = STEPS.get(step.name)
     defaults = defaults_of(function)
     if hasattr(function, "takes"):
         defaults |= function.takes
@@ -32,6 +32,8 @@ def check_step(step: StepSetting) -> None:
         # A step that sets ranges hands what it does not know itself to the estimator of this name.
         defaults |= defaults_of(RANGES.get(str(step.settings.get("method", defaults["method"]))))
     check_kinds(f"the step {step.name!r}", step.settings, defaults)
+    if getattr(function, "check", None) is not None:
+        function.check(step.settings)
     if step.settings.get("logits"):  # another estimator, for the logits alone
         RANGES.get(step.settings["logits"])
 

@@ -17,7 +17,7 @@ from qexplore.network.table import site_table
 from qexplore.plain import plain
 from qexplore.ptq import Calibration, Keeper
 from qexplore.ptq.steps import images_at_once
-from qexplore.recipes.carry_out import check, prepare
+from qexplore.recipes.carry_out import check, parts_of, prepare
 from qexplore.recipes.schema import Recipe
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
@@ -69,7 +69,7 @@ def run(
     """
     task, recipe, report = _task(task), Recipe.load(recipe), Report(on_event)
     check(recipe)
-    task.data.prepare(report, ("calibration", "evaluation"))
+    task.data.prepare(report, parts_of(task, recipe))
     rows: list[dict[str, Any]] = []
     found: list[Judged] = []
     clock = time.perf_counter()
@@ -99,7 +99,7 @@ def sensitivity(
 ) -> pd.DataFrame:
     """The table site × bits → expected rise of the loss, by `metric`, after `recipe` has prepared the network.
 
-    Columns: site, index, kind, layer, op, numel, macs, tied, input, bits, loss, metric.
+    Columns: site, index, kind, layer, op, numel, macs, tied, input, sparsity, bitmap, bits, loss, metric.
     """
     METRICS.get(metric)
     task, report = _task(task), Report(on_event)

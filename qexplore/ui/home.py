@@ -1,4 +1,4 @@
-"""The first page: one sentence, a small live picture, three ways on, the last runs."""
+"""The first page: one sentence, a small live picture, four ways on, the last runs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ _WAYS = (
         "Choose a budget",
         ":material/tune:",
         "Say how many bits you can pay for; every site of the network gets its share, and the accuracy is measured.",
+    ),
+    (
+        "training",
+        "Win accuracy back",
+        ":material/model_training:",
+        "Train at few bits, or let QBitOpt give the bits out anew while it trains, and watch what comes back.",
     ),
     (
         "network",
@@ -84,8 +90,8 @@ def _cards(profile: profiles.Profile, found: Found, predicted: float) -> list[Ca
 
 
 def ways() -> None:
-    """Three ways on."""
-    for column, (page, label, icon, text) in zip(st.columns(3, gap="medium"), _WAYS, strict=True):
+    """Four ways on."""
+    for column, (page, label, icon, text) in zip(st.columns(4, gap="medium"), _WAYS, strict=True):
         with column, st.container(border=True, height="stretch"):
             st.page_link(f"pages/{page}.py", label=f"**{label}**", icon=icon)
             st.caption(text)

@@ -18,6 +18,7 @@ _PAGES = {
     "post_training": ("Post-training", ":material/waterfall_chart:"),
     "sensitivity": ("Sensitivity", ":material/grid_on:"),
     "budgets": ("Budgets", ":material/tune:"),
+    "training": ("Training", ":material/model_training:"),
     "runs": ("Runs", ":material/list_alt:"),
 }
 _MARK = str(Path(__file__).with_name("mark.svg"))

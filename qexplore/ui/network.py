@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from qexplore import figures
@@ -69,11 +70,17 @@ def graph(profile: Profile, site: str) -> None:
     )
 
 
+def site_rows(sites: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the table of sites that are shown; how much is pruned only where something is."""
+    pruned = ["sparsity"] if "sparsity" in sites and bool((sites["sparsity"] > 0).any()) else []
+    columns = ["index", "site", "kind", "op", "shape", "numel", "macs", *pruned, "lo", "hi", "sqnr_db", "granularity"]
+    return sites[columns]
+
+
 def layers(profile: Profile) -> None:
     """The table of sites at the recipe's bits."""
     st.markdown("**Sites** :gray[:small[after the recipe " + str(profile.recipe["name"]) + "]]")
-    columns = ["index", "site", "kind", "op", "shape", "numel", "macs", "lo", "hi", "sqnr_db", "granularity"]
-    rows = profile.sites[columns]
+    rows = site_rows(profile.sites)
     number = st.column_config.NumberColumn
     st.dataframe(
         rows,
@@ -84,6 +91,7 @@ def layers(profile: Profile) -> None:
             "macs": number(
                 "MACs", format="localized", help="MACs of the layer, or of the layers that read the activation"
             ),
+            "sparsity": number("pruned", format="percent", help="Share of the elements that are pruned: always 0"),
             "lo": number("low", format="%.3g"),
             "hi": number("high", format="%.3g"),
             "sqnr_db": number("SQNR at 8 bits, dB", format="%.1f"),

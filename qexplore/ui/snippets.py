@@ -110,6 +110,21 @@ def debug_command(task: str, recipe: str, seed: int) -> str:
     return f"{_line('debug', task, recipe, seed)} --report report.md"
 
 
+def train_command(task: str, preset: str, changes: Mapping[str, Any], seed: int) -> str:
+    """A command line that trains by a preset with some settings changed."""
+    words = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in changes.items()]
+    return " ".join([f"python -m qexplore run {shlex.quote(preset)} --task {task} --seed {seed}", *words])
+
+
+def train_cell(task: str, preset: str, changes: Mapping[str, Any], seed: int) -> str:
+    """A notebook cell that trains by a preset with some settings changed."""
+    recipe = json.dumps(preset)
+    if changes:
+        recipe = f"qx.Recipe.load({recipe}).with_settings({dict(changes)!r})"
+    call = f"result = qx.run(qx.Task({json.dumps(task)}), {recipe}, seed={seed}, on_event=print)"
+    return f"import qexplore as qx\n\n{call}\nresult.steps"
+
+
 def _line(verb: str, task: str, recipe: str, seed: int) -> str:
     return f"python -m qexplore {verb} {shlex.quote(recipe)} --task {task} --seed {seed} --json"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -25,6 +25,7 @@ class Site:
     feed: str
     tied: str
     losses: dict[int, float]
+    bitmap: int = 0
 
 
 def read(table: pd.DataFrame) -> list[Site]:
@@ -38,9 +39,33 @@ def read(table: pd.DataFrame) -> list[Site]:
     return list(found.values())
 
 
+def prune(table: pd.DataFrame, rng: np.random.Generator) -> tuple[pd.DataFrame, list[Site]]:
+    """The table with some weights pruned, and its sites with the elements and multiplications that are kept.
+
+    Of a weight that two sites share, the first has all the kept elements.
+    """
+    table, sites = table.assign(sparsity=0.0, bitmap=0), read(table)
+    changed: dict[str, Site] = {}
+    for tied in dict.fromkeys(site.tied for site in sites if site.weight):
+        mine = [site for site in sites if site.tied == tied]
+        total = sum(site.numel for site in mine)
+        kept = int(rng.integers(1, total + 1))
+        bitmap = int(rng.integers(0, total + 1)) if kept < total else 0
+        for number, site in enumerate(mine):
+            places = int(rng.integers(1, 50))
+            here = table["site"] == site.name
+            table.loc[here, ["sparsity", "macs"]] = [(total - kept) / total, places * total]
+            table.loc[here, "bitmap"] = 0 if number else bitmap
+            changed[site.name] = replace(
+                site, numel=0 if number else kept, macs=places * kept, bitmap=0 if number else bitmap
+            )
+    table["macs"] = table["macs"].astype("int64")
+    return table, [changed.get(site.name, site) for site in sites]
+
+
 @dataclass(frozen=True)
 class Small:
-    """A small random problem: sometimes tight, sometimes with locks, always possible."""
+    """A small random problem: sometimes tight, sometimes with locks or pruned weights, always possible."""
 
     table: pd.DataFrame
     sites: list[Site]
@@ -73,7 +98,8 @@ def draw(seed: int) -> Small:
     if weights > 1 and rng.random() < 0.2:
         one, other = "layers.0.weight", "layers.1.weight"
         table.loc[table["site"] == other, "tied"] = one  # weights shared by two layers with inputs of their own
-    sites = read(table)
+    sparse = np.random.default_rng([seed, 1])
+    table, sites = prune(table, sparse) if sparse.random() < 0.3 else (table, read(table))
     locked = {str(rng.choice([s.name for s in sites])): int(rng.choice(bits))} if rng.random() < 0.2 else {}
     names = ["weight_bits", "kb"] + (["activation_bits", "gbops"] if activations else [])
     picked = rng.choice(names, size=int(rng.integers(1, len(names) + 1)), replace=False).tolist()
@@ -99,7 +125,7 @@ def count(sites: list[Site], bits: Mapping[str, int]) -> dict[str, Fraction]:
             total = sum(site.numel * bits[site.name] for site in mine)
             found[name] = Fraction(total, sum(site.numel for site in mine))
             if weight:
-                found["kb"] = Fraction(total, 8 * 1000)
+                found["kb"] = Fraction(total + sum(site.bitmap for site in mine), 8 * 1000)
     if len(found) == 3:
         products = sum(site.macs * bits[site.name] * bits[site.feed] for site in sites if site.weight)
         found["gbops"] = Fraction(products, 10**9)
@@ -128,6 +154,6 @@ def brute_force(small: Small) -> float:
         if name == "gbops":
             spent = sum(site.macs * bits[site.name] * bits[site.feed] for site in mine)
         else:
-            spent = sum(site.numel * bits[site.name] for site in mine)
+            spent = sum(site.numel * bits[site.name] + site.bitmap * (name == "kb") for site in mine)
         ok &= spent / scale <= limit
     return float(np.sum(losses, axis=0)[ok].min())

@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-PAGES = ("", "network", "quantizer", "ranges", "post_training", "sensitivity", "budgets", "runs")
-HEADINGS = ("qexplore", "Network", "Quantizer", "Ranges", "Post-training", "Sensitivity", "Budgets", "Runs")
+PAGES = ("", "network", "quantizer", "ranges", "post_training", "sensitivity", "budgets", "training", "runs")
+HEADINGS = ("qexplore", "Network", "Quantizer", "Ranges", "Post-training", "Sensitivity", "Budgets", "Training", "Runs")
 
 
 def go(page: Page, url: str, path: str = "") -> None:

@@ -139,3 +139,11 @@ def test_ablate_reads_as_text(say):
     assert spoken.out.startswith("FP32 ")
     assert "none (complete)" in spoken.out
     assert "activations only" in spoken.out
+
+
+def test_run_tells_how_much_is_pruned_where_something_is(say):
+    quick = ("--set", "prune.epochs=1", "--set", "qat.epochs=1")
+    told = say("run", "prune30-w8a8", "--task", "resnet-digits", *quick)
+    assert told.status == 0
+    assert "pruned: 30.0 % of the weights" in told.out
+    assert "pruned" not in say("run", "w8a8", "--task", "resnet-digits").out

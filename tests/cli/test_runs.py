@@ -6,8 +6,10 @@ import pytest
 
 from qexplore.runs import Store
 from qexplore.runs import store as stores
+from qexplore.runs.recordings import recordings
 from qexplore.runs.records import Records
 from tests.executors import Idle
+from tests.trainings import recipe_events
 
 SPEC = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "w8a8", "seed": 0}
 
@@ -72,3 +74,20 @@ def test_wrong_words_are_one_sentence(say, words):
     spoken = say("runs", *words)
     assert spoken.status == 2
     assert len(spoken.err.splitlines()) == 1
+
+
+def test_what_a_training_has_told_is_recorded_in_a_folder(say, run, tmp_path):
+    records = Records(Store().root)
+    records.claim(run, 1, "x")
+    records.tell(run, [(0.0, event) for event in recipe_events("qat")], None)
+    records.finish(run, "done", result={})
+    folder = tmp_path / "mobilenet-digits" / "mine"
+    kept = say("runs", "record", run, "--out", str(folder), "--json").document
+    assert kept == {"id": run, "state": "recorded", "folder": str(folder)}
+    assert [one.name for one in recordings("mobilenet-digits", tmp_path)] == ["mine"]
+
+
+def test_a_recording_needs_a_folder(say, run):
+    refused = say("runs", "record", run)
+    assert refused.status == 2
+    assert "--out FOLDER" in refused.err

@@ -20,7 +20,7 @@ def test_a_page_opens(opened: Callable[..., AppTest], page: str) -> None:
     assert words(opened(page))
 
 
-@pytest.mark.parametrize("page", ["network", "quantizer", "ranges", "post_training", "sensitivity", "budgets"])
+@pytest.mark.parametrize("page", sorted({*PAGES} - {"home", "runs"}))
 @pytest.mark.parametrize("task", zoo.names())
 def test_a_page_opens_on_the_task_of_its_address(opened: Callable[..., AppTest], page: str, task: str) -> None:
     at = opened(page, task=task)
@@ -28,7 +28,7 @@ def test_a_page_opens_on_the_task_of_its_address(opened: Callable[..., AppTest],
     assert zoo.entry(task).title in words(at)
 
 
-@pytest.mark.parametrize("page", ["network", "ranges", "sensitivity", "budgets"])
+@pytest.mark.parametrize("page", ["network", "ranges", "sensitivity", "budgets", "training"])
 def test_each_figure_has_an_alternative_text(opened: Callable[..., AppTest], page: str) -> None:
     at = opened(page)
     charts = [c for kind in ("vega_lite_chart", "plotly_chart", "graphviz_chart") for c in at.get(kind)]

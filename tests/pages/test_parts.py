@@ -9,12 +9,14 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import qexplore as qx
 from qexplore.cli import allocate, debug, run
 from qexplore.ui import quantizer, snippets
 from qexplore.ui.desk import Desk
+from qexplore.ui.network import site_rows
 
 START = {"kind": "asymmetric", "powerOfTwo": False, "bits": 4, "low": -1.0, "high": 2.0}
 
@@ -122,3 +124,10 @@ def test_the_desk_waits_only_as_long_as_it_is_told() -> None:
     asked = Desk(1).ask("me", "slow", lambda: time.sleep(1), patience=0.05)
     assert not asked.done()
     assert time.perf_counter() - began < 0.5
+
+
+def test_the_table_of_sites_tells_what_is_pruned_only_where_something_is() -> None:
+    names = ["index", "site", "kind", "op", "shape", "numel", "macs", "lo", "hi", "sqnr_db", "granularity"]
+    sites = pd.DataFrame([dict.fromkeys(names, 0)] * 2)
+    assert list(site_rows(sites)) == list(site_rows(sites.assign(sparsity=0.0))) == names
+    assert list(site_rows(sites.assign(sparsity=[0.0, 0.3]))["sparsity"]) == [0.0, 0.3]

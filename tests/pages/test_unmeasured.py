@@ -18,7 +18,7 @@ from tests.pages.owned import own_task
 from tests.pages.words import words
 
 Open = Callable[..., AppTest]
-PAGES = ("network", "quantizer", "ranges", "post_training", "sensitivity", "budgets")
+PAGES = ("network", "quantizer", "ranges", "post_training", "sensitivity", "budgets", "training")
 
 
 @pytest.fixture(autouse=True)

@@ -146,7 +146,8 @@ def test_a_site_that_is_always_zero_costs_nothing() -> None:
 @pytest.mark.parametrize("metric", ["fit", "sqnr", "loss"])
 def test_the_table_has_a_row_for_each_site_and_bits(metric: str, task: qx.Task) -> None:
     table = qx.sensitivity(task, metric, bits=(4, 2, 4))
-    columns = ["site", "index", "kind", "layer", "op", "numel", "macs", "tied", "input", "bits", "loss", "metric"]
+    columns = ["site", "index", "kind", "layer", "op", "numel", "macs", "tied", "input"]
+    columns += ["sparsity", "bitmap", "bits", "loss", "metric"]
     assert list(table.columns) == columns
     assert not table.duplicated(["site", "bits"]).any()
     assert sorted(set(table["bits"])) == [2, 4]

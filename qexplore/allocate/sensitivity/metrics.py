@@ -36,11 +36,13 @@ def sensitivity_table(
 ) -> pd.DataFrame:
     """One row for each site and bits with the column `loss` by `metric`, and the columns that identify the site.
 
+    Among them, as in the table of sites, `sparsity` and `bitmap`, which tell the costs what is pruned.
     network: calibrated, so that every site has a range. Raises UnknownName for a metric that does not exist.
     """
     menu = _menu(bits)
     losses = METRICS.get(metric)(network, calibration, menu, report or Report())
-    rows = [{**identity(site), "bits": b, "loss": losses[site.name, b]} for site in network.sites for b in menu]
+    known = {site.name: identity(network, site) for site in network.sites}
+    rows = [{**known[site.name], "bits": b, "loss": losses[site.name, b]} for site in network.sites for b in menu]
     return pd.DataFrame(rows).assign(metric=METRICS.canonical(metric))
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found, Question
+from qexplore.ui.onward import onward
 from qexplore.ui.snippets import allocate_cell, allocate_command
 from qexplore.ui.stored import store
 
@@ -37,6 +38,27 @@ def _share(question: Question, metric: str, found: Found) -> None:
     st.caption("The same on the command line")
     st.code(allocate_command(profile.task, metric, limits, locked), language="bash", wrap_lines=True)
     _files(question, found)
+
+
+def train(question: Question) -> None:
+    """The way on to the Training page, with the budget of this one."""
+    onward(
+        "These bits are given to the network as it is. QBitOpt trains it meanwhile and gives them out anew, always "
+        "within the same budget.",
+        "training",
+        "Train with this budget",
+        {"task": question.profile.task, **_budget(question)},
+    )
+
+
+_LIMITS = {"weight_bits": "w", "activation_bits": "a", "kb": "kb", "gbops": "gbops"}
+
+
+def _budget(question: Question) -> dict[str, str]:
+    """The limits as the address of the Training page has them, with the recipe that keeps them."""
+    limits = question.budget.limits()
+    recipe = "qbitopt-3" if limits.get("weight_bits", 8.0) < 3.5 else "qbitopt-4"
+    return {"train": recipe, **{_LIMITS[name]: f"{value:.6g}" for name, value in limits.items()}}
 
 
 def document(question: Question, found: Found) -> dict[str, object]:

@@ -14,7 +14,7 @@ from qexplore.ui import history
 from qexplore.ui.bench import DESK, warm
 from qexplore.ui.budgets.answers import Found, Question, find
 from qexplore.ui.budgets.editor import editor
-from qexplore.ui.budgets.keep import keep
+from qexplore.ui.budgets.keep import keep, train
 from qexplore.ui.budgets.limits import KEYS, budget
 from qexplore.ui.budgets.numbers import numbers
 from qexplore.ui.budgets.picture import frontier_of
@@ -65,6 +65,7 @@ def _draw(question: Question, found: Found) -> None:
     with beside_them:
         why(profile, table, site, bits, locked)
     _foot(question, found)
+    train(question)
     edit = st.expander("Edit bits by hand", icon=":material/edit:", key="edit", on_change="rerun")
     if edit.open:
         with edit:

@@ -56,7 +56,8 @@ def _facts(row: Mapping[str, Any], table: DataFrame, site: str, bits: int) -> li
     more = [b for b in losses.index if b > bits]
     if more:
         up = min(more)
-        size = f" and costs {int(row['numel']) * (up - bits) / 8000:.3f} KB" if row["kind"] == "weight" else ""
+        kept = int(row["numel"]) * (1 - row.get("sparsity", 0.0))
+        size = f" and costs {kept * (up - bits) / 8000:.3f} KB" if row["kind"] == "weight" else ""
         said.append(f"{up - bits} bit more buys {small(float(losses[bits] - losses[up]))} nats{size}.")
     return said
 

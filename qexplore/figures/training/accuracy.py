@@ -1,0 +1,171 @@
+"""Accuracy over the epochs on held-out images, between the measured ends: before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from qexplore.figures.figure import Live
+from qexplore.figures.palette import BLUE, GREY, PURPLE
+from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of
+from qexplore.figures.words import measured, percent, points
+
+Row = Mapping[str, Any]
+_COLUMNS = ["epoch", "accuracy", "low", "high", "images", "label", "side"]
+
+
+def accuracy(
+    marks: pd.DataFrame,
+    epochs: float,
+    *,
+    before: tuple[float, Row] | None = None,
+    after: Row | None = None,
+    fp32: float | None = None,
+    parts: pd.DataFrame | None = None,
+) -> Live:
+    """The held-out curve with its 95 % band, and diamonds measured on the evaluation images.
+
+    marks: epoch, accuracy, low, high, images, stage. before: epoch at which training of the quantized network begins,
+    and its accuracy; after: the accuracy at the end. fp32: accuracy of the real network on the evaluation images.
+    parts: where the stages begin (epoch, step).
+    """
+    told = marks[["epoch", "accuracy", "low", "high", "images", "stage"]]
+    rows = told.dropna(subset=["accuracy"]).reset_index(drop=True)
+    diamonds = _diamonds(before, None if after is None else (float(epochs), after))
+    diamonds["up"] = (diamonds["side"] == "right") & _room_above(rows, diamonds, fp32)
+    reference = pd.DataFrame({"accuracy": [fp32], "text": [f"FP32 {percent(fp32)}"]}) if fp32 is not None else None
+    return Live(
+        title="Curve of the accuracy over the epochs on held-out images, with its 95 % band.",
+        name="training-accuracy",
+        alt=_finding(rows, before, after, fp32),
+        look="Line and band: held-out images, 95 %. Diamonds: the evaluation images, before training and after; "
+        f"dotted: FP32 on them. {ZOOMS}",
+        data=pd.concat([rows.assign(label="held-out"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
+        spec=_SPEC,
+        tables={
+            "marks": rows,
+            "diamonds": diamonds,
+            "reference": reference if reference is not None else pd.DataFrame({"accuracy": [], "text": []}),
+            "frame": frame(epochs),
+            "stages": stages_of(parts),
+        },
+    )
+
+
+def _diamonds(before: tuple[float, Row] | None, after: tuple[float, Row] | None) -> pd.DataFrame:
+    rows = []
+    for place, name, side in ((before, "before", "left"), (after, "after", "right")):
+        if place is not None:
+            epoch, row = place
+            told = [row[column] for column in ("accuracy", "low", "high", "images")]
+            rows.append((epoch, *told, f"{name} {percent(row['accuracy'])}", side))
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _room_above(rows: pd.DataFrame, diamonds: pd.DataFrame, fp32: float | None) -> pd.Series[bool]:
+    """Whether words above a diamond meet neither the curve nor the upper edge."""
+    drawn = [*rows["low"], *rows["high"], *diamonds["low"], *diamonds["high"], *([] if fp32 is None else [fp32])]
+    top, bottom = (max(drawn), min(drawn)) if drawn else (1.0, 0.0)
+    last = rows["accuracy"].iloc[-1] if len(rows) else 0.0
+    above: pd.Series[bool] = (diamonds["accuracy"] >= last) & (top - diamonds["accuracy"] > 0.12 * (top - bottom))
+    return above
+
+
+def _finding(rows: pd.DataFrame, before: tuple[float, Row] | None, after: Row | None, fp32: float | None) -> str:
+    said = []
+    if before is not None:
+        said.append(f"before training {measured(*_told(before[1]))}")
+    if len(rows):
+        last = rows.iloc[-1]
+        held = measured(last["accuracy"], last["low"], last["high"], int(last["images"]))
+        said.append(f"after epoch {last['epoch']:g} {held} held out")
+    if after is not None:
+        change = f", {points(after['accuracy'] - before[1]['accuracy'])}" if before is not None else ""
+        said.append(f"after training {measured(*_told(after))}{change}")
+    if fp32 is not None:
+        said.append(f"FP32 {percent(fp32)}")
+    text = "; ".join(said)
+    return f"{text[:1].upper()}{text[1:]}." if text else "No accuracy has been told yet."
+
+
+def _told(row: Row) -> tuple[float, float, float, int]:
+    return float(row["accuracy"]), float(row["low"]), float(row["high"]), int(row["images"])
+
+
+_Y: dict[str, Any] = {
+    "field": "accuracy",
+    "type": "quantitative",
+    "title": "accuracy",
+    "scale": {"zero": False, "nice": False, "padding": 16},
+    "axis": {"format": ".3~%", "tickCount": 5},
+}
+_SAID = [
+    {"field": "epoch", "format": ".2~f"},
+    {"field": "accuracy", "format": ".1%"},
+    {"field": "low", "title": "95 % from", "format": ".1%"},
+    {"field": "high", "title": "to", "format": ".1%"},
+    {"field": "images"},
+]
+_STAGE = {"field": "stage", "type": "nominal"}
+_CURVE = {"data": {"name": "marks"}}
+_DIAMONDS = {"data": {"name": "diamonds"}}
+_SPEC: dict[str, Any] = framed(
+    _Y,
+    [
+        {
+            "data": {"name": "reference"},
+            "mark": {"type": "rule", "color": GREY, "strokeDash": [2, 3]},
+            "encoding": {"y": _Y},
+        },
+        {
+            "data": {"name": "reference"},
+            "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 60, "dy": -3, "color": GREY},
+            "encoding": {"y": _Y, "x": {"value": 0}, "text": {"field": "text"}},
+        },
+        {
+            **_CURVE,
+            "mark": {"type": "area", "color": BLUE, "opacity": 0.18, "clip": True},
+            "encoding": {"x": EPOCH, "y": {**_Y, "field": "low"}, "y2": {"field": "high"}, "detail": _STAGE},
+        },
+        {
+            **_CURVE,
+            "mark": {
+                "type": "line",
+                "color": BLUE,
+                "strokeWidth": 2.2,
+                "clip": True,
+                "point": {"size": 34, "filled": True, "color": BLUE},
+            },
+            "encoding": {"x": EPOCH, "y": _Y, "detail": _STAGE, "tooltip": _SAID},
+        },
+        {
+            **_DIAMONDS,
+            "mark": {"type": "rule", "color": PURPLE, "strokeWidth": 2},
+            "encoding": {"x": EPOCH, "y": {**_Y, "field": "low"}, "y2": {"field": "high"}},
+        },
+        {
+            **_DIAMONDS,
+            "mark": {"type": "point", "shape": "diamond", "filled": True, "size": 120, "color": PURPLE, "opacity": 1},
+            "encoding": {"x": EPOCH, "y": _Y, "tooltip": _SAID},
+        },
+        *[
+            {
+                **_DIAMONDS,
+                "transform": [{"filter": f"datum.side === '{side}' && {'' if up else '!'}datum.up"}],
+                "mark": {
+                    "type": "text",
+                    "align": side,
+                    "dx": 6 if side == "left" else -6,
+                    "dy": -16 if up else 18,
+                    "color": PURPLE,
+                    "fontWeight": "bold",
+                },
+                "encoding": {"x": EPOCH, "y": _Y, "text": {"field": "label"}},
+            }
+            for side in ("left", "right")
+            for up in (True, False)
+        ],
+    ],
+)

@@ -1,0 +1,132 @@
+"""What training recovers: the answer in a sentence, and the accuracies with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from qexplore.figures import training as drawn
+from qexplore.figures.left_out import SIGNIFICANT
+from qexplore.figures.words import interval, percent, points, probability, seconds
+from qexplore.runs.trainings import Training
+from qexplore.ui.strip import Card, strip
+from qexplore.ui.training.known import Known
+
+_METHODS = {"qat": "Training at these bits", "qbitopt": "QBitOpt", "prune": "Training while pruning"}
+_ENDS = {"paused": "is paused", "cancelled": "was cancelled", "lost": "was lost", "done": "is done"}
+_NOISE = 0.0005  # of an accuracy: less is told as 0.0 points
+Row = Mapping[str, Any]
+
+
+def answer(one: Known, training: Training) -> None:
+    """Draws the sentence and the cards."""
+    st.markdown(sentence(one, training))
+    strip(cards(one, training))
+
+
+def sentence(one: Known, training: Training) -> str:
+    """The finding in words, or how far the training is."""
+    before, after, fp32 = training.before, training.after, training.fp32
+    if after is None or before is None or fp32 is None:
+        return _under_way(one, training)
+    gain, gap = after["accuracy"] - before["accuracy"], fp32["accuracy"] - before["accuracy"]
+    method = _METHODS.get(training.main.step if training.main else "", "Training")
+    course = f"from {percent(before['accuracy'])} to {percent(after['accuracy'])} (FP32 {percent(fp32['accuracy'])})"
+    p = training.p
+    if p is not None and p > SIGNIFICANT:
+        return (
+            f"**Nothing that {after['images']:,} images could show:** {_lower(method)} leads {course}, {points(gain)}; "
+            f"{probability(p)}."
+        )
+    if gain < 0:
+        return f"**{method} loses {_bare(gain)}:** {course}. A smaller learning rate may help."
+    if gap > _NOISE and gain < gap:
+        return f"**{method} recovers {_bare(gain)} of the {_bare(gap)} that were lost:** {course}."
+    if gap > _NOISE:
+        return f"**{method} recovers all of the {_bare(gap)} that were lost:** {course}."
+    return f"**{method} gains {_bare(gain)}, though nothing had been lost:** {course}."
+
+
+def _bare(difference: float) -> str:
+    return points(difference).lstrip("+−")
+
+
+def _lower(text: str) -> str:
+    return text if text[:2].isupper() else text[0].lower() + text[1:]
+
+
+def _under_way(one: Known, training: Training) -> str:
+    now, latest = training.now, training.latest
+    if now is None:
+        waiting = {"queued": "waits for its turn", "running": "prepares the network"}.get(one.state)
+        return f"**{one.recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
+    if latest is None:
+        return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
+    state = "trains" if one.active else _ENDS.get(one.state, one.state)
+    held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} held-out images are right"
+    before = training.before
+    start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""
+    return f"**{one.recipe} {state}, {latest['epoch']:g} of {training.epochs:g} epochs behind it:** {held}{start}."
+
+
+def cards(one: Known, training: Training) -> list[Card]:
+    """FP32, before, after, the budget where there is one, and what it took."""
+    found = [
+        _card("FP32", training.fp32, "not measured yet"),
+        _card(_before(training), training.before, "not measured yet"),
+        _after(training),
+        _budget(training),
+        _took(one, training),
+    ]
+    return [card for card in found if card is not None]
+
+
+def _before(training: Training) -> str:
+    pruned = training.main is not None and training.main.step == "prune"
+    return "before training" if pruned else "before training (PTQ)"
+
+
+def _card(label: str, row: Row | None, waiting: str, kind: str = "") -> Card:
+    if row is None:
+        return Card(label, "…", waiting, kind, waiting=True)
+    note = f"{interval(row['low'], row['high'])}, {int(row['images']):,} images"
+    return Card(label, percent(row["accuracy"]), note, kind)
+
+
+def _after(training: Training) -> Card:
+    if training.after is not None:
+        return _card("after training", training.after, "", "measured")
+    latest = training.latest
+    if latest is None:
+        return Card("after training", "…", "told once an epoch is over", "predicted", waiting=True)
+    between, images = interval(latest["low"], latest["high"]), int(latest["images"])
+    note = f"{between}, {images:,} held-out images, epoch {latest['epoch']:g}"
+    return Card("held-out accuracy so far", percent(latest["accuracy"]), note, "predicted")
+
+
+def _budget(training: Training) -> Card | None:
+    stages = [stage for stage in training.stages if stage.allocations and stage.budget]
+    if not stages:
+        return None
+    stage = stages[-1]
+    again = stage.reallocations
+    kept = sum(one.kept for one in again)
+    cost = stage.allocations[-1].cost
+    said = ", ".join(
+        f"{cost[limit]:.4g} of {most:g} {drawn.NAMES.get(limit, limit)}"
+        for limit, most in stage.budget.items()
+        if limit in cost
+    )
+    return Card("budget met, re-allocations", f"{kept:,} of {len(again):,}", f"at the last {said}")
+
+
+def _took(one: Known, training: Training) -> Card | None:
+    took = one.seconds
+    if took is None or one.active:
+        return None
+    epochs = f"{training.epochs:g} epochs, " if training.epochs else ""
+    return Card("the whole run took", seconds(took), f"{epochs}seed {one.seed}")
+
+

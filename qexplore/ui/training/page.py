@@ -1,0 +1,86 @@
+"""The Training page: pick or start a training, see what it recovers, and watch it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from qexplore.runs.profiles import Profile
+from qexplore.ui.training.answer import answer
+from qexplore.ui.training.curves import curves
+from qexplore.ui.training.known import Known, known, opened, training_of
+from qexplore.ui.training.origin import origin
+from qexplore.ui.training.start import show, start
+from qexplore.ui.training.views import views
+from qexplore.ui.training.watch import standing
+
+_EVERY = 1.0  # seconds
+
+
+def bench(profile: Profile) -> None:
+    """The training that is shown, with all that it has told; above it the way to start another."""
+    start(profile.task)
+    one = _shown(profile.task)
+    if one is None:
+        _nothing()
+        return
+    before, wanted = one.state, st.query_params.get("run")
+
+    @st.fragment(run_every=_EVERY if one.active else None)
+    def look() -> None:
+        now = _again(profile.task, one)
+        if now.state != before or st.query_params.get("run") != wanted:
+            st.rerun()
+        _draw(profile, now)
+
+    look()
+
+
+def _shown(task: str) -> Known | None:
+    """The picker of the training that is shown; None where there is none."""
+    found = {each.id: each for each in known(task)}
+    one = opened(list(found.values()), st.query_params.get("run"))
+    if one is None:
+        return None
+    wanted = st.query_params.get("run")
+    if wanted and wanted != one.id:
+        st.warning(f"There is no training {wanted[:60]!r} of this task; this is {one.id}.", icon=":material/link_off:")
+    st.session_state["training-shown"] = one.id
+    st.selectbox(
+        "showing",
+        list(found),
+        key="training-shown",
+        format_func=lambda name: found[name].label,
+        on_change=lambda: show(st.session_state["training-shown"]),
+    )
+    return one
+
+
+def _again(task: str, one: Known) -> Known:
+    """The training as it is now; a recording stays what it is."""
+    if one.run is None or not one.active:
+        return one
+    return next((each for each in known(task) if each.id == one.id), one)
+
+
+def _draw(profile: Profile, one: Known) -> None:
+    training = training_of(one)
+    answer(one, training)
+    with st.container():  # always there: an element that comes and goes would make its neighbours anew
+        standing(one)
+    if training.stages:
+        curves(training)
+        views(profile, one, training)
+    origin(one)
+
+
+def _nothing() -> None:
+    with st.container(border=True, key="no-training"):
+        st.markdown(
+            "**Nobody has trained this network here yet.** Pick a recipe above and start it: here will stand the "
+            "accuracy before and after, both curves while they grow, the bits and ranges that are learned, and what "
+            "oscillates."
+        )
+        st.caption(
+            "It works in the background, at low priority: close the page and come back, pause it, or let it go on "
+            "tomorrow from its last checkpoint."
+        )

@@ -1,0 +1,154 @@
+"""Asking for a training: a recipe, a few settings, and the button."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from qexplore.recipes import Recipe
+from qexplore.ui.absent import how_to_get
+from qexplore.ui.snippets import train_cell, train_command
+from qexplore.ui.stored import store
+from qexplore.ui.training.known import training_presets
+from qexplore.ui.training.recipes import LIMITS, Choice, budget_of, main_step, setting
+from qexplore.ui.work.watch import active
+
+_FIRST = "qat-w3a3"
+_WIDTHS = (2, 3, 4, 5, 6, 8)
+_ABOUT = """**qat**: weights, ranges and rounding learn together at fixed bits.
+
+**qbitopt**: the same, and every few steps the bits are given out anew under a hard budget.
+
+**prune30**: a third of the weights goes while the real network trains; then it is quantized and trained on."""
+
+
+def start(task: str) -> None:
+    """Draws the pickers and the button that queues the run."""
+    presets = training_presets()
+    if not presets:
+        st.info("This installation has no recipe that trains.", icon=":material/info:")
+        return
+    with st.container(border=True, key="start"):
+        pick, settings, more, button = st.columns([2, 5, 1.1, 1.5], vertical_alignment="bottom")
+        with pick:
+            name = _recipe(presets)
+        recipe = presets[name]
+        with settings:
+            changes = _budget(recipe) if main_step(recipe) == "qbitopt" else _bits(name, recipe)
+        with more, st.popover("more", icon=":material/tune:", width="stretch"):
+            others, seed = _more(name, recipe)
+            choice = Choice(name, seed, {**changes, **others})
+            _words(task, choice)
+        with button:
+            _button(task, choice)
+
+
+def _recipe(presets: dict[str, Recipe]) -> str:
+    names = list(presets)
+    first = names.index(_FIRST) if _FIRST in names else 0
+    chosen = st.selectbox(
+        "train", names, index=first, key="train", bind="query-params", on_change=_forget_budget, help=_ABOUT
+    )
+    return str(chosen)
+
+
+def _forget_budget() -> None:
+    """Another recipe comes with its own budget."""
+    own = budget_of(training_presets()[st.session_state["train"]])
+    for key in LIMITS:
+        if key in own:
+            st.session_state[key] = own[key]
+        else:
+            st.session_state.pop(key, None)
+
+
+def _budget(recipe: Recipe) -> dict[str, Any]:
+    """Average bits; kilobytes and bit operations stand beside them where the address or the recipe sets them."""
+    own, step = budget_of(recipe), main_step(recipe)
+    chosen: dict[str, float | None] = {}
+    weights, activations, more = st.columns([3, 3, 2], vertical_alignment="bottom")
+    with weights:
+        chosen["w"] = _slider("average weight bits", "w", own)
+    with activations:
+        chosen["a"] = _slider("average activation bits", "a", own)
+    with more, st.popover("more limits", icon=":material/add:", width="stretch"):
+        chosen["kb"] = _limit("KB of weights", "kb", own)
+        chosen["gbops"] = _limit("GBOPs per image", "gbops", own)
+    return {f"{step}.{LIMITS[key]}": value or 0.0 for key, value in chosen.items() if value != own.get(key)}
+
+
+def _slider(label: str, key: str, own: dict[str, float]) -> float:
+    first = own.get(key, 8.0)
+    value = st.slider(label, 2.0, 8.0, first, 0.1, format="%.1f", key=key, bind="query-params", help="8 is no limit.")
+    return round(float(value), 2)
+
+
+def _limit(label: str, key: str, own: dict[str, float]) -> float | None:
+    small = 0.001 if key == "kb" else 0.00001
+    value = st.number_input(
+        label, small, value=own.get(key), format="%.5g", key=key, bind="query-params", placeholder="no limit"
+    )
+    return None if value is None else float(value)
+
+
+def _bits(name: str, recipe: Recipe) -> dict[str, Any]:
+    chosen: dict[str, Any] = {}
+    for column, side in zip(st.columns(2), ("weights", "activations"), strict=True):
+        own = int(getattr(recipe, side).get("bits", 8))
+        widths = sorted({*_WIDTHS, own})
+        with column:
+            bits = st.segmented_control(f"bits of {side}", widths, default=own, required=True, key=f"{side}-{name}")
+        if bits is not None and int(bits) != own:
+            chosen[f"{side}.bits"] = int(bits)
+    return chosen
+
+
+def _more(name: str, recipe: Recipe) -> tuple[dict[str, Any], int]:
+    """Epochs, learning rate and seed; what is left empty is the recipe's own, or the step's."""
+    step = main_step(recipe)
+    epochs, rate = setting(recipe, step, "epochs"), setting(recipe, step, "rate")
+    more: dict[str, Any] = {}
+    asked = st.number_input(
+        "epochs", 1, 1000, value=epochs, step=1, key=f"epochs-{name}", placeholder="the step's own", help=f"Of {step}."
+    )
+    if asked is not None and asked != epochs:
+        more[f"{step}.epochs"] = int(asked)
+    speed = st.number_input(
+        "learning rate", 1e-6, 10.0, value=rate, format="%.3g", key=f"rate-{name}", placeholder="the step's own"
+    )
+    if speed is not None and speed != rate:
+        more[f"{step}.rate"] = float(speed)
+    return more, int(st.number_input("seed", 0, 10**6, value=0, step=1, key="training-seed"))
+
+
+def _words(task: str, choice: Choice) -> None:
+    st.caption("The same on the command line, and in a notebook")
+    st.code(train_command(task, choice.preset, choice.changes, choice.seed), language="bash", wrap_lines=True)
+    st.code(train_cell(task, choice.preset, choice.changes, choice.seed), wrap_lines=True)
+
+
+def _button(task: str, choice: Choice) -> None:
+    spec, absent = choice.spec(task), how_to_get(task)
+    st.button(
+        "Start training",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="start-training",
+        width="stretch",
+        disabled=bool(absent) or bool(active([spec])),
+        help=absent or None,
+        on_click=queue,
+        args=(spec,),
+    )
+
+
+def queue(spec: dict[str, Any]) -> None:
+    """Queues a training and shows it."""
+    show(store().submit(spec))
+
+
+def show(name: str) -> None:
+    """The training of this name is the one that the page shows; a moment or a comparison of before is forgotten."""
+    st.query_params["run"] = name
+    st.query_params.pop("at", None)

@@ -1,0 +1,147 @@
+"""What a training has learned, one view at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import streamlit as st
+
+from qexplore import figures
+from qexplore.figures import training as drawn
+from qexplore.figures.words import small
+from qexplore.runs.profiles import Profile
+from qexplore.runs.trainings import Stage, Training
+from qexplore.ui.chrome import pick_site
+from qexplore.ui.draw import figure
+from qexplore.ui.training.compare import compare
+from qexplore.ui.training.known import Known
+from qexplore.ui.training.moment import replayed
+
+_BARS = "Weights upwards, activations downwards, at the moment of the slider. A click picks a site on all pages."
+View = Callable[[Profile, Known, Training], None]
+
+
+def views(profile: Profile, one: Known, training: Training) -> None:
+    """A switch between the views that this training has something for, and the one that is picked."""
+    offered = [name for name, (has, _) in _VIEWS.items() if has(training)]
+    chosen = st.segmented_control(
+        "view", offered, default=offered[0], key="view", bind="query-params", label_visibility="collapsed"
+    )
+    _, draw = _VIEWS[str(chosen) if chosen in offered else offered[0]]
+    draw(profile, one, training)
+
+
+def _bits(profile: Profile, one: Known, training: Training) -> None:
+    stage = _allocating(training)[-1]
+    told = stage.allocations
+    moments = [(each.epoch, each.bits) for each in told]
+    until = told[-1].epoch if not len(stage.losses) else max(told[-1].epoch, float(stage.losses["epoch"].max()))
+    site = _site(stage)
+
+    def draw(number: int) -> None:
+        now = told[number]
+        wide, narrow = st.columns([1.45, 1], gap="medium")
+        with wide:
+            st.markdown("**Bits over time**")
+            shown = drawn.bits(moments, stage.sites, until, training.epochs, at=now.epoch, picked=site)
+            figure(shown, on_pick=pick_site)
+        with narrow:
+            st.markdown(f"**At epoch {now.epoch:.3g}** :gray[:small[{_spent(stage, number)}]]")
+            bars = replace(figures.allocation(stage.sites, now.bits, picked=site), look=_BARS)
+            figure(bars, key="training-allocation", on_pick=pick_site)
+            if len(stage.limits):
+                st.markdown("**The budget at each moment**")
+                figure(drawn.limits(stage.limits, training.epochs, at=now.epoch))
+
+    if len(stage.limits):
+        st.markdown(drawn.kept(stage.limits))
+    replayed(f"{one.id}-bits", [each.epoch for each in told], draw, lambda n: _moved(stage, n))
+
+
+def _spent(stage: Stage, number: int) -> str:
+    cost = stage.allocations[number].cost
+    known = [limit for limit in (*stage.budget, "kb") if limit in cost]
+    return ", ".join(f"{cost[limit]:.3g} {drawn.NAMES.get(limit, limit)}" for limit in dict.fromkeys(known))
+
+
+def _moved(stage: Stage, number: int) -> str:
+    """'Allocation 3 of 14, epoch 1.5: 6 sites changed.'"""
+    one = stage.allocations[number]
+    sites = f"{one.changed} site{'' if one.changed == 1 else 's'} changed" if one.changed else "nothing changed"
+    changed = sites if number else "the start"
+    frozen = ", frozen" if one.frozen else ""
+    return f"Allocation {number + 1} of {len(stage.allocations)}, epoch {one.epoch:.3g}: {changed}{frozen}"
+
+
+def _ranges(profile: Profile, one: Known, training: Training) -> None:
+    stage = _ranging(training)[-1]
+    site = _picker(profile, stage)
+    weights = stage.weights(site)
+    ends = stage.ends[stage.ends["site"] == site]
+    epochs = [each["epoch"] for each in weights] or ends["epoch"].tolist()
+
+    def draw(number: int) -> None:
+        left, right = st.columns(2, gap="medium")
+        with left:
+            if weights:
+                st.markdown("**Latent weights and their grid**")
+                figure(drawn.latent(weights, number, site), key="training-latent")
+            else:
+                row = ends.iloc[number]
+                st.markdown("**Range of the activation**")
+                st.markdown(f"From {small(abs(row['lo']))} to {small(row['hi'])}" if row["lo"] >= 0 else "")
+        with right:
+            st.markdown("**The range over the epochs**")
+            figure(drawn.ends(ends, site, training.epochs, at=epochs[number]), key="training-ends")
+
+    if not len(ends):
+        st.info(f"Nothing was told of the range of {site}: pick another site.", icon=":material/info:")
+        return
+    replayed(f"{one.id}-ranges", epochs, draw, lambda n: f"Epoch {epochs[n]:.3g}")
+
+
+def _picker(profile: Profile, stage: Stage) -> str:
+    """The site that is picked on all pages, of those that have learned a range."""
+    names = list(dict.fromkeys(stage.ends["site"]))
+    wanted = st.session_state.get("site") or st.query_params.get("site")
+    weights = set(stage.sites.loc[stage.sites["kind"] == "weight", "site"])
+    first = next((site for site in names if site in weights), names[0])
+    if wanted is not None and wanted not in names:
+        st.session_state["site"] = first
+    return str(st.selectbox("site", names, index=names.index(first), key="site", bind="query-params"))
+
+
+def _site(stage: Stage) -> str:
+    """The site that is picked on all pages, as far as this training knows it."""
+    wanted = st.session_state.get("site") or st.query_params.get("site")
+    return str(wanted) if wanted in set(stage.sites["site"]) else ""
+
+
+def _share(name: str) -> View:
+    def draw(profile: Profile, one: Known, training: Training) -> None:
+        figure(drawn.shares(name, training.shares(name), training.epochs, training.parts))
+
+    return draw
+
+
+def _rate(profile: Profile, one: Known, training: Training) -> None:
+    figure(drawn.rate(training.losses, training.epochs, training.parts))
+
+
+def _allocating(training: Training) -> list[Stage]:
+    return [stage for stage in training.stages if stage.allocations]
+
+
+def _ranging(training: Training) -> list[Stage]:
+    return [stage for stage in training.stages if len(stage.ends)]
+
+
+_VIEWS: dict[str, tuple[Callable[[Training], bool], View]] = {
+    "bits over time": (lambda training: bool(_allocating(training)), _bits),
+    "learned ranges": (lambda training: bool(_ranging(training)), _ranges),
+    "oscillation": (lambda training: len(training.shares("oscillation")) > 0, _share("oscillation")),
+    "sparsity": (lambda training: len(training.shares("sparsity")) > 0, _share("sparsity")),
+    "learning rate": (lambda training: len(training.losses) > 0, _rate),
+    "compare": (lambda training: True, compare),
+}

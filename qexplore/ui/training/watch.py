@@ -1,0 +1,89 @@
+"""A training while it works, and what can be done with it: pause, cancel, go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from qexplore.errors import QexploreError
+from qexplore.recipes import Recipe
+from qexplore.runs import Run
+from qexplore.ui.stored import store
+from qexplore.ui.training.known import Known
+from qexplore.ui.training.recipes import remedy
+from qexplore.ui.training.start import queue, show
+from qexplore.ui.work.words import ICONS, progress
+
+_TOLD = {
+    "paused": "Paused; Resume goes on from here.",
+    "cancelled": "Cancelled; what it has learned is kept.",
+    "lost": "Its process is gone; what it has learned is kept.",
+}
+
+
+def standing(one: Known) -> None:
+    """How far an active training is, or why one came to no end, with the buttons that apply."""
+    run = one.run
+    if run is None or run.state == "done":
+        return
+    if run.active:
+        _working(run)
+    else:
+        _stopped(run)
+
+
+def _working(run: Run) -> None:
+    asked = run.stop_asked is not None
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="working"):
+        st.progress(run.fraction, text=f"{ICONS[run.state]} {progress(run)}", width="stretch")
+        pause, cancel = ":material/pause_circle:", ":material/stop_circle:"
+        if run.state == "running":
+            label = "Pausing …" if run.pause_asked and not run.cancel_asked else "Pause"
+            st.button(label, icon=pause, key="pause", disabled=asked, on_click=_pause, args=(run.id,))
+        label = "Cancelling …" if run.cancel_asked else "Cancel"
+        off = bool(run.cancel_asked)
+        st.button(label, icon=cancel, key="cancel", disabled=off, on_click=_cancel, args=(run.id,))
+
+
+def _stopped(run: Run) -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="stopped"):
+        text = run.error if run.state == "failed" else _TOLD.get(run.state, run.error or run.state)
+        st.markdown(f"{ICONS.get(run.state, '')} {text}", width="stretch")
+        changes = _remedy(run)
+        if changes:
+            told = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
+            st.button(f"Start again with {told}", icon=":material/healing:", key="remedy", on_click=_mend, args=(run,))
+        resume = "Resume" if store().checkpoints(run.id) else "Start again"
+        st.button(resume, icon=":material/resume:", key="resume", type="primary", on_click=_resume, args=(run.id,))
+
+
+def _remedy(run: Run) -> dict[str, Any]:
+    """Settings that the error of a run proposes for the next attempt."""
+    try:
+        return remedy(Recipe.load(run.spec["recipe"]), run.error or "") if run.state == "failed" else {}
+    except QexploreError:
+        return {}
+
+
+def _mend(run: Run) -> None:
+    recipe, changes = Recipe.load(run.spec["recipe"]), _remedy(run)
+    mended = replace(recipe.with_settings(changes), name=f"{recipe.name} mended", title="")
+    queue({**run.spec, "recipe": mended.to_document()})
+
+
+def _pause(run_id: str) -> None:
+    """Ends a run, to be resumed where it was."""
+    store().ask_pause(run_id)
+
+
+def _cancel(run_id: str) -> None:
+    store().ask_cancel(run_id)
+
+
+def _resume(run_id: str) -> None:
+    try:
+        show(store().resume(run_id))
+    except QexploreError as error:
+        st.toast(str(error), icon=":material/error:")

@@ -1,0 +1,367 @@
+"""The Training page: empty, recorded, waiting, working, paused, done, failed, several; asked for and played."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from qexplore.recipes import Recipe
+from qexplore.runs import Store, profiles
+from qexplore.runs.records import Records
+from qexplore.runs.trainings import Training
+from qexplore.ui.training.answer import sentence
+from qexplore.ui.training.known import Known, opened, training_of, training_presets
+from qexplore.ui.training.recipes import Choice, budget_of, remedy
+from tests.executors import Idle
+from tests.pages.words import words
+from tests.trainings import Event, recipe_events, row
+
+Open = Callable[..., AppTest]
+TASK = "resnet-digits"
+BARE = "mobilenet-digits-unbalanced"  # no recording comes with it
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page queues stays in the queue."""
+    monkeypatch.setattr("qexplore.runs.store.executor_for", lambda root: Idle())
+
+
+def put(
+    home: Path,
+    events: list[Event] | None = None,
+    state: str = "",
+    *,
+    recipe: Any = "qat-w3a3",
+    task: str = TASK,
+    error: str | None = None,
+    parent: str | None = None,
+) -> str:
+    """A run that waits (no events), works (no state), or has ended."""
+    shelf = Store(home, executor=Idle())
+    records = Records(shelf.root)
+    run = shelf.submit({"kind": "recipe", "task": task, "recipe": recipe, "seed": 0}, parent=parent)
+    if events is not None:
+        records.claim(run, 1, "then")
+        tell(home, run, events)
+    if state:
+        records.finish(run, state, error=error, result={} if state == "done" else None)
+    return run
+
+
+def tell(home: Path, run: str, events: list[Event]) -> None:
+    Records(home).tell(run, [(time.time(), event) for event in events], None)
+
+
+def runs(home: Path, state: str) -> list[dict[str, Any]]:
+    return [run.spec for run in Store(home, executor=Idle()).runs(state=state)]
+
+
+def cards(at: AppTest) -> str:
+    return next(html for html in map(str, (one.proto.body for one in at.get("html"))) if "qx-strip" in html)
+
+
+def table_of(at: AppTest, title: str, name: str) -> Any:
+    """The table `name` of the live figure whose title begins with `title`."""
+    import pyarrow as pa
+
+    chart = next(c for c in at.get("vega_lite_chart") if c.proto.alt.startswith(title))
+    data = next(d for d in chart.proto.datasets if d.name == name).data.data
+    return pa.ipc.open_stream(data).read_pandas()
+
+
+def test_a_first_visit_opens_on_a_recorded_training(opened: Open) -> None:
+    at = opened("training", task=TASK)
+    assert at.selectbox(key="training-shown").value == "qat-w3a3"
+    assert "recovers" in words(at)
+    assert "Recorded on 20" in words(at)
+    assert "after training" in cards(at)
+    assert len(at.get("vega_lite_chart")) >= 4
+    assert not at.error
+
+
+def test_a_task_without_any_training_says_what_to_do(opened: Open) -> None:
+    at = opened("training", task=BARE)
+    assert "Nobody has trained this network here yet" in words(at)
+    assert at.button(key="start-training")
+    assert not at.get("vega_lite_chart")
+
+
+def test_each_figure_of_each_view_says_what_it_shows(opened: Open) -> None:
+    for view in ("bits over time", "learned ranges", "oscillation", "learning rate", "compare"):
+        at = opened("training", task=TASK, run="qbitopt-3", view=view)
+        charts = at.get("vega_lite_chart")
+        assert len(charts) >= 3, view
+        assert all(len(chart.proto.alt) > 20 for chart in charts)
+        assert words(at).count('<p class="qx-said">') == len(charts)
+
+
+def test_a_training_that_waits_says_so_and_can_be_cancelled(opened: Open, home: Path) -> None:
+    run = put(home)
+    at = opened("training", task=TASK)
+    assert at.selectbox(key="training-shown").value == run
+    assert "waits for its turn" in words(at)
+    at.button(key="cancel").click().run()
+    assert Store(home, executor=Idle()).run(run).state == "cancelled"
+
+
+def test_a_training_that_works_shows_its_curve_and_what_is_held_out(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qbitopt", done=2, after=None), recipe="qbitopt-3")
+    at = opened("training", task=TASK)
+    assert "qbitopt-3 trains, 2 of 6 epochs behind it" in words(at)
+    assert "held-out accuracy so far" in cards(at)
+    assert "2 of 2" in cards(at)
+    before = len(table_of(at, "Curve of the accuracy", "marks"))
+    tell(home, run, [event for event in recipe_events("qbitopt", done=3, after=None) if event.get("at", 0) > 40])
+    at.run()
+    assert len(table_of(at, "Curve of the accuracy", "marks")) == before + 1
+    assert {"pause", "cancel"} <= {button.key for button in at.button}
+
+
+def test_pause_ends_a_training_so_that_it_can_be_resumed(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qat", done=2, after=None))
+    at = opened("training", task=TASK, run=run)
+    at.button(key="pause").click().run()
+    asked = Store(home, executor=Idle()).run(run)
+    assert asked.stop_asked is not None
+    Records(home).finish(run, "paused")
+    at.run()
+    assert "Paused" in words(at)
+    at.button(key="resume").click().run()
+    child = Store(home, executor=Idle()).runs(state="queued")[0]
+    assert child.parent == run
+    assert at.selectbox(key="training-shown").value == child.id
+    assert "trains" not in words(at).split("What does")[0]
+
+
+def test_a_resumed_training_shows_what_was_told_before_the_pause(opened: Open, home: Path) -> None:
+    first = put(home, recipe_events("qat", done=2, after=None), "paused")
+    rest = recipe_events("qat", at=40, after=None, done=3)
+    put(home, rest, parent=first)
+    at = opened("training", task=TASK)
+    assert table_of(at, "Curve of the accuracy", "marks")["epoch"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_finished_training_answers_the_question(opened: Open, home: Path) -> None:
+    events = recipe_events("qat", before=0.71, after=0.95, fp32=0.986)
+    events[-1] |= {"gained": 125, "lost": 5}
+    at = opened("training", task=TASK, run=put(home, events, "done"))
+    assert "recovers 24.0 points of the 27.6 points that were lost:** from 71.0 % to 95.0 % (FP32 98.6 %)" in words(at)
+    assert "93.0–97.0 %, 500 images" in cards(at)
+
+
+def test_a_training_that_failed_shows_its_error_and_its_remedy_starts_it_again(opened: Open, home: Path) -> None:
+    error = (
+        "The training diverged at step 61 (epoch 4): the loss is nan; the first site with numbers that are not finite "
+        "is 'head.weight'. Start again with a smaller rate, such as rate=0.002 and quantizer_rate=0.0002."
+    )
+    run = put(home, recipe_events("qat", done=3, after=None), "failed", error=error)
+    at = opened("training", task=TASK, run=run)
+    assert error in words(at)
+    assert "was failed, 3 of 6 epochs" not in words(at)
+    at.button(key="remedy").click().run()
+    step = Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1]
+    assert (step.settings["rate"], step.settings["quantizer_rate"]) == (0.002, 0.0002)
+
+
+def test_up_to_four_trainings_are_compared_and_named_in_the_address(opened: Open, home: Path) -> None:
+    mine = put(home, recipe_events("qat", after=0.9), "done", recipe="qat-w4a4")
+    at = opened("training", task=TASK, view="compare", runs=f"{mine},qat-w3a3,qbitopt-3,nope")
+    assert at.multiselect(key="training-runs").value == [mine, "qat-w3a3", "qbitopt-3"]
+    rows = at.dataframe[0].value
+    assert rows["recipe"].tolist() == ["qat-w4a4", "qat-w3a3", "qbitopt-3"]
+    assert rows["bits or budget"].iloc[0] == "4 weight bits, 4 activation bits"
+    assert rows["bits or budget"].iloc[2] == "3 weight bits, 3 activation bits"
+    assert "90.0 % (88.0–92.0 %, 500 images)" in rows["accuracy"].iloc[0]
+    assert set(table_of(at, "Curves of the accuracy", "curves")["letter"]) == {"A", "B", "C"}
+    at.multiselect(key="training-runs").set_value([mine]).run()
+    assert at.query_params["runs"] in (mine, [mine])
+
+
+def test_a_training_that_is_not_there_is_named(opened: Open) -> None:
+    at = opened("training", task=TASK, run="nope")
+    assert "There is no training 'nope' of this task" in at.warning[0].value
+
+
+def test_the_start_button_queues_the_recipe_and_shows_it(opened: Open, home: Path) -> None:
+    at = opened("training", task=BARE)
+    at.button(key="start-training").click().run()
+    assert runs(home, "queued") == [{"kind": "recipe", "task": BARE, "recipe": "qat-w3a3", "seed": 0}]
+    assert "waits for its turn" in words(at)
+    assert at.button(key="start-training").disabled
+
+
+def test_settings_make_a_recipe_of_ones_own(opened: Open, home: Path) -> None:
+    at = opened("training", task=BARE, train="qat-w4a4")
+    at.segmented_control(key="weights-qat-w4a4").set_value(2)
+    at.number_input(key="epochs-qat-w4a4").set_value(3)
+    at.number_input(key="training-seed").set_value(5)
+    at.run()
+    shown = "\n".join(code.value for code in at.code)
+    assert "run qat-w4a4 --task" in shown
+    assert "--set weights.bits=2" in shown
+    assert "with_settings({'weights.bits': 2, 'qat.epochs': 3})" in shown
+    at.button(key="start-training").click().run()
+    spec = runs(home, "queued")[0]
+    asked = Recipe.load(spec["recipe"])
+    assert (asked.weights["bits"], asked.activations["bits"], spec["seed"]) == (2, 4, 5)
+    assert asked.steps[-1].settings["epochs"] == 3
+    assert asked.name == "qat-w4a4 with bits 2, epochs 3"
+
+
+def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) -> None:
+    at = opened("training", task=BARE, train="qbitopt-4", w="3.5", a="6.0", kb="12.5")
+    assert (at.slider(key="w").value, at.slider(key="a").value) == (3.5, 6.0)
+    at.button(key="start-training").click().run()
+    settings = Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings
+    assert [settings[name] for name in ("weight_bits", "activation_bits", "kb")] == [3.5, 6.0, 12.5]
+
+
+def test_another_recipe_brings_its_own_budget(opened: Open) -> None:
+    at = opened("training", task=BARE, train="qbitopt-3")
+    assert at.slider(key="w").value == 3.0
+    at.selectbox(key="train").set_value("qbitopt-4").run()
+    assert (at.slider(key="w").value, at.slider(key="a").value) == (4.0, 4.0)
+
+
+def test_budgets_leads_here_with_its_limits(opened: Open) -> None:
+    at = opened("budgets", task=TASK, w="3.2", a="5.0", kb="20")
+    link = next(one for one in at.get("page_link") if one.proto.label == "Train with this budget")
+    assert link.proto.page.endswith("training")
+    for part in (f"task={TASK}", "train=qbitopt-3", "w=3.2", "a=5", "kb=20"):
+        assert part in link.proto.query_string
+
+
+def test_a_moment_of_the_address_is_the_one_that_is_drawn(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
+    at = opened("training", task=TASK, run=run, at="2.5")
+    assert at.slider(key=f"moment-{run}-bits").value == 2
+    assert "Allocation 3 of 7, epoch 2" in at.slider(key=f"moment-{run}-bits").label
+    at.slider(key=f"moment-{run}-bits").set_value(4).run()
+    assert at.query_params["at"] in ("4", ["4"])
+    shown = {one["site"]: one["bits"] for one in table_of(at, "Bars with the bits", "bars").to_dict("records")}
+    events = [event for event in recipe_events("qbitopt") if event["event"] == "allocation"]
+    assert shown == events[4]["bits"]
+
+
+def test_playing_begins_at_the_start_and_goes_on_by_itself(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
+    at = opened("training", task=TASK, run=run)
+    slider = f"moment-{run}-bits"
+    assert at.slider(key=slider).value == 6
+    at.button(key=f"play-{run}-bits").click().run()
+    assert at.slider(key=slider).value == 0
+    assert at.button(key=f"play-{run}-bits").label == "Stop"
+
+
+def test_the_site_that_is_picked_is_the_one_whose_range_is_shown(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qat"), "done")
+    at = opened("training", task=TASK, run=run, view="learned ranges", site="head.weight")
+    assert at.selectbox(key="site").value == "head.weight"
+    assert "The range of head.weight went from -0.5 … 0.5 to -0.3 … 0.3" in words(at)
+    other = opened("training", task=TASK, run=run, view="learned ranges", site="head.out")
+    assert "The range of head.out went from 0 … 4" in words(other)
+    assert not other.exception
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "paired", "said"),
+    [
+        (0.71, 0.95, (125, 5), "Training at these bits recovers 24.0 points of the 27.6 points that were lost"),
+        (0.71, 0.99, (145, 5), "recovers all of the 27.6 points that were lost"),
+        (0.95, 0.90, (5, 30), "loses 5.0 points:** from 95.0 % to 90.0 % (FP32 98.6 %). A smaller learning rate"),
+        (0.98, 0.982, (3, 2), "Nothing that 500 images could show:** training at these bits leads from 98.0 %"),
+        (0.99, 0.998, (6, 0), "gains 0.8 points, though nothing had been lost"),
+    ],
+)
+def test_the_answer_follows_the_numbers(before: float, after: float, paired: tuple[int, int], said: str) -> None:
+    from qexplore.runs.training_log import Log
+
+    events = recipe_events("qat", before=before, after=after, fp32=0.986)
+    events[-1] |= dict(zip(("gained", "lost"), paired, strict=True))
+    assert said in sentence(Known(), Training.of(Log().extend(enumerate(events, 1))))
+
+
+def test_a_run_with_twenty_thousand_events_is_drawn_within_a_second(opened: Open, home: Path) -> None:
+    events = recipe_events("qbitopt", epochs=500, every=1)
+    run = put(home, events, "done", recipe="qbitopt-3")
+    assert len(events) > 20_000
+    at = opened("training", task=TASK, run=run)
+    began = time.process_time()
+    at.run()
+    assert time.process_time() - began < 1.0
+    assert not at.exception
+
+
+def test_a_training_is_read_on_from_where_it_was_read_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = put(home, recipe_events("qat", done=2, after=None))
+    shelf = Store(home, executor=Idle())
+    one = Known(shelf.run(run))
+    first = training_of(one)
+    assert training_of(one) is first
+    asked: list[int] = []
+    events = Store.events
+
+    def reading(self: Store, name: str, *, after: int = 0, **more: Any) -> Any:
+        asked.append(after)
+        return events(self, name, after=after, **more)
+
+    monkeypatch.setattr(Store, "events", reading)
+    tell(home, run, [row("qat", 0.9)])
+    assert len(training_of(one).steps) == len(first.steps) + 1
+    assert asked == [len(recipe_events("qat", done=2, after=None))]
+
+
+def test_what_was_asked_for_with_a_recipe_that_does_not_train_is_no_training(opened: Open, home: Path) -> None:
+    put(home, [row("fp32", 0.98)], "done", recipe="w8a8")
+    assert opened("training", task=TASK).selectbox(key="training-shown").value == "qat-w3a3"
+
+
+def test_an_active_training_is_shown_before_a_finished_one() -> None:
+    class One(Known):
+        def __init__(self, name: str, state: str) -> None:
+            object.__setattr__(self, "told", (name, state))
+
+        id = property(lambda self: self.told[0])
+        state = property(lambda self: self.told[1])
+        active = property(lambda self: self.told[1] in ("queued", "running"))
+
+    found = [One("a", "done"), One("b", "running"), One("c", "failed")]
+    assert opened_name(found, None) == "b"
+    assert opened_name(found, "c") == "c"
+    assert opened_name(found[::2], None) == "a"
+    assert opened_name([], None) == ""
+
+
+def opened_name(found: list[Known], wanted: str | None) -> str:
+    one = opened(found, wanted)
+    return one.id if one else ""
+
+
+@pytest.mark.parametrize("name", sorted(training_presets()))
+def test_every_preset_that_trains_can_be_asked_for(name: str) -> None:
+    recipe = training_presets()[name]
+    assert recipe.trains
+    assert Choice(name).told == name
+    assert set(budget_of(recipe)) == ({"w", "a"} if name.startswith("qbitopt") else set())
+
+
+def test_the_remedy_of_an_error_is_read_from_its_sentence() -> None:
+    recipe = Recipe.load("qat-w3a3")
+    assert remedy(recipe, "Start again with a smaller rate, such as rate=0.002.") == {"qat.rate": 0.002}
+    assert remedy(recipe, "such as rate=1.5e-05, or a warm-up.") == {"qat.rate": 1.5e-05}
+    assert remedy(recipe, "Out of memory.") == {}
+
+
+def test_profiles_know_the_sites_of_a_recorded_training() -> None:
+    from qexplore.runs.recordings import recordings
+
+    for task in (TASK, "mobilenet-digits"):
+        known = set(profiles.load(task).sites["site"])
+        for one in recordings(task):
+            assert set(Training.of(one.log()).now.sites["site"]) <= known

@@ -1,0 +1,306 @@
+"""QBitOpt never leaves its budget, and what it goes by is the Fisher information and the error of the grids."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional as F
+
+from qexplore.allocate import InfeasibleBudget
+from qexplore.errors import QexploreError, UnknownName
+from qexplore.network import Network, Own
+from qexplore.numerics import quantize
+from qexplore.ptq import STEPS, Calibration
+from qexplore.qat.fisher import MEASURED, MODELLED, Fisher, modelled
+from qexplore.qat.qbitopt import Allocation
+from qexplore.qat.quantizers import quantizers_of
+from qexplore.qat.settings import Settings
+from qexplore.qat.training import Training
+from qexplore.report import Event, Report
+from tests.network.nets import built
+from tests.qat.small import QUICK, Memory, calibration, quantized, same, weights_of
+
+SEEN = calibration((3, 8, 8))
+SHORT = {"epochs": 1, "batch": 6, "rate": 0.02, "every": 1, "freeze": 0.2}
+
+
+def run(given_settings: dict[str, Any], network: Network | None = None) -> tuple[Network, list[Event]]:
+    events: list[Event] = []
+    network = network or quantized(built("concat-relu")[0], SEEN)
+    network = STEPS.get("qbitopt")(network, SEEN, Report(events.append), **{**SHORT, **given_settings})
+    return network, [event for event in events if event["event"] == "allocation"]
+
+
+def assert_within(network: Network, bits: dict[str, int], budget: dict[str, float]) -> None:
+    """The budget in whole numbers: bits times elements, and multiplications times bits times bits."""
+    for kind in ("weight", "activation"):
+        sites = [site for site in network.sites if site.kind == kind]
+        spent, elements = sum(bits[site.name] * site.numel for site in sites), sum(site.numel for site in sites)
+        if f"{kind}_bits" in budget:
+            assert spent <= budget[f"{kind}_bits"] * elements
+        if kind == "weight" and "kb" in budget:
+            assert spent <= budget["kb"] * 8000
+    if "gbops" in budget:
+        layers = [site for site in network.sites if site.kind == "weight"]
+        assert sum(site.macs * bits[site.name] * bits[site.source] for site in layers) <= budget["gbops"] * 10**9
+
+
+def whole(network: Network) -> dict[str, float]:
+    """What one bit everywhere costs, in the units of each limit."""
+    weights = [site for site in network.sites if site.kind == "weight"]
+    return {
+        "weight_bits": 1.0,
+        "activation_bits": 1.0,
+        "kb": sum(site.numel for site in weights) / 8000,
+        "gbops": sum(site.macs for site in weights) / 10**9,
+    }
+
+
+LIMITS = st.dictionaries(
+    st.sampled_from(("weight_bits", "activation_bits", "kb", "gbops")), st.floats(1.5, 9), min_size=1
+)
+
+
+@settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+@given(LIMITS, st.integers(2, 4), st.integers(4, 8), st.booleans(), st.sampled_from(("measured", "model")))
+def test_every_allocation_meets_every_budget_in_whole_numbers(
+    times: dict[str, float], least: int, most: int, exact: bool, error: str
+) -> None:
+    network = quantized(built("concat-relu")[0], SEEN)
+    unit = whole(network)
+    budget = {name: (value**2 if name == "gbops" else value) * unit[name] for name, value in times.items()}
+    lowest = {name: (least**2 if name == "gbops" else least) * unit[name] for name in times}
+    given_settings = {**budget, "least": least, "most": most, "exact": exact, "error": error}
+    if any(budget[name] < lowest[name] for name in times):
+        with pytest.raises(InfeasibleBudget):
+            run(given_settings, network)
+        return
+    network, allocations = run(given_settings, network)
+    assert len(allocations) == 4  # the first, and after steps 1, 2 and 3 of 4; the last fifth is frozen
+    for event in allocations:
+        assert_within(network, event["bits"], budget)
+        assert set(event["bits"]) == {site.name for site in network.sites}
+        assert all(least <= bits <= most for bits in event["bits"].values())
+        groups = {site.tied: event["bits"][site.name] for site in network.sites}
+        assert all(event["bits"][site.name] == groups[site.tied] for site in network.sites)
+        assert event["budget"] == budget
+        for name, limit in budget.items():
+            assert event["cost"][name] <= limit * (1 + 1e-12)
+    assert network.bits == allocations[-1]["bits"]
+    assert [event["frozen"] for event in allocations] == [False, False, False, True]
+
+
+def test_bits_go_where_they_are_needed_and_the_budget_is_used() -> None:
+    network, allocations = run({"weight_bits": 3.0, "activation_bits": 4.0})
+    assert len(set(network.bits.values())) > 1
+    assert allocations[-1]["cost"]["weight_bits"] > 2.7
+    assert allocations[-1]["exact"]
+
+
+def test_the_hull_is_no_better_than_the_programme() -> None:
+    losses = {exact: run({"weight_bits": 3.0, "exact": exact})[1][0]["loss"] for exact in (True, False)}
+    assert losses[True] <= losses[False] * (1 + 1e-9)
+
+
+def test_an_infeasible_budget_is_told_before_anything_is_trained_and_nothing_is_kept() -> None:
+    events, memory = list[Event](), Memory()
+    seen = calibration((3, 8, 8), keeper=memory, key="0-qbitopt")
+    network = quantized(built("concat-relu")[0], seen)
+    before = weights_of(network)
+    with pytest.raises(InfeasibleBudget, match="the least that is possible is 2; raise weight_bits"):
+        STEPS.get("qbitopt")(network, seen, Report(events.append), **SHORT, weight_bits=1.5)
+    assert not memory.states
+    assert not any(event["event"].startswith("training") for event in events)
+    assert same(weights_of(network), before)
+
+
+def test_bits_that_the_recipe_gives_a_site_stay() -> None:
+    network = quantized(built("concat-relu")[0], SEEN)
+    network.set_own("head.out", Own(bits=8))
+    network, allocations = run({"weight_bits": 3, "activation_bits": 3}, network)
+    assert {event["bits"]["head.out"] for event in allocations} == {8}
+    with pytest.raises(QexploreError, match=r"'head.out' has 8 bits of its own, and the menu goes from 2 to 6"):
+        network.set_own("head.out", Own(bits=8))
+        run({"weight_bits": 3, "most": 6}, network)
+
+
+def test_one_kind_alone_is_allocated_where_the_other_is_real() -> None:
+    network = quantized(built("concat-relu")[0], SEEN)
+    network.set_bits({site.name: None for site in network.sites if site.kind == "activation"})
+    network, allocations = run({"weight_bits": 3}, network)
+    assert {network.site(name).kind for name in allocations[-1]["bits"]} == {"weight"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({}, "has no budget: set weight_bits, activation_bits, kb or gbops"),
+        ({"weight_bits": -1}, "A limit of the budget is 0, which is none, or a positive number"),
+        ({"weight_bits": 4, "least": 5, "most": 3}, "The menu of bits goes from 5 to 3: give least ≤ most"),
+        ({"weight_bits": 4, "most": 40}, "A grid has 1 to 16 bits"),
+        ({"weight_bits": 4, "every": -1}, "Re-allocation needs every ≥ 0"),
+        ({"weight_bits": 4, "wait": 0.7, "freeze": 0.7}, "Re-allocation needs"),
+        ({"weight_bits": 4, "wait": -0.5}, "Re-allocation needs"),
+        ({"weight_bits": 4, "memory": 1.0}, "Re-allocation needs"),
+        ({"weight_bits": 4, "error": "modell"}, "did you mean 'model'|unknown|model"),
+    ],
+)
+def test_wrong_plans_are_one_sentence(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(QexploreError, match=words) as told:
+        Allocation(**wrong)
+    assert "\n" not in str(told.value)
+
+
+@given(st.integers(1, 400), st.integers(0, 50), st.floats(0, 1), st.floats(0, 1))
+def test_moments_of_reallocation_lie_between_the_waiting_and_the_freezing(
+    steps: int, every: int, wait: float, freeze: float
+) -> None:
+    assume(wait + freeze <= 1)
+    plan = Allocation(weight_bits=4, every=every, wait=wait, freeze=freeze)
+    moments, period = plan.moments(steps), plan.period(steps)
+    assert period == (every or min(250, max(1, steps // 30)))
+    assert all(at % period == 0 and 0 < at < steps for at in moments)
+    assert all(wait * steps - 1e-5 <= at <= (1 - freeze) * steps + 1e-5 for at in moments)
+    inside = [at for at in range(period, steps, period) if wait * steps <= at <= (1 - freeze) * steps]
+    assert set(inside) <= set(moments)
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.conv(x)).mean((2, 3)))
+
+
+def small(bits: int = 8, images: int = 24, **settings: Any) -> tuple[Network, Training, Calibration]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Small().eval()
+    seen = calibration((3, 8, 8), images=images)
+    network = quantized(model, seen, bits=bits)
+    training = Training(network, seen, Settings(**{**QUICK, **settings}), quantizers_of(network, learn=True))
+    return network, training, seen
+
+
+def seen_by_fisher(training: Training, images: int) -> Fisher:
+    fisher = Fisher(0.99)
+    fisher.watch(training.trainable.quantizers)
+    for x, y in training.images.epoch(0):
+        training.loss(x, y).backward()
+        fisher.take(images)
+    return fisher
+
+
+def test_traces_of_weights_are_means_of_the_squared_gradients_of_single_images() -> None:
+    """Exact where a batch is one image; the trace of the empirical Fisher information, by per-sample gradients."""
+    network, training, seen = small(batch=1)
+    fisher = seen_by_fisher(training, 1)
+    x, y = seen.data.tensors("train")
+    model = Small()
+    values = {f"{name}.weight": training.trainable.quantized(name).detach() for name in network.layers}
+    values |= {f"{name}.bias": layer.bias for name, layer in network.layers.items() if layer.bias is not None}
+
+    def loss(values: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(functional_call(model, values, (image[None],)), label[None])
+
+    gradients = vmap(grad(loss), in_dims=(None, 0, 0))(values, x, y)
+    for name in ("conv.weight", "head.weight"):
+        direct = float(gradients[name].flatten(1).square().sum(1).mean())
+        # Activations are quantized to 8 bits in the one and real in the other.
+        assert fisher.traces[name] == pytest.approx(direct, rel=0.05)
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_traces_of_activations_are_exact_at_every_batch_size(batch: int) -> None:
+    _, training, seen = small(batch=batch)
+    fisher = seen_by_fisher(training, batch)
+    x, y = seen.data.tensors("train")
+    logits = training.trainable(x).detach().requires_grad_()
+    per_image = torch.stack(
+        [torch.autograd.grad(F.cross_entropy(logits[i : i + 1], y[i : i + 1]), logits)[0][i] for i in range(len(x))]
+    )
+    assert fisher.traces["head.out"] == pytest.approx(float(per_image.square().sum(1).mean()), rel=1e-4)
+
+
+def test_batches_of_many_images_estimate_the_same_trace_of_weights_where_gradients_are_noise() -> None:
+    """With labels at random and logits near zero the mean gradient is small against those of single images."""
+    traces = {}
+    for batch in (1, 8):
+        _, training, _ = small(batch=batch, images=1600)
+        with torch.no_grad():
+            training.trainable.weights["head"].mul_(0.01)
+            training.trainable.biases["head"].zero_()
+        traces[batch] = seen_by_fisher(training, batch).traces
+    # Means over the last hundred steps differ by their own noise.
+    assert traces[8]["head.weight"] == pytest.approx(traces[1]["head.weight"], rel=0.4)
+
+
+def test_noise_on_the_weights_does_not_shrink_their_traces() -> None:
+    plain, noisy = (
+        seen_by_fisher(small(batch=1)[1], 1).traces["conv.weight"],
+        Fisher(0.99),
+    )
+    _, training, _ = small(batch=1, noise=0.5)
+    noisy.watch(training.trainable.quantizers)
+    for training.batch, (x, y) in enumerate(training.images.epoch(0)):
+        training.loss(x, y).backward()
+        noisy.take(1, 0.5)
+    assert noisy.traces["conv.weight"] == pytest.approx(plain, rel=0.2)
+
+
+def test_means_move_with_their_memory() -> None:
+    fisher = Fisher(0.9)
+    fisher._kinds["a"] = "activation"
+    values = [float(v) for v in range(1, 30)]
+    expected = 0.0
+    for step, value in enumerate(values, 1):
+        fisher._see("a", torch.tensor([math.sqrt(value)]), 1.0)
+        fisher.take(1)
+        share = max(0.1, 1 / step)
+        expected += share * (value - expected)
+    assert fisher.traces["a"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel", 5])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_measured_errors_are_those_of_the_grid_and_modelled_ones_those_of_uniform_noise(
+    bits: int, granularity: str | int
+) -> None:
+    seen = calibration((3, 8, 8))
+    network = quantized(built("add-relu")[0], seen, weights={"granularity": granularity})
+    training = Training(network, seen, Settings(**QUICK), quantizers_of(network, learn=True))
+    fisher = Fisher(0.99)
+    x, _ = seen.data.tensors("train")
+    fisher.sample(training, x)
+    fisher.traces = dict.fromkeys(training.trainable.quantizers, 2.0)  # so that losses are the errors
+    measured, model = (fisher.losses(training, [bits], error) for error in (MEASURED, MODELLED))
+    observed = training.trainable.observe(x)
+    for name, quantizer in training.trainable.quantizers.items():
+        there = quantizer.at(bits)
+        values = network.layers[quantizer.site.layer].weight if name.endswith("weight") else observed[name]
+        direct = (quantize(values, there.spec, there.range()) - values).detach().double().square().mean()
+        tolerance = 1e-3 if name.endswith("weight") else 0.1  # activations: of a sample
+        assert measured[name, bits] == pytest.approx(float(direct), rel=tolerance), name
+        step = (there.range().hi - there.range().lo) / (2**bits - 1)
+        assert model[name, bits] == pytest.approx(float(step.square().mean()) / 12, rel=1e-4)
+        assert modelled(quantizer, bits) == pytest.approx(modelled(there, bits), rel=1e-6)
+
+
+def test_the_settings_of_training_and_of_allocation_have_names_of_their_own() -> None:
+    from qexplore.qat.settings import defaults_of
+
+    assert not set(defaults_of(Settings)) & set(defaults_of(Allocation))
+
+
+def test_an_unknown_error_is_an_unknown_name() -> None:
+    with pytest.raises(UnknownName):
+        Allocation(weight_bits=4, error="guess")

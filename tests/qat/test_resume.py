@@ -1,0 +1,184 @@
+"""A training that is stopped anywhere and goes on from its checkpoint ends on the same bits as one that never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from qexplore.network import Network
+from qexplore.ptq import STEPS, Calibration
+from qexplore.qat.settings import Settings
+from qexplore.report import Event, Report
+from tests.network.nets import built
+from tests.qat.small import QUICK, Memory, Stop, calibration, quantized, same, stopping_after, weights_of
+
+BUDGET = {"weight_bits": 4, "activation_bits": 4, "every": 1, "freeze": 0.2}
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "plain": ("qat", {}),
+    "ema": ("qat", {"ema": 0.9}),
+    "adam": ("qat", {"optimizer": "adam", "decay": 0.1}),
+    "freezing": ("qat", {"freezing": 0.005, "damping": 0.01, "rate": 0.3}),
+    "distilled": ("qat", {"distill": 0.5}),
+    "noise": ("qat", {"noise": 0.5}),
+    "kept": ("qat", {"batch_norm": "keep", "reestimate": 2}),
+    "double": ("qat", {"batch_norm": "double-forward"}),
+    "fixed": ("qat", {"learn": False}),
+    "qbitopt": ("qbitopt", BUDGET),
+    "qbitopt-model": ("qbitopt", {**BUDGET, "noise": 0.5, "error": "model", "exact": False, "learn": False, "ema": 0.9}),
+}
+
+
+def images(**more: Any) -> Calibration:
+    return calibration((3, 8, 8), key="3-qat", **more)
+
+
+def trained(way: str, seen: Calibration, report: Report) -> dict[str, Tensor]:
+    """The weights after a training of that kind."""
+    step, settings = WAYS[way]
+    settings = {**QUICK, **settings}
+    network = quantized(built("add-relu")[0], seen, fold=settings.get("batch_norm", "static") == "static")
+    return weights_of(STEPS.get(step)(network, seen, report, **settings))
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def whole(request: pytest.FixtureRequest) -> tuple[str, dict[str, Tensor], list[Event]]:
+    """An uninterrupted training: its kind, weights and events."""
+    events: list[Event] = []
+    return request.param, trained(request.param, images(), Report(events.append)), events
+
+
+def without_clock(events: list[Event]) -> list[Event]:
+    """Events without what hangs on the clock: seconds, and how many steps there are from one loss to the next."""
+    timed = ("training", "progress", "training-started", "training-ended")
+    return [{k: v for k, v in event.items() if k != "seconds"} for event in events if event["event"] not in timed]
+
+
+STOPS = [("training-started", 0), ("weights", 0), ("progress", 0), ("epoch", 0), ("oscillation", 0), ("activations", 2)]
+
+
+def test_stopped_at_any_event_and_resumed_gives_the_same_bits_and_the_same_events(
+    whole: tuple[str, dict[str, Tensor], list[Event]],
+) -> None:
+    way, expected, told = whole
+    allocations = [("allocation", 0), ("allocation", 2)] if way.startswith("qbitopt") else []
+    for name, count in STOPS + allocations + [("training-ended", 0)]:
+        memory, again = Memory(), list[Event]()
+        with pytest.raises(Stop):
+            trained(way, images(keeper=memory), stopping_after(count, name))
+        assert same(trained(way, images(keeper=memory), Report(again.append)), expected), name
+        assert without_clock(again) == without_clock(told), name
+        assert [event["epoch"] for event in again if event["event"] == "epoch"] == [1, 2]
+
+
+def test_stopped_in_the_middle_of_an_epoch_again_and_again(
+    whole: tuple[str, dict[str, Tensor], list[Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qexplore.qat.telling.EVERY", 0.0)  # every step is told
+    way, expected, told = whole
+    memory, at = Memory(), []
+    for _ in range(3):
+        events: list[Event] = []
+
+        def send(event: Event, events: list[Event] = events) -> None:
+            events.append(event)
+            if event["event"] == "progress" and event["text"].startswith("q") and event["done"] > len(at):
+                at.append(event["done"])
+                raise Stop
+
+        with pytest.raises(Stop):
+            trained(way, images(keeper=memory), Report(send))
+    assert at == [1, 2, 3]
+    again: list[Event] = []
+    assert same(trained(way, images(keeper=memory), Report(again.append)), expected)
+    assert without_clock(again) == without_clock(told)
+    losses = [event["at"] for event in again if event["event"] == "training"]
+    assert losses == sorted(set(losses))
+
+
+def test_a_training_that_is_done_is_not_done_again() -> None:
+    memory, events = Memory(), list[Event]()
+    expected = trained("plain", images(keeper=memory), Report())
+    saved = memory.saved
+    assert same(trained("plain", images(keeper=memory), Report(events.append)), expected)
+    assert memory.saved == saved
+    started = next(event for event in events if event["event"] == "training-started")
+    assert started["at"] == started["steps"]
+
+
+OTHERS: dict[str, Any] = {
+    "epochs": {"epochs": 5},
+    "rate": {"rate": 0.02},
+    "smoothing": {"smoothing": 0.1},
+    "batch": {"batch": 4},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_checkpoint_of_other_settings_is_not_taken_over_and_that_is_told(other: str) -> None:
+    def run(seen: Calibration, report: Report, settings: dict[str, Any]) -> dict[str, Tensor]:
+        network = quantized(built("add-relu")[0], seen)
+        return weights_of(STEPS.get("qat")(network, seen, report, **{**QUICK, **settings}))
+
+    memory, events = Memory(), list[Event]()
+    with pytest.raises(Stop):
+        run(images(keeper=memory), stopping_after(1, "epoch"), {})
+    got = run(images(keeper=memory), Report(events.append), OTHERS[other])
+    assert same(got, run(images(), Report(), OTHERS[other]))
+    texts = [event["text"] for event in events if event["event"] == "log"]
+    assert any(f"other settings ({other}: " in text and "3-qat starts anew" in text for text in texts), texts
+
+
+def test_neither_are_those_of_another_seed_recipe_network_or_step() -> None:
+    def network_of(seen: Calibration, name: str = "add-relu", **settings: Any) -> Network:
+        return quantized(built(name)[0], seen, **settings)
+
+    memory = Memory()
+    seen = images(keeper=memory)
+    STEPS.get("qat")(network_of(seen), seen, Report(), **QUICK)
+    for other, network, step, more in (
+        (replace(seen, seed=1), network_of(seen), "qat", {}),
+        (replace(seen, past="[another recipe]"), network_of(seen), "qat", {}),
+        (seen, network_of(seen, bits=5), "qat", {}),
+        (seen, network_of(seen, "conv-read-twice"), "qat", {}),
+        (seen, network_of(seen), "qbitopt", {"weight_bits": 4}),
+    ):
+        kept = Memory()
+        kept.states.update(memory.states)
+        events: list[Event] = []
+        STEPS.get(step)(network, replace(other, keeper=kept), Report(events.append), **{**QUICK, **more})
+        assert any("starts anew" in event.get("text", "") for event in events)
+        assert next(event for event in events if event["event"] == "training-started")["at"] == 0
+
+
+def test_a_state_holds_plain_facts() -> None:
+    import json
+
+    memory = Memory()
+    trained("qbitopt", images(keeper=memory), Report())
+    facts = memory.states["3-qat"][1]
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_one_others() -> None:
+    def run(seed: int) -> dict[str, Tensor]:
+        return trained("plain", images(seed=seed), Report())
+
+    assert same(run(0), run(0))
+    assert not same(run(0), run(1))
+
+
+def test_settings_that_are_told_apart_by_a_checkpoint_are_all_of_them() -> None:
+    from qexplore.qat.checkpoint import owner_of
+    from qexplore.qat.qbitopt import Allocation, Reallocation
+    from qexplore.qat.quantizers import quantizers_of
+    from qexplore.qat.training import Training
+
+    seen = images()
+    network = quantized(built("add-relu")[0], seen)
+    training = Training(network, seen, Settings(**QUICK), quantizers_of(network, learn=True))
+    owner = owner_of(training, [Reallocation(Allocation(weight_bits=4))], "qbitopt")
+    assert owner["reallocation.weight_bits"] == 4
+    assert set(vars(Settings())) <= set(owner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -13,15 +15,18 @@ from qexplore.allocate.problem import Choice, Problem, read_problem
 Move = tuple[int, int, int]  # side, group, and one menu entry up or down
 
 
-def drawn(table: pd.DataFrame, budget: Budget, *, seed: int = 0) -> dict[str, int]:
+def drawn(
+    table: pd.DataFrame, budget: Budget, *, seed: int = 0, locked: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """{site: bits} in network order, drawn at random, which meet the budget and leave no room for one more bit.
 
     Every group starts at a random entry of the menu. While a limit is broken, one of the moves down an entry that give
     something of it back is drawn; then, one of the moves up that still fit, until none does: all in whole numbers
     (project's own choice). The same seed draws the same bits; losses are not looked at. A side without a limit has
-    its most bits, as it has in `allocate`. Raises InfeasibleBudget with the least that is possible.
+    its most bits, as it has in `allocate`. locked: {site: bits} to keep. Raises InfeasibleBudget with the least that is
+    possible.
     """
-    problem = read_problem(table.assign(loss=0.0))
+    problem = read_problem(table.assign(loss=0.0)).lock(locked)
     caps = read_caps(problem, budget)
     rng = np.random.default_rng(seed)
     choice = _start(problem, caps, rng)
@@ -47,9 +52,9 @@ def _moves_down(problem: Problem, choice: Choice, caps: Caps) -> list[Move]:
     """Moves that give back something of a limit that is broken."""
     broken = {name: left for name, left in left_over(problem, choice, caps).items() if left < 0}
     found: list[Move] = []
-    for side in (0, 1):
+    for side, part in enumerate((problem.weights, problem.activations)):
         back = np.zeros(len(choice[side]), dtype=np.bool_)
-        open_groups = np.flatnonzero(choice[side] > 0)
+        open_groups = np.flatnonzero(choice[side] > part.lowest())
         for change in changes_of(problem, choice, broken, side).values():
             back[open_groups] |= change[open_groups, choice[side][open_groups] - 1] < 0
         found += [(side, int(group), -1) for group in np.flatnonzero(back)]
@@ -61,7 +66,7 @@ def _moves_up(problem: Problem, choice: Choice, caps: Caps) -> list[Move]:
     left = left_over(problem, choice, caps)
     found: list[Move] = []
     for side, part in enumerate((problem.weights, problem.activations)):
-        open_groups = np.flatnonzero(choice[side] < len(part.menu) - 1)
+        open_groups = np.flatnonzero(choice[side] < part.highest())
         fits = np.ones(len(open_groups), dtype=np.bool_)
         for name, change in changes_of(problem, choice, left, side).items():
             fits &= change[open_groups, choice[side][open_groups] + 1] <= left[name]

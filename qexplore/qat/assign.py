@@ -14,6 +14,7 @@ from qexplore.network import Network
 from qexplore.network.table import identity
 from qexplore.numerics import checked_bits
 from qexplore.ptq import STEPS, Calibration
+from qexplore.qat.qbitopt import locked_bits
 from qexplore.registry import key_of
 from qexplore.report import Report
 
@@ -68,7 +69,8 @@ def allocate_bits(
 
     metric: a sensitivity metric on the calibration images ("hessian-trace" with the integer programme is HAWQ-V3's way,
     survey §IV-B), or "random": bits drawn with the seed that meet the budget. weight_bits, activation_bits, kb, gbops:
-    the budget, as in qexplore.allocate.Budget; 0 is no limit. least, most: the menu. exact: the integer programme, or
+    the budget, as in qexplore.allocate.Budget; 0 is no limit. least, most: the menu; bits that the recipe gives a site
+    stay. exact: the integer programme, or
     the convex hull filled greedily. Ranges follow by the estimator of each site. Raises InfeasibleBudget.
     """
     wish = Wish(weight_bits, activation_bits, kb, gbops, least, most)
@@ -82,11 +84,14 @@ def allocate_bits(
             "The step 'allocate-bits' shares bits out among quantized sites and there are none: put the steps "
             "'weight-ranges' and 'activation-ranges' before it."
         )
+    locked = locked_bits(network, menu, "allocate-bits")
     if at_random:
-        bits, loss, proven = drawn(_rows(network, menu), budget, seed=calibration.seed), None, False
+        bits = drawn(_rows(network, menu), budget, seed=calibration.seed, locked=locked)
+        loss, proven = None, False
     else:
         table = sensitivity_table(network, calibration, metric, menu, report)
-        answer = allocate(table[table["site"].isin(before)], budget, exact=exact, time_limit=SECONDS)
+        table = table[table["site"].isin(before)]
+        answer = allocate(table, budget, exact=exact, locked=locked, time_limit=SECONDS)
         bits, loss, proven = answer.bits, answer.loss, answer.exact
     network.set_bits(bits)
     report.event(

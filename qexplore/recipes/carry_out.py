@@ -25,7 +25,7 @@ UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "
 BEFORE = {
     "weight-ranges": (("prune",), "trains the real weights"),
     "activation-ranges": ((*RESCALE, "prune"), "changes the size of activations"),
-    "allocate-bits": (("fold-bn", *RESCALE, *RANGES, "prune"), "changes what bits are allocated for, or sets them anew"),
+    "allocate-bits": (("fold-bn", *RESCALE, *RANGES, "prune"), "changes the grids that bits are for"),
     "adaround": (("fold-bn", *RESCALE, "weight-ranges", "allocate-bits"), "changes the weights or their grids"),
     "correct-bias": (
         ("fold-bn", *RESCALE, "weight-ranges", "allocate-bits", "adaround"),

@@ -15,13 +15,15 @@ from qexplore.studies.training_claims import (
     BITS,
     CLAIMS,
     OPTIONS,
+    PRESET,
+    PRUNED,
     QBITOPT,
     SAME,
+    at,
     mixed,
     uniform,
     uniform_bits,
 )
-from qexplore.studies.training_claims import at as named
 from qexplore.studies.trials import Variant
 from qexplore.zoo import Task
 
@@ -31,8 +33,8 @@ RANGES = [{"weight-ranges": {"method": "mse"}}, {"activation-ranges": {"method":
 FOLDED = ["fold-bn", *RANGES]
 LOOSE = 2  # bits at which the options of training are compared: where they differ most
 HOW = (
-    "Every training has the images, the schedule and the start of every other one: {schedule}. A seed draws the "
-    "order of the training images, how they are moved, and bits that are allocated at random; the calibration images, "
+    "Every training but that of the preset has the images and the schedule of every other one: {schedule}. A seed "
+    "draws the order of the training images, how they are moved, and bits at random; the calibration images, "
     "which training never sees, are the task's own, so what is not trained is the same under every seed. Where all "
     "sites cannot have the average of a budget, they have the next fewer bits in the row of LSQ. "
     "The FP32 networks were trained with smoothed labels and trainings here are not, so a cross-entropy after training "
@@ -46,7 +48,8 @@ HOW = (
 def training(settings: Mapping[str, Any] | None = None) -> Study:
     """The claims of quantization-aware training and of QBitOpt; settings: of every training, besides SCHEDULE."""
     schedule = {**SCHEDULE, **(settings or {})}
-    variants = (*_same_bits(schedule), *_mixed(schedule), *_options(schedule))
+    pruned = Variant(PRUNED, PRESET, Recipe.load(PRESET))
+    variants = (*_same_bits(schedule), *_mixed(schedule), *_options(schedule), pruned)
     for variant in variants:
         for step in variant.recipe.steps:
             check_step(step)  # a wrong setting is told before hours of work
@@ -63,8 +66,8 @@ def _own(name: str, seed: int) -> Task:
 def _same_bits(schedule: Mapping[str, Any]) -> list[Variant]:
     found = []
     for bits in BITS:
-        found.append(Variant(SAME, named("PTQ", bits), _recipe(bits, FOLDED), seeded=False))
-        found.append(Variant(SAME, named("QAT", bits), _trained(bits, schedule)))
+        found.append(Variant(SAME, at("PTQ", bits), _recipe(bits, FOLDED), seeded=False))
+        found.append(Variant(SAME, at("QAT", bits), _trained(bits, schedule)))
     return found
 
 
@@ -89,7 +92,6 @@ def _options(schedule: Mapping[str, Any]) -> list[Variant]:
         found.append(Variant(table, name, _recipe(LOOSE, [*RANGES, {"qat": {**schedule, "batch_norm": mode}}])))
     plain = [{"weight-ranges": {"method": "min-max"}}, {"activation-ranges": {"method": "min-max"}}]
     found.append(Variant(table, "first ranges min-max", _recipe(LOOSE, ["fold-bn", *plain, {"qat": dict(schedule)}])))
-    found.append(Variant(table, "ranges that are not learned", _trained(LOOSE, {**schedule, "learn": False})))
     found.append(Variant(table, "half distilled from FP32", _trained(LOOSE, {**schedule, "distill": 0.5})))
     return found
 

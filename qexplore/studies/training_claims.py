@@ -14,6 +14,8 @@ BITS = (4, 3, 2)
 AVERAGES = (4, 3, 2.5)
 SAME = "The same bits everywhere: before and after training"
 OPTIONS = "Ways to train, {bits} bits everywhere"
+PRUNED = "A pruned network, by a preset with a schedule of its own"
+PRESET = "prune30-w8a8"
 QBITOPT = "QBitOpt"
 BASELINES = {
     "allocated once by FIT": "fit",
@@ -56,6 +58,7 @@ def _claims() -> tuple[Claim, ...]:
     ]
     for average in AVERAGES:
         found += _mixed_claims(average)
+    found.append(Claim(f"{PRESET} is at least as accurate as FP32 with all its weights, within noise.", _as_good))
     return tuple(found)
 
 
@@ -117,6 +120,13 @@ def _better(bits: int) -> Look:
         return Verdict(task, change.value > 0, said)
 
     return look
+
+
+def _as_good(trials: Trials, task: str) -> Verdict:
+    found = trials.of(PRUNED, PRESET, task)
+    change = paired([Trial(PRUNED, "FP32", task, 0, trials.fp32[task], 0.0)], found)
+    said = f"{100 * change.value:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f} on other images)"
+    return Verdict(task, change.high >= 0, said)
 
 
 def _met(average: float) -> Look:

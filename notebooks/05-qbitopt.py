@@ -64,8 +64,8 @@ assert both["fit"].rank().corr(both["hessian-trace"].rank()) > 0.5
 # %% [markdown]
 # ## Bits over time
 #
-# 2.5 bits on average of weights and of activations, from 2 to 8 for each site. Before the first step the gradients of a few batches
-# make the first allocation.
+# 2.5 bits on average of weights and of activations, from 2 to 8 for each site. The first allocation is that of `fit` on the 256
+# calibration images; from then on the gradients of the training decide.
 
 # %%
 events: list[dict[str, Any]] = []
@@ -134,6 +134,6 @@ losses = {name: float(result.steps["loss"].iloc[-1]) for name, result in results
 assert losses["QBitOpt"] < min(losses["2 bits everywhere"], losses["random, seed 0"], losses["random, seed 1"])
 
 # %% [markdown]
-# Half a bit more on average, well spent, is worth more than the half bit itself; spent at random it is worth little. Between QBitOpt
-# and bits that were allocated once by the same kind of sensitivity the difference is small: what is sensitive in the trained FP32
-# network mostly stays so. `docs/training.md` tells over several seeds where it is more than noise.
+# Half a bit more on average is worth much, whoever gets it; well spent it is worth more. Between QBitOpt and bits that were allocated
+# once by the same kind of sensitivity the difference is small: what is sensitive in the trained FP32 network mostly stays so.
+# `docs/training.md` tells over several seeds where it is more than noise.

@@ -169,6 +169,19 @@ def test_a_training_that_failed_shows_its_error_and_its_remedy_starts_it_again(o
     assert (step.settings["rate"], step.settings["quantizer_rate"]) == (0.002, 0.0002)
 
 
+def test_a_training_that_failed_at_once_says_so(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qat", done=0, after=None), "failed", error="The loss is nan.")
+    at = opened("training", task=TASK, run=run)
+    assert "qat-w3a3 failed before its first epoch was over" in words(at)
+    assert "not reached" in cards(at)
+    assert not [button for button in at.button if button.key == "remedy"]
+
+
+def test_runs_leads_to_the_curves_of_a_training(opened: Open, home: Path) -> None:
+    at = opened("runs", run=put(home, recipe_events("qat"), "done"))
+    assert any(one.proto.label == "Open in Training" for one in at.get("page_link"))
+
+
 def test_up_to_four_trainings_are_compared_and_named_in_the_address(opened: Open, home: Path) -> None:
     mine = put(home, recipe_events("qat", after=0.9), "done", recipe="qat-w4a4")
     at = opened("training", task=TASK, view="compare", runs=f"{mine},qat-w3a3,qbitopt-3,nope")

@@ -62,9 +62,11 @@ def _under_way(one: Known, training: Training) -> str:
     if now is None:
         waiting = {"queued": "waits for its turn", "running": "prepares the network"}.get(one.state)
         return f"**{one.recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
-    if latest is None:
-        return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
     state = "trains" if one.active else _ENDS.get(one.state, one.state)
+    if latest is None and one.active:
+        return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
+    if latest is None:
+        return f"**{one.recipe} {state} before its first epoch was over.**"
     held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} held-out images are right"
     before = training.before
     start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""
@@ -76,7 +78,7 @@ def cards(one: Known, training: Training) -> list[Card]:
     found = [
         _card("FP32", training.fp32, "not measured yet"),
         _card(_before(training), training.before, "not measured yet"),
-        _after(training),
+        _after(one, training),
         _budget(training),
         _took(one, training),
     ]
@@ -95,12 +97,13 @@ def _card(label: str, row: Row | None, waiting: str, kind: str = "") -> Card:
     return Card(label, percent(row["accuracy"]), note, kind)
 
 
-def _after(training: Training) -> Card:
+def _after(one: Known, training: Training) -> Card:
     if training.after is not None:
         return _card("after training", training.after, "", "measured")
     latest = training.latest
     if latest is None:
-        return Card("after training", "…", "told once an epoch is over", "predicted", waiting=True)
+        told = "told once an epoch is over" if one.active else "not reached"
+        return Card("after training", "…", told, "predicted", waiting=True)
     between, images = interval(latest["low"], latest["high"]), int(latest["images"])
     note = f"{between}, {images:,} held-out images, epoch {latest['epoch']:g}"
     return Card("held-out accuracy so far", percent(latest["accuracy"]), note, "predicted")
@@ -128,5 +131,3 @@ def _took(one: Known, training: Training) -> Card | None:
         return None
     epochs = f"{training.epochs:g} epochs, " if training.epochs else ""
     return Card("the whole run took", seconds(took), f"{epochs}seed {one.seed}")
-
-

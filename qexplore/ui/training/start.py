@@ -36,7 +36,7 @@ def start(task: str) -> None:
         recipe = presets[name]
         with settings:
             changes = _budget(recipe) if main_step(recipe) == "qbitopt" else _bits(name, recipe)
-        with more, st.popover("more", icon=":material/tune:", width="stretch"):
+        with more, st.popover("settings", icon=":material/tune:", width="stretch"):
             others, seed = _more(name, recipe)
             choice = Choice(name, seed, {**changes, **others})
             _words(task, choice)

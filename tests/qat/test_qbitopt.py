@@ -141,7 +141,6 @@ def test_bits_that_the_recipe_gives_a_site_stay() -> None:
     network, allocations = run({"weight_bits": 4, "activation_bits": 5}, network)
     assert {event["bits"]["head.out"] for event in allocations} == {8}
     with pytest.raises(QexploreError, match=r"'head.out' has 8 bits of its own, and the menu goes from 2 to 6"):
-        network.set_own("head.out", Own(bits=8))
         run({"weight_bits": 3, "most": 6}, network)
 
 
@@ -265,7 +264,8 @@ def test_noise_on_the_weights_does_not_shrink_their_traces() -> None:
     )
     _, training, _ = small(batch=1, noise=0.5)
     noisy.watch(training.trainable.quantizers)
-    for training.batch, (x, y) in enumerate(training.images.epoch(0)):
+    for number, (x, y) in enumerate(training.images.epoch(0)):
+        training.batch = number
         training.loss(x, y).backward()
         noisy.take(1, 0.5)
     assert noisy.traces["conv.weight"] == pytest.approx(plain, rel=0.2)

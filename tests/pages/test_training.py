@@ -19,7 +19,7 @@ from qexplore.ui.training.known import Known, opened, training_of, training_pres
 from qexplore.ui.training.recipes import Choice, budget_of, remedy
 from tests.executors import Idle
 from tests.pages.words import words
-from tests.trainings import Event, recipe_events, row
+from tests.trainings import Event, recipe_events, row, training_events
 
 Open = Callable[..., AppTest]
 TASK = "resnet-digits"
@@ -227,6 +227,13 @@ def test_settings_make_a_recipe_of_ones_own(opened: Open, home: Path) -> None:
     assert asked.name == "qat-w4a4 with bits 2, epochs 3"
 
 
+def test_the_share_that_is_pruned_can_be_chosen(opened: Open, home: Path) -> None:
+    at = opened("training", task=BARE, train="prune30-w4a8")
+    at.slider(key="sparsity-prune30-w4a8").set_value(60).run()
+    at.button(key="start-training").click().run()
+    assert Recipe.load(runs(home, "queued")[0]["recipe"]).steps[0].settings["sparsity"] == 0.6
+
+
 def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) -> None:
     at = opened("training", task=BARE, train="qbitopt-4", w="3.5", a="6.0", kb="12.5")
     assert (at.slider(key="w").value, at.slider(key="a").value) == (3.5, 6.0)
@@ -298,6 +305,15 @@ def test_the_answer_follows_the_numbers(before: float, after: float, paired: tup
     events = recipe_events("qat", before=before, after=after, fp32=0.986)
     events[-1] |= dict(zip(("gained", "lost"), paired, strict=True))
     assert said in sentence(Known(), Training.of(Log().extend(enumerate(events, 1))))
+
+
+def test_what_was_pruned_is_told_against_the_dense_network(opened: Open, home: Path) -> None:
+    events = [row("fp32", 0.98), *training_events("prune", 0), row("prune", 0.97), *training_events("qat", 1)]
+    run = put(home, [*events, row("qat", 0.975)], "done", recipe="prune30-w8a8")
+    at = opened("training", task=TASK, run=run)
+    assert "30 % of the weights are zero, and 97.5 % is left:** −0.5 points from the dense network" in words(at)
+    assert "weights that are zero" in cards(at)
+    assert "sparsity" in at.segmented_control(key="view").options
 
 
 def test_a_run_with_twenty_thousand_events_is_drawn_within_a_second(opened: Open, home: Path) -> None:

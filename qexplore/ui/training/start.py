@@ -10,7 +10,7 @@ from qexplore.recipes import Recipe
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
-from qexplore.ui.training.known import training_presets
+from qexplore.ui.training.known import training_presets, training_steps
 from qexplore.ui.training.recipes import LIMITS, Choice, budget_of, main_step, setting
 from qexplore.ui.work.watch import active
 
@@ -20,7 +20,7 @@ _ABOUT = """**qat**: weights, ranges and rounding learn together at fixed bits.
 
 **qbitopt**: the same, and every few steps the bits are given out anew under a hard budget.
 
-**prune30**: a third of the weights goes while the real network trains; then it is quantized and trained on."""
+**prune30**: weights are set to zero while the real network trains; then it is quantized and trained on."""
 
 
 def start(task: str) -> None:
@@ -35,7 +35,7 @@ def start(task: str) -> None:
             name = _recipe(presets)
         recipe = presets[name]
         with settings:
-            changes = _budget(recipe) if main_step(recipe) == "qbitopt" else _bits(name, recipe)
+            changes = _settings(name, recipe)
         with more, st.popover("settings", icon=":material/tune:", width="stretch"):
             others, seed = _more(name, recipe)
             choice = Choice(name, seed, {**changes, **others})
@@ -92,6 +92,30 @@ def _limit(label: str, key: str, own: dict[str, float]) -> float | None:
     return None if value is None else float(value)
 
 
+def _settings(name: str, recipe: Recipe) -> dict[str, Any]:
+    """What the recipe is about: its budget, the share that is pruned, or the bits."""
+    if main_step(recipe) == "qbitopt":
+        return _budget(recipe)
+    if "prune" in training_steps(recipe):
+        return _sparsity(name, recipe)
+    return _bits(name, recipe)
+
+
+def _sparsity(name: str, recipe: Recipe) -> dict[str, Any]:
+    own = float(setting(recipe, "prune", "sparsity") or 0.5)
+    share = st.slider(
+        "share of the weights that is pruned",
+        5,
+        95,
+        round(100 * own),
+        5,
+        format="%d %%",
+        key=f"sparsity-{name}",
+        help=recipe.title,
+    )
+    return {} if share == round(100 * own) else {"prune.sparsity": share / 100}
+
+
 def _bits(name: str, recipe: Recipe) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for column, side in zip(st.columns(2), ("weights", "activations"), strict=True):
@@ -110,7 +134,14 @@ def _more(name: str, recipe: Recipe) -> tuple[dict[str, Any], int]:
     epochs, rate = setting(recipe, step, "epochs"), setting(recipe, step, "rate")
     more: dict[str, Any] = {}
     asked = st.number_input(
-        "epochs", 1, 1000, value=epochs, step=1, key=f"epochs-{name}", placeholder="the step's own", help=f"Of {step}."
+        "epochs",
+        1,
+        1000,
+        value=epochs,
+        step=1,
+        key=f"epochs-{name}",
+        placeholder="the step's own",
+        help=f"Of each {step}.",
     )
     if asked is not None and asked != epochs:
         more[f"{step}.epochs"] = int(asked)

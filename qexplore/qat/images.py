@@ -25,7 +25,6 @@ class Images:
 
     def __init__(self, calibration: Calibration, settings: Settings) -> None:
         self.data, self.seed, self.settings = calibration.data, calibration.seed, settings
-        self.data.prepare(parts=(PART,))  # of pictures, only decoding tells which can be read
         self.count = self.data.count(PART)
         if self.count < 2:
             raise QexploreError(f"The training part has {self.count} images; training needs at least 2.")

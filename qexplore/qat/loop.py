@@ -37,30 +37,37 @@ def fine_tune(
     calibration.data.prepare(report, (PART,))
     training = Training(network, calibration, settings, quantizers)
     owner = checkpoint.owner_of(training, actors, name)
-    history = checkpoint.load(training, actors, owner, report)
-    told = Telling(training, report, name, lambda: checkpoint.save(training, actors, owner, told.history), history)
-    with torch.enable_grad():
-        told.start(budget, [event for actor in actors for event in actor.begin(training)])
-        while training.epoch < settings.epochs:
-            for x, y in training.batches():
-                loss = training.loss(x, y)
-                training.optimizers.zero()
-                loss.backward()  # type: ignore[no-untyped-call]
-                value = float(loss.detach())
-                check(training, value)
-                for actor in actors:
-                    actor.after_backward(training)
-                training.step(value)
-                told.step(value, [event for actor in actors for event in actor.after_step(training)])
-            judged = training.held_out()
-            check_alive(training, judged)
-            events = [*told.epoch(judged), *(event for actor in actors for event in actor.after_epoch(training))]
-            told.history += events
-            training.next_epoch()
+    told = Telling(training, report, name, checkpoint.load(training, actors, owner, report))
+    try:
+        with torch.enable_grad():
+            told.start(budget, [event for actor in actors for event in actor.begin(training)])
+            while training.epoch < settings.epochs:
+                _epoch(training, actors, told)
+                training.next_epoch()
+                checkpoint.save(training, actors, owner, told.history)
+                told.rest()
+        told.end()
+    except BaseException:
+        if told.stopped:
             checkpoint.save(training, actors, owner, told.history)
-            told.tell(events)
-            told.progress()
-    told.end()
+        raise
     for actor in actors:
         actor.finish(training)
     return hand_over(training, report)
+
+
+def _epoch(training: Training, actors: Actors, told: Telling) -> None:
+    """What is left of the present epoch, and what the held-out images say after it."""
+    for x, y in training.batches():
+        loss = training.loss(x, y)
+        training.optimizers.zero()
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = float(loss.detach())
+        check(training, value)
+        for actor in actors:
+            actor.after_backward(training)
+        training.step(value)
+        told.step(value, [event for actor in actors for event in actor.after_step(training)])
+    judged = training.held_out(told.waiting)
+    check_alive(training, judged)
+    told.epoch(judged, [event for actor in actors for event in actor.after_epoch(training)])

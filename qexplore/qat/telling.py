@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -21,13 +19,13 @@ KEPT = 400  # losses that a checkpoint keeps for the curve
 class Telling:
     """Events of one training. `history` is what a resumed training tells again, so that its curves are whole.
 
-    save: called when the listener has raised, which is how a run is stopped: always between two steps.
+    stopped: whether the listener has raised, which is how a run is stopped: always between two steps.
     """
 
-    def __init__(
-        self, training: Training, report: Report, name: str, save: Callable[[], None], history: list[Event]
-    ) -> None:
-        self.training, self.report, self.name, self._save, self.history = training, report, name, save, history
+    def __init__(self, training: Training, report: Report, name: str, history: list[Event]) -> None:
+        self.training, self.report, self.name, self.history = training, report, name, history
+        self.stopped = False
+        self._rest: list[Event] = []
         self._sum, self._count = 0.0, 0
         self._said = self._began = time.monotonic()
         self.started = time.monotonic()
@@ -56,12 +54,12 @@ class Telling:
                 "at": training.at,
             }
         )
-        self.tell(self.history)
+        self._tell_all(self.history)
 
     def step(self, loss: float, events: list[Event]) -> None:
         """After a step: what there is to tell, the mean loss since it was told last, and the progress."""
         self.history += events
-        self.tell(events)
+        self._tell_all(events)
         self._sum, self._count = self._sum + loss, self._count + 1
         now, training = time.monotonic(), self.training
         last = training.at == training.steps
@@ -80,14 +78,22 @@ class Telling:
         self._tell(event)
         self.progress()
 
+    def waiting(self) -> None:
+        """Where something takes long: that the training lives."""
+        if time.monotonic() - self._said >= EVERY:
+            self._said = time.monotonic()
+            self.progress()
+
     def progress(self) -> None:
         """How many steps of all are done."""
         training = self.training
         text = f"{self.name}: epoch {min(training.epoch + 1, training.settings.epochs)}"
         self._tell({"event": "progress", "done": training.at, "total": training.steps, "text": text})
 
-    def epoch(self, judged: Judged) -> list[Event]:
-        """What there is to tell after an epoch: losses, accuracy on the held-out images, ranges and histograms."""
+    def epoch(self, judged: Judged, events: list[Event]) -> None:
+        """Notes what there is to tell after an epoch: losses, accuracy on the held-out images, ranges, histograms, and
+        `events`. It is told when it is kept.
+        """
         training, accuracy = self.training, judged.accuracy
         began, self._began = self._began, time.monotonic()
         event = {
@@ -102,14 +108,19 @@ class Telling:
             "images": accuracy.images,
             "seconds": self._began - began,
         }
-        return [event, weights(training), activations(training)]
+        self._rest = [event, weights(training), activations(training), *events]
+        self.history += self._rest
+
+    def rest(self) -> None:
+        """Tells what was noted of the epoch."""
+        self._tell_all(self._rest)
+        self.progress()
 
     def end(self) -> None:
         training, seconds = self.training, time.monotonic() - self.started
         self._tell({"event": "training-ended", "at": training.at, "epochs": training.epoch, "seconds": seconds})
 
-    def tell(self, events: list[Event]) -> None:
-        """Tells events that stand in the history already."""
+    def _tell_all(self, events: list[Event]) -> None:
         for event in events:
             self._tell(event)
 
@@ -117,7 +128,7 @@ class Telling:
         try:
             self.report.forward(event)
         except BaseException:
-            self._save()
+            self.stopped = True
             raise
 
 

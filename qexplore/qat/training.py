@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -85,10 +85,19 @@ class Training:
     def rate_factor(self) -> float:
         return self.settings.factor(self.at, self.steps, self.images.per_epoch)
 
-    def held_out(self) -> Judged:
-        """What the network as it is now, or its average, says of the calibration images, which training never sees."""
+    def held_out(self, waiting: Callable[[], None] = lambda: None) -> Judged:
+        """What the network as it is now, or its average, says of the calibration images, which training never sees.
+
+        waiting: called after each batch.
+        """
+
+        def logits(x: Tensor) -> Tensor:
+            found = self.trainable(x)
+            waiting()
+            return found
+
         with self.evaluating():
-            return judge(self.trainable, self.calibration.batches())
+            return judge(logits, self.calibration.batches())
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -49,8 +49,9 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
 
     spec: task, and where wanted recipe ("w8a8"), seed (0), images (of a part, for the many measurements), presets
     (carried out step by step), ablations (presets whose steps are judged), diagnoses (presets that are debugged);
-    "everything": all presets in these three. What is not said is chosen by the network's speed; the header tells how
-    many images served and what was left out, whose tables are empty. Returns the header without the graph.
+    "everything": all presets in these three; "complete": nothing is left out, however long it takes. What is not said
+    is chosen by the network's speed; the header tells how many images served and what was left out, whose tables are
+    empty. Returns the header without the graph.
     """
     clock = time.perf_counter()
     task, recipe, seed = Task(spec["task"]), Recipe.load(spec.get("recipe", "w8a8")), int(spec.get("seed", 0))

@@ -235,8 +235,8 @@ def test_the_share_that_is_pruned_can_be_chosen(opened: Open, home: Path) -> Non
 
 
 def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) -> None:
-    at = opened("training", task=BARE, train="qbitopt-4", w="3.5", a="6.0", kb="12.5")
-    assert (at.slider(key="w").value, at.slider(key="a").value) == (3.5, 6.0)
+    at = opened("training", task=BARE, train="qbitopt-4", qw="3.5", qa="6.0", qkb="12.5")
+    assert (at.slider(key="qw").value, at.slider(key="qa").value) == (3.5, 6.0)
     at.button(key="start-training").click().run()
     settings = Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings
     assert [settings[name] for name in ("weight_bits", "activation_bits", "kb")] == [3.5, 6.0, 12.5]
@@ -244,16 +244,16 @@ def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) ->
 
 def test_another_recipe_brings_its_own_budget(opened: Open) -> None:
     at = opened("training", task=BARE, train="qbitopt-3")
-    assert at.slider(key="w").value == 3.0
+    assert at.slider(key="qw").value == 3.0
     at.selectbox(key="train").set_value("qbitopt-4").run()
-    assert (at.slider(key="w").value, at.slider(key="a").value) == (4.0, 4.0)
+    assert (at.slider(key="qw").value, at.slider(key="qa").value) == (4.0, 4.0)
 
 
 def test_budgets_leads_here_with_its_limits(opened: Open) -> None:
     at = opened("budgets", task=TASK, w="3.2", a="5.0", kb="20")
     link = next(one for one in at.get("page_link") if one.proto.label == "Train with this budget")
     assert link.proto.page.endswith("training")
-    for part in (f"task={TASK}", "train=qbitopt-3", "w=3.2", "a=5", "kb=20"):
+    for part in (f"task={TASK}", "train=qbitopt-3", "qw=3.2", "qa=5", "qkb=20"):
         assert part in link.proto.query_string
 
 
@@ -377,7 +377,7 @@ def test_every_preset_that_trains_can_be_asked_for(name: str) -> None:
     recipe = training_presets()[name]
     assert recipe.trains
     assert Choice(name).told == name
-    assert set(budget_of(recipe)) == ({"w", "a"} if name.startswith("qbitopt") else set())
+    assert set(budget_of(recipe)) == ({"qw", "qa"} if name.startswith("qbitopt") else set())
 
 
 def test_the_remedy_of_an_error_is_read_from_its_sentence() -> None:

@@ -69,12 +69,12 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     chosen: dict[str, float | None] = {}
     weights, activations, more = st.columns([3, 3, 2], vertical_alignment="bottom")
     with weights:
-        chosen["w"] = _slider("average weight bits", "w", own)
+        chosen["qw"] = _slider("average weight bits", "qw", own)
     with activations:
-        chosen["a"] = _slider("average activation bits", "a", own)
+        chosen["qa"] = _slider("average activation bits", "qa", own)
     with more, st.popover("more limits", icon=":material/add:", width="stretch"):
-        chosen["kb"] = _limit("KB of weights", "kb", own)
-        chosen["gbops"] = _limit("GBOPs per image", "gbops", own)
+        chosen["qkb"] = _limit("KB of weights", "qkb", own)
+        chosen["qgbops"] = _limit("GBOPs per image", "qgbops", own)
     return {f"{step}.{LIMITS[key]}": value or 0.0 for key, value in chosen.items() if value != own.get(key)}
 
 
@@ -85,7 +85,7 @@ def _slider(label: str, key: str, own: dict[str, float]) -> float:
 
 
 def _limit(label: str, key: str, own: dict[str, float]) -> float | None:
-    small = 0.001 if key == "kb" else 0.00001
+    small = 0.001 if key == "qkb" else 0.00001
     value = st.number_input(
         label, small, value=own.get(key), format="%.5g", key=key, bind="query-params", placeholder="no limit"
     )

@@ -18,6 +18,7 @@ class Answer:
     optimum. hull_loss: loss of the quick answer.
     clamped: (site, bits) whose loss was negative or rose with the bits, and was lowered to that of fewer bits.
     prices: for each limit of the budget, the loss that one more unit of it saves (one more average bit, KB, GBOP).
+    uncounted_macs: multiply-accumulates an image, at least, of products of two activations, which gbops leave out.
     seconds: time taken. note: one sentence where something is left to say, else empty.
     """
 
@@ -30,6 +31,7 @@ class Answer:
     hull_loss: float
     clamped: list[tuple[str, int]] = field(default_factory=list)
     prices: dict[str, float] = field(default_factory=dict)
+    uncounted_macs: int = 0
     seconds: float = 0.0
     note: str = ""
 
@@ -37,6 +39,16 @@ class Answer:
     def price(self) -> float:
         """Loss that one more unit of the budget's first limit saves: one more average bit, where bits are limited."""
         return next(iter(self.prices.values()), 0.0)
+
+    @property
+    def uncounted(self) -> str:
+        """The sentence on what the cost in GBOPs leaves out; empty where it leaves out nothing."""
+        if not self.uncounted_macs:
+            return ""
+        return (
+            f"GBOPs leave out the products of two activations (attention): at least {self.uncounted_macs:,} MACs an "
+            "image."
+        )
 
     @property
     def gap(self) -> float:

@@ -18,13 +18,15 @@ class BitOps:
 
     weight [E], activation [E]: groups; macs [E]: multiplications an image; first [E]: true on one edge of each group of
     weights, the one that carries the group's loss and size. A group of weights without multiplications has one edge
-    with macs 0, so that every group is on an edge.
+    with macs 0, so that every group is on an edge. uncounted: multiplications an image, at least, of two activations
+    with each other (attention), which are on no edge: they would tie the activations to each other.
     """
 
     weight: Ints
     activation: Ints
     macs: Ints
     first: Bools
+    uncounted: int = 0
 
     def ends(self) -> tuple[Ints, Ints, Ints]:
         """Group of weights, group of activations and MACs of each edge."""
@@ -77,7 +79,7 @@ def read_bitops(sites: Sites, weights: Side, activations: Side) -> BitOps | str:
     ends = np.array(list(edges), dtype=np.int64)
     first = np.zeros(len(ends), dtype=np.bool_)
     first[np.unique(ends[:, 0], return_index=True)[1]] = True
-    return BitOps(ends[:, 0], ends[:, 1], np.array(list(edges.values()), dtype=np.int64), first)
+    return BitOps(ends[:, 0], ends[:, 1], np.array(list(edges.values()), dtype=np.int64), first, sites.products)
 
 
 def require_bitops(bitops: BitOps | str) -> BitOps:

@@ -25,9 +25,10 @@ class Budget:
     """Hard limits on an allocation; None is no limit.
 
     weight_bits, activation_bits: average over the elements; kb: thousands of bytes of weights; gbops: thousands of
-    millions of bit operations an image, Σ MACs · weight bits · activation bits (the products of two activations in
-    attention are left out). Pruned weights count nowhere, but where single weights are pruned kb holds the bitmap that
-    tells which. Raises QexploreError unless each limit is a positive finite number.
+    millions of bit operations an image, Σ MACs · weight bits · activation bits. Products of two activations, as in
+    attention, are left out of those; the answer says so (`uncounted`). Pruned weights count nowhere, but where single
+    weights are pruned kb holds the bitmap that tells which. Raises QexploreError unless each limit is a positive finite
+    number.
     """
 
     weight_bits: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,7 +26,8 @@ class Sites:
     names [S]; weight [S]: true for weights, false for activations; elements [S]: elements that are kept, not pruned (of
     one image for activations); tied [S]: name of the group that must share its bits; macs [S] and inputs [S]:
     multiplications an image with kept elements and the activation that feeds the layer, None where the table has no
-    such column; bitmap: bits that tell which weights of all sites are kept.
+    such column; bitmap: bits that tell which weights of all sites are kept; products: multiplications an image of two
+    activations with each other, at least.
     """
 
     names: tuple[str, ...]
@@ -34,7 +36,8 @@ class Sites:
     tied: tuple[str, ...]
     macs: Ints | None
     inputs: tuple[str, ...] | None
-    bitmap: int
+    bitmap: int = 0
+    products: int = 0
 
 
 def read_sites(table: pd.DataFrame) -> tuple[Sites, Columns, Ints]:
@@ -63,14 +66,16 @@ def read_sites(table: pd.DataFrame) -> tuple[Sites, Columns, Ints]:
     if "sparsity" in rows and (pruned := read_sparsity(rows["sparsity"][first], names)).any():
         elements = kept_elements(elements, pruned, tied, names)
         macs = None if macs is None else macs - np.rint(macs * pruned).astype(np.int64)
+    inputs = _names(rows["input"][first], ("",) * len(own)) if "input" in rows else None
     sites = Sites(
         names=own,
         weight=weight,
         elements=elements,
         tied=tied,
         macs=macs,
-        inputs=_names(rows["input"][first], ("",) * len(own)) if "input" in rows else None,
+        inputs=inputs,
         bitmap=int(_whole_numbers("bitmap", rows["bitmap"][first], names, least=0).sum()) if "bitmap" in rows else 0,
+        products=_products(rows["macs"][first], weight, own, inputs) if "macs" in rows and inputs else 0,
     )
     return sites, rows, codes.astype(np.int64)
 
@@ -129,6 +134,17 @@ def _macs(values: NDArray[Any], weight: Bools, names: NDArray[Any]) -> Ints:
     macs = np.zeros(len(values), dtype=np.int64)
     macs[weight] = _whole_numbers("macs", values[weight], names[weight], least=0)
     return macs
+
+
+def _products(said: NDArray[Any], weight: Bools, names: tuple[str, ...], inputs: tuple[str, ...]) -> int:
+    """What activations are multiplied with beside weights: each product stands at the sites of its two operands, or at
+    one where both lie on it; hence "at least".
+    """
+    macs = numbers_of(said)
+    macs = np.where(np.isfinite(macs), macs, 0.0)
+    activations = {name for name, own in zip(names, weight, strict=True) if not own}
+    layers = weight & np.array([name in activations for name in inputs])
+    return max(0, math.ceil((macs[~weight].sum() - macs[layers].sum()) / 2))
 
 
 def _names(values: NDArray[Any], otherwise: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from qexplore.allocate.answer import Answer
 from qexplore.allocate.arrays import Ints
+from qexplore.allocate.bitops import BitOps
 from qexplore.allocate.budget import Budget
 from qexplore.allocate.caps import RESOURCE, Caps, meets, read_caps
 from qexplore.allocate.costs import cost_of, scales, spent_exactly
@@ -66,6 +67,7 @@ def allocate(
         hull_loss=float(problem.loss_of(quick.choice)),
         clamped=list(problem.clamped),
         prices=_prices(problem, budget, caps, quick),
+        uncounted_macs=problem.bitops.uncounted if isinstance(problem.bitops, BitOps) else 0,
         seconds=time.perf_counter() - began,
         note=_note(exact, proven, loss, bound, time_limit),
     )

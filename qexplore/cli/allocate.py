@@ -45,6 +45,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         "prices": answer.prices,
         "seconds": answer.seconds,
         "note": answer.note,
+        "uncounted": answer.uncounted,
     }
 
 
@@ -56,8 +57,9 @@ def text(document: Document) -> str:
         ", ".join(f"{limit} {number(value)}" for limit, value in document["cost"].items()),
         f"{found}: predicted loss {number(document['loss'])} nats, none can go below {number(document['bound'])}",
         document["note"],
+        document["uncounted"],
     ]
-    return "\n".join(lines).rstrip()
+    return "\n".join(line for at, line in enumerate(lines) if line or at == 1)
 
 
 def _width(text: str) -> int:

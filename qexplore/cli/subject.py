@@ -19,7 +19,7 @@ def add_subject(parser: ArgumentParser, *others: str) -> None:
     """--task, or --model with --data. others: options of the verb itself that can stand in their place."""
     parser.set_defaults(instead=others)
     parser.add_argument("--task", metavar="NAME", help="a task by its name, which `zoo` lists; or:")
-    add_sources(parser, "; with --task, the folder that holds the task's images")
+    add_sources(parser, "; with --task, where its images lie, or others for its network")
 
 
 def add_sources(parser: ArgumentParser, besides: str = "") -> None:
@@ -35,9 +35,27 @@ def subject(words: Namespace, watcher: Watcher) -> Task:
 
     require_subject(words)
     if words.task is not None:
-        look_in(words.data)
-        return Task(words.task)
+        return _by_name(words.task, words.data, Report(watcher))
     return Task.of(words.model, words.data, weights=words.weights, local=True, report=Report(watcher))
+
+
+def _by_name(name: str, data: str | None, report: Report) -> Task:
+    """The task `name`: with its own images, which may lie in the folder `data`, or its network on those of `data`."""
+    from qexplore.zoo import Task, entry
+    from qexplore.zoo.entries import resolve
+
+    chosen = entry(name)
+    if data is None:
+        return Task(name)
+    if chosen.own:
+        raise QexploreError(
+            f"The task {chosen.name!r} has images of its own: leave --data out, or give its network with --model, and "
+            "--weights where they are yours, in place of --task."
+        )
+    if chosen.lies_in and resolve(chosen.lies_in)(Path(data)):
+        look_in(data)
+        return Task(name)
+    return Task.of(chosen.name, data, report=report)
 
 
 def look_in(folder: str | None) -> None:

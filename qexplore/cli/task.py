@@ -39,6 +39,8 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         return {"name": words.name, "state": "removed"}
     if words.model is None or words.data is None:
         raise QexploreError("task add needs both, a network and its images: --model M --data D.")
+    from qexplore.network import capturable  # here, because it loads torch
+
     own.add(
         words.name,
         model=words.model,
@@ -47,6 +49,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         title=words.title,
         local=True,
         report=Report(watcher),
+        trial=capturable,
     )
     return _document(words.name)
 

@@ -31,13 +31,15 @@ class Figure:
 class Live(Figure):
     """A Vega-Lite figure that is patched in place: while `spec` stays equal only `tables` travel.
 
-    picks: name of the selection parameter that reports clicks, "" for none. title: what the figure shows, the same for
+    picks: name of the selection parameter that reports clicks, "" for none. zooms: that of the part of the axes that is
+    shown, so that it stays when data change. title: what the figure shows, the same for
     all data; a drawing whose description changed would be built anew instead of patched.
     """
 
     spec: Mapping[str, Any] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     picks: str = ""
+    zooms: str = ""
     title: str = ""
 
     def document(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from qexplore.network.accuracy import (
     judge,
     summed_loss,
 )
+from qexplore.network.capturable import capturable
 from qexplore.network.fitting import Own
 from qexplore.network.network import Network
 from qexplore.network.placement import Site
@@ -25,6 +26,7 @@ __all__ = [
     "Paired",
     "Site",
     "Tally",
+    "capturable",
     "compare",
     "cross_entropy",
     "evaluate",

@@ -101,12 +101,12 @@ def compile_plan(
     graph: Graph,
     layers: Mapping[str, Layer],
     placement: Placement,
-    weights: Mapping[str, Tensor],
+    weights: Callable[[str], Tensor],
     grids: Mapping[str, Grid],
     dynamic: Mapping[str, Spec] | None = None,
 ) -> Plan:
-    """The plan of `graph` with `weights` (real values by layer) and the `grids` of the activation sites that are
-    quantized.
+    """The plan of `graph` with `weights` (layer → real values, asked for one by one, so that what is made for the plan
+    need not be there all at once) and the `grids` of the activation sites that are quantized.
 
     dynamic: the quantizers of the sites whose range each image finds for itself. They store real numbers, and what
     reuses their grid but leaves it, an average or another clamp, is quantized again over its own range.
@@ -183,7 +183,7 @@ class _Compiler:
         graph: Graph,
         layers: Mapping[str, Layer],
         placement: Placement,
-        weights: Mapping[str, Tensor],
+        weights: Callable[[str], Tensor],
         grids: Mapping[str, Grid],
         dynamic: Mapping[str, Spec],
     ) -> None:
@@ -275,7 +275,7 @@ class _Compiler:
         layer, (source,) = self.layers[op.name], op.inputs
         unit = self.units[op.name] = self._target(op)
         factor = self.units[source] / unit
-        weight = self.weights[op.name]
+        weight = self.weights(op.name)
         weight = weight if factor == 1.0 else weight * factor
         bias = layer.bias if layer.bias is None or unit == 1.0 else layer.bias / unit
         grid = self._grid_at(op.name)

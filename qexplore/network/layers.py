@@ -1,4 +1,4 @@
-"""The layers of a captured graph, with weights of their own."""
+"""The layers of a graph with weights of their own: what steps change, and the user's model never sees."""
 
 from __future__ import annotations
 

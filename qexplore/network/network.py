@@ -32,7 +32,7 @@ class Network:
 
     A site without bits is real (float32). Every site with bits needs a range: weights find theirs from their own
     values, activations from the samples that calibration has left, or from what batch norms tell. Ranges are
-    found once and kept until the weights, the estimator or the sample change; so are sorted values and quantized
+    found once and kept until the weights, the estimator or the sample change; so are sorted values and the codes of
     weights, as far as they take little memory.
     """
 
@@ -52,7 +52,7 @@ class Network:
         self._fixed: dict[str, Range] = {}
         self._rows: dict[str, Rows] = Kept(lambda rows: SUMMED * rows.values.nbytes)
         self._fitted: dict[tuple[str, int], Fitted] = {}
-        self._quantized: dict[tuple[str, int], Tensor] = Kept(lambda weight: weight.nbytes)
+        self._codes: dict[tuple[str, int], Tensor] = Kept(lambda codes: codes.nbytes)
         self._learned: dict[tuple[str, int], Tensor] = {}
         self._plan: Plan | None = None
 
@@ -298,16 +298,15 @@ class Network:
         self._plan = None
 
     def quantized_weight(self, site: Site, bits: int) -> Tensor:
-        """The dequantized weight at `bits`, kept: what `set_quantized` gave, else rounded to nearest."""
+        """The dequantized weight at `bits`: what `set_quantized` gave, else rounded to nearest, whose codes are kept."""
         key = (site.name, bits)
         if key in self._learned:
             return self._learned[key]
-        if key not in self._quantized:
-            weight = self.layers[site.layer].weight
-            spec, _, grid, _ = self.fitted(site, bits)
-            values = grid.values(grid.codes(spec.slices(weight)))
-            self._quantized[key] = channels_last(spec.unslice(values, weight.shape))
-        return self._quantized[key]
+        weight = self.layers[site.layer].weight
+        spec, _, grid, _ = self.fitted(site, bits)
+        if key not in self._codes:
+            self._codes[key] = grid.stored(spec.slices(weight))
+        return channels_last(spec.unslice(grid.values(self._codes[key].float()), weight.shape))
 
     def noise(self, site: Site, bits: int) -> float:
         """Mean squared error of the site's values at `bits`, with learned rounding where there is one."""
@@ -327,7 +326,7 @@ class Network:
         """Drops the quantized weights that are kept, and their ranges too where `ranges`: they are found anew when
         needed.
         """
-        self._quantized.clear()
+        self._codes.clear()
         self._plan = None
         if ranges:
             weights = {site.name for site in self.sites if site.kind == "weight"}
@@ -344,17 +343,22 @@ class Network:
         return self._plan
 
     def _planned(self) -> Plan:
-        weights, grids, dynamic = {}, {}, {}
+        grids, dynamic = {}, {}
         for site in self.sites:
             bits = self._bits.get(site.name)
             if site.kind == "weight":
-                real = self.layers[site.layer].weight
-                weights[site.layer] = real if bits is None else self.quantized_weight(site, bits)
-            elif bits is not None and self._is_dynamic(site):
+                continue
+            if bits is not None and self._is_dynamic(site):
                 dynamic[site.name] = self._spec(site, bits)
             elif bits is not None:
                 grids[site.name] = self.fitted(site, bits).grid
-        return compile_plan(self.graph, self.layers, self.placement, weights, grids, dynamic)
+        return compile_plan(self.graph, self.layers, self.placement, self._present, grids, dynamic)
+
+    def _present(self, layer: str) -> Tensor:
+        """The weight of a layer at its present bits."""
+        site = self.site(f"{layer}.weight")
+        bits = self._bits.get(site.name)
+        return self.layers[layer].weight if bits is None else self.quantized_weight(site, bits)
 
     def _is_dynamic(self, site: Site) -> bool:
         by_hand = self._fixed_range(site) is not None or self.own.get(site.name, Own()).estimator is not None
@@ -362,8 +366,8 @@ class Network:
 
     def real_plan(self, weights: Mapping[str, Tensor] | None = None) -> Plan:
         """The network in float32 whatever its bits, with other weights by layer where given."""
-        own = {name: layer.weight for name, layer in self.layers.items()}
-        return compile_plan(self.graph, self.layers, self.placement, {**own, **(weights or {})}, {})
+        own = {**{name: layer.weight for name, layer in self.layers.items()}, **(weights or {})}
+        return compile_plan(self.graph, self.layers, self.placement, own.__getitem__, {})
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [images, classes] of the batch `x` at the present bits."""
@@ -373,7 +377,7 @@ class Network:
     @property
     def _by_fit(self) -> tuple[dict[tuple[str, int], Any], ...]:
         """What hangs on the ranges of sites."""
-        return self._fitted, self._quantized, self._learned
+        return self._fitted, self._codes, self._learned
 
     def _forget(self, name: str) -> None:
         """The values of a site have changed."""

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from qexplore.errors import QexploreError
 from qexplore.numerics.grid import Range, grid_of
-from qexplore.numerics.rows import CHUNK, Rows
+from qexplore.numerics.rows import Rows
 from qexplore.numerics.search import COARSE, COARSE_PAIRS, least_squares_range, search
 from qexplore.numerics.spec import Spec
 
 # Of few logits the cross-entropy has many valleys, and looking closely costs little.
+CHUNK = 1 << 20  # elements of one temporary tensor, four megabytes
 FEW = 1 << 14
 CLOSE = (torch.exp2(-torch.linspace(0, 6.4, 513)), torch.exp2(-torch.linspace(0, 5.6, 33)))
 

@@ -41,6 +41,12 @@ class Grid:
         """Integer codes, as floats, of [slices, elements]; round half to even, then clamp."""
         return (rows / self.scale[:, None]).round_().add_(self.zero[:, None]).clamp_(self.qmin, self.qmax)
 
+    def stored(self, rows: Tensor) -> Tensor:
+        """The codes in the smallest type of whole numbers that holds those of the grid."""
+        kinds = (torch.int8, torch.uint8, torch.int16, torch.int32)
+        fits = (kind for kind in kinds if torch.iinfo(kind).min <= self.qmin and self.qmax <= torch.iinfo(kind).max)
+        return self.codes(rows).to(next(fits))
+
     def values(self, codes: Tensor) -> Tensor:
         """The reals of [slices, elements] codes."""
         return (codes - self.zero[:, None]).mul_(self.scale[:, None])

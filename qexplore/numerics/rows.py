@@ -4,6 +4,8 @@ again.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,9 +17,9 @@ from torch import Tensor
 from qexplore.errors import QexploreError
 from qexplore.numerics.normal import Band
 
-# Elements of one temporary tensor: 2^22 doubles are 32 MiB.
-CHUNK = 1 << 22
+PIECE = 1 << 16  # elements of one temporary tensor: they stay in a CPU's cache, and the system is not asked for pages
 FEW = 2  # candidates for which going through all elements costs less than any table
+BY_ELEMENT = 64  # elements a level up to which the same holds for any number of candidates (measured)
 
 
 class NotFinite(QexploreError):
@@ -82,12 +84,12 @@ class Rows:
     @cached_property
     def sums(self) -> Tensor:
         """Prefix sums [rows, elements + 1], float64."""
-        return torch.nn.functional.pad(self.values.double().cumsum(dim=1), (1, 0))
+        return _prefix_sums(self.values.double())
 
     @cached_property
     def squares(self) -> Tensor:
         """Prefix sums of squares [rows, elements + 1], float64."""
-        return torch.nn.functional.pad(self.values.double().square_().cumsum_(dim=1), (1, 0))
+        return _prefix_sums(self.values.double().square_())
 
     @cached_property
     def zeros(self) -> Tensor:
@@ -110,35 +112,41 @@ class Rows:
         (scale²/12 for each element but zeros) and only clipping is summed.
         """
         levels, elements = qmax - qmin + 1, self.values.shape[1]
-        if elements <= 2 * levels or scale.shape[1] <= FEW:
+        if elements <= BY_ELEMENT * levels or scale.shape[1] <= FEW:
             return self._by_element(scale, zero, qmin, qmax)
         return self._by_level(scale, zero, qmin, qmax) if levels <= 256 else self._by_noise(scale, zero, qmin, qmax)
 
     def _by_element(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
-        parts = []
-        for s, z in _chunks(scale, zero, self.values.numel()):
-            units = self.values[:, None, :] / s[:, :, None]
-            codes = units.round().clamp_((qmin - z)[:, :, None], (qmax - z)[:, :, None])
-            parts.append(units.sub_(codes).square_().sum(dim=2, dtype=torch.float64) * s.double().square())
-        return torch.cat(parts, dim=1)
+        found = torch.zeros(scale.shape, dtype=torch.float64)
+        for rows, candidates in _pieces(scale, self.values.shape[1]):
+            s, z = scale[rows, candidates, None], zero[rows, candidates, None]
+            for values in torch.split(self.values[rows, None], PIECE, dim=2):
+                units = values / s
+                # To clamp between whole numbers is five times as fast as between tensors of them.
+                codes = units.round().add_(z).clamp_(qmin, qmax).sub_(z)
+                found[rows, candidates] += units.sub_(codes).square_().sum(dim=2)
+        return found.mul_(scale.double().square())
 
     def _by_level(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
         codes = torch.arange(qmin, qmax + 1, dtype=torch.float64)
-        parts = []
-        for s, z in _chunks(scale.double(), zero.double(), scale.shape[0] * len(codes)):
-            levels = (codes - z[:, :, None]) * s[:, :, None]
-            edges = levels[:, :, 1:] - s[:, :, None] / 2
-            # An element in the cell of level v costs (x - v)²; summed over a cell that is S2 - 2 v S1 + v² N, and with
-            # sums by parts only the differences between neighbouring levels remain.
-            index = torch.searchsorted(self.values, edges.flatten(1).float().contiguous())
-            count, total = index.view(edges.shape).double(), self.sums.gather(1, index).view(edges.shape)
-            step, last = s[:, :, None], levels[:, :, -1]
-            lower = levels[:, :, :-1]
-            elements = self.values.shape[1]
-            first_order = last * self.sums[:, -1:] - (step * total).sum(dim=2)
-            second_order = last.square() * elements - (step * (2 * lower + step) * count).sum(dim=2)
-            parts.append(self.squares[:, -1:] - 2 * first_order + second_order)
-        return torch.cat(parts, dim=1).clamp_(min=0)
+        found = torch.empty(scale.shape, dtype=torch.float64)
+        for rows, candidates in _pieces(scale, len(codes)):
+            s, z = scale[rows, candidates, None].double(), zero[rows, candidates, None].double()
+            found[rows, candidates] = self._cells(rows, (codes - z) * s, s)
+        return found.clamp_(min=0)
+
+    def _cells(self, rows: slice, levels: Tensor, step: Tensor) -> Tensor:
+        """Squared errors [rows, candidates] of the levels [rows, candidates, levels] that lie `step` apart."""
+        values, sums, squares = self.values[rows], self.sums[rows], self.squares[rows]
+        edges = levels[:, :, 1:] - step / 2
+        # An element in the cell of level v costs (x - v)²; summed over a cell that is S2 - 2 v S1 + v² N, and with
+        # sums by parts only the differences between neighbouring levels remain.
+        index = torch.searchsorted(values, edges.flatten(1).float().contiguous())
+        count, total = index.view(edges.shape).double(), sums.gather(1, index).view(edges.shape)
+        lower, last = levels[:, :, :-1], levels[:, :, -1]
+        first_order = last * sums[:, -1:] - (step * total).sum(dim=2)
+        second_order = last.square() * values.shape[1] - (step * (2 * lower + step) * count).sum(dim=2)
+        return squares[:, -1:] - 2 * first_order + second_order
 
     def _by_noise(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
         s, z = scale.double(), zero.double()
@@ -169,7 +177,19 @@ class Below(NamedTuple):
         return (self.squares - 2 * point * self.sum + point.square() * self.number).clamp(min=0)
 
 
-def _chunks(scale: Tensor, zero: Tensor, cost: int) -> list[tuple[Tensor, Tensor]]:
-    """Candidates in portions, so that `cost` elements a candidate stay below CHUNK at a time."""
-    size = max(1, CHUNK // max(cost, 1))
-    return list(zip(torch.split(scale, size, dim=1), torch.split(zero, size, dim=1), strict=True))
+def _prefix_sums(values: Tensor) -> Tensor:
+    """[rows, elements] → [rows, elements + 1], beginning with 0."""
+    sums = torch.zeros(len(values), values.shape[1] + 1, dtype=values.dtype)
+    torch.cumsum(values, dim=1, out=sums[:, 1:])
+    return sums
+
+
+def _pieces(scale: Tensor, cost: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and candidates of [rows, candidates] in equal portions that at `cost` elements each have about PIECE."""
+    rows, candidates = scale.shape
+    portions = max(1, math.ceil(candidates * cost / PIECE))
+    wide = max(1, math.ceil(candidates / portions))
+    high = max(1, PIECE // max(cost * wide, 1))
+    for top in range(0, rows, high):
+        for left in range(0, candidates, wide):
+            yield slice(top, top + high), slice(left, left + wide)

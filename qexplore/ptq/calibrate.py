@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from qexplore.errors import QexploreError
-from qexplore.network import Network
+from qexplore.network import Network, Site
 from qexplore.network.graph import flat
 from qexplore.ptq.steps import Calibration
 from qexplore.report import Report
@@ -29,19 +29,13 @@ def collect_samples(
     if calibration.images == 0:
         raise QexploreError("There are no calibration images: activation ranges need at least one.")
     at = network.placement.at
-    kept: dict[str, list[Tensor]] = {name: [] for name in at}
-    ends: dict[str, list[Tensor]] = {name: [] for name in at}
+    # Made before the network runs: small tensors that stay, among large ones that come and go, would scatter the memory.
+    kept = {name: _Kept.of(site, calibration, network.keeps_images(site)) for name, site in at.items()}
     generator = torch.Generator().manual_seed(calibration.seed)
-    share = {
-        name: 1.0 if network.keeps_images(site) else SAMPLE / (site.numel * calibration.images)
-        for name, site in at.items()
-    }
 
     def watch(name: str, value: Any) -> None:
-        if name in at:
-            values = flat(value)
-            kept[name].append(values if share[name] >= 1 else _some(values, share[name], generator))
-            ends[name].append(torch.stack(values.aminmax()))
+        if name in kept:
+            kept[name].add(flat(value), generator)
 
     with network.using(network.uniform_activations(None)), torch.inference_mode():
         done = 0
@@ -49,11 +43,42 @@ def collect_samples(
             network.plan().watch(x, watch)
             done += len(x)
             report.progress(done, calibration.images, "calibrating")
-    extremes = {at[name].name: torch.stack(found).clone() for name, found in ends.items()}
-    return (
-        {at[name].name: torch.cat(found).clone() for name, found in kept.items()},
-        {name: (both[:, 0].amin().view(1), both[:, 1].amax().view(1)) for name, both in extremes.items()},
-    )
+    samples = {site.name: kept[name].values() for name, site in at.items()}
+    return samples, {site.name: kept[name].ends() for name, site in at.items()}
+
+
+class _Kept:
+    """What is kept of one site: `share` of its values, all of them from 1 on, and the extremes of each batch."""
+
+    def __init__(self, share: float, room: int) -> None:
+        self.share, self.room, self.filled = share, torch.empty(room), 0
+        self.extremes: list[Tensor] = []
+
+    @staticmethod
+    def of(site: Site, calibration: Calibration, whole: bool) -> _Kept:
+        every = site.numel * calibration.images
+        batches = math.ceil(calibration.images / calibration.batch)
+        share = 1.0 if whole else SAMPLE / every
+        return _Kept(share, every if share >= 1 else min(every, SAMPLE + batches))
+
+    def add(self, values: Tensor, generator: torch.Generator) -> None:
+        """Values of one batch."""
+        taken = values if self.share >= 1 else _some(values, self.share, generator)
+        end = self.filled + len(taken)
+        if end > len(self.room):  # more images than were announced
+            self.room = torch.cat([self.room, torch.empty(max(len(self.room), len(taken)))])
+        self.room[self.filled : end] = taken
+        self.filled = end
+        self.extremes.append(torch.stack(values.aminmax()))
+
+    def values(self) -> Tensor:
+        """All that was kept."""
+        return self.room[: self.filled]
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest of all values, one element each."""
+        both = torch.stack(self.extremes).clone()
+        return both[:, 0].amin().view(1), both[:, 1].amax().view(1)
 
 
 def _some(values: Tensor, share: float, generator: torch.Generator) -> Tensor:

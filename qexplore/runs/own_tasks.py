@@ -49,11 +49,13 @@ def add(request: Mapping[str, Any]) -> dict[str, Any]:
     Returns the facts of its images with name and notes; where it cannot be added, trouble with the sentence, and
     missing, unexpected, misshapen for weights of another network.
     """
+    from qexplore.network import capturable
+
     teller = Teller(Path(request["progress"]))
     try:
         data = confined(request["data"])
         words = {key: request[key] for key in ("name", "model", "weights", "seed", "title")}
-        entry = own.add(**words, data=data, report=Report(teller))
+        entry = own.add(**words, data=data, report=Report(teller), trial=capturable)
         return {"name": entry.name, "notes": teller.notes, **_images(entry.source or {}, Report(teller))}
     except CheckpointError as error:
         lists = {what: list(getattr(error, what)) for what in ("missing", "unexpected", "misshapen")}

@@ -12,6 +12,7 @@ from qexplore.errors import QexploreError
 from qexplore.network import Network
 from qexplore.recipes import POST_TRAINING, Recipe, presets
 from qexplore.runs.few import Few
+from qexplore.runs.profiles import PARTS
 from qexplore.zoo import Task
 
 PATIENCE = 600.0  # seconds that the measurements on images may take, as estimated
@@ -48,14 +49,7 @@ class Extent:
     @property
     def left_out(self) -> list[str]:
         """What is not measured, in words."""
-        parts = {
-            "the accuracy of each range estimator at each site": self.by_site,
-            "each range estimator at all sites": self.everywhere,
-            "the metric loss": self.loss,
-            "ablations": self.ablations,
-            "diagnoses": self.diagnoses,
-        }
-        return [text for text, measured in parts.items() if not measured]
+        return [words for part, words in PARTS.items() if not getattr(self, part)]
 
 
 def quick_presets() -> tuple[str, ...]:
@@ -64,14 +58,16 @@ def quick_presets() -> tuple[str, ...]:
 
 
 def extent(spec: dict[str, Any], task: Task, network: Network, menu: int) -> Extent:
-    """What `spec` asks for; where it does not say, what can be measured with PATIENCE (project's own choice)."""
+    """What `spec` asks for; where it does not say, what can be measured with PATIENCE (project's own choice), or with
+    "complete" everything, however long it takes.
+    """
     images = spec.get("images")
     if images is not None and (not isinstance(images, int) or isinstance(images, bool) or images < 1):
         raise QexploreError(f"The number of images is a whole number from 1 on; not {images!r}.")
     most = max(task.data.count(part) for part in ("calibration", "evaluation"))
     cost, sites = seconds_an_image(task), len(network.sites)
     for found in _menu(images):
-        if cost * min(most, found.images or most) * found.passes(sites, menu) <= PATIENCE:
+        if spec.get("complete") or cost * min(most, found.images or most) * found.passes(sites, menu) <= PATIENCE:
             break
     wanted = _all_presets() | spec if spec.get("everything") else spec
     chosen = {key: tuple(wanted[key]) for key in ("presets", "ablations", "diagnoses") if key in wanted}

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import qexplore
 from qexplore.allocate import Answer, Budget, allocate, uniform
-from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
+from qexplore.allocate.sensitivity import MENU, PROFILED, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
 from qexplore.ptq import Calibration
@@ -49,8 +49,9 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
 
     spec: task, and where wanted recipe ("w8a8"), seed (0), images (of a part, for the many measurements), presets
     (carried out step by step), ablations (presets whose steps are judged), diagnoses (presets that are debugged);
-    "everything": all presets in these three. What is not said is chosen by the network's speed; the header tells how
-    many images served and what was left out, whose tables are empty. Returns the header without the graph.
+    "everything": all presets in these three; "complete": nothing is left out, however long it takes. What is not said
+    is chosen by the network's speed; the header tells how many images served and what was left out, whose tables are
+    empty. Returns the header without the graph.
     """
     clock = time.perf_counter()
     task, recipe, seed = Task(spec["task"]), Recipe.load(spec.get("recipe", "w8a8")), int(spec.get("seed", 0))
@@ -59,7 +60,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     chosen = extent(spec, task, network, len(MENU))
     small = few(task, chosen.images)
     calibration = Calibration(small.data, seed, batch=images_at_once(task.example))
-    metrics = [name for name in METRICS if chosen.loss or name != "loss"]
+    metrics = [name for name in PROFILED if chosen.loss or name != "loss"]
     tables = {name: sensitivity_table(network, calibration, name, MENU, report) for name in metrics}
     folder.mkdir(parents=True, exist_ok=True)
     site_table(network).to_parquet(folder / "sites.parquet")

@@ -19,6 +19,14 @@ from qexplore.zoo import entry, names
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 FORMAT = 2
+PARTS = {
+    "by_site": "the accuracy of each range estimator at each site",
+    "everywhere": "each range estimator at all sites",
+    "loss": "the metric loss",
+    "ablations": "ablations",
+    "diagnoses": "diagnoses",
+}
+"""Parts that a profile of a slow network leaves out, in words."""
 
 
 class NoProfile(QexploreError):
@@ -132,6 +140,12 @@ class Profile:
     @property
     def metrics(self) -> list[str]:
         return list(self.header["metrics"])
+
+    @property
+    def left_out(self) -> list[str]:
+        """Keys of PARTS: what was not measured."""
+        told = self.header.get("left_out", [])
+        return [part for part, words in PARTS.items() if words in told]
 
     @property
     def graph(self) -> dict[str, Any]:

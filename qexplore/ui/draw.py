@@ -39,16 +39,18 @@ def figure(
 
 def _live(drawn: Live, key: str, on_pick: OnPick | None) -> None:
     spec = {**drawn.spec, "datasets": dict(drawn.tables)}
-    if on_pick is None or not drawn.picks:
+    # A selection that Streamlit does not know of is forgotten whenever data change.
+    known = [name for name in (drawn.picks if on_pick else "", drawn.zooms) if name]
+    if not known:
         st.vega_lite_chart(None, spec, key=key, alt=drawn.title)
         return
 
     def picked() -> None:
         marks = st.session_state[key].selection.get(drawn.picks) or []
-        if marks:
+        if marks and on_pick is not None:
             on_pick(dict(marks[0]))
 
-    st.vega_lite_chart(None, spec, key=key, alt=drawn.title, on_select=picked, selection_mode=[drawn.picks])
+    st.vega_lite_chart(None, spec, key=key, alt=drawn.title, on_select=picked, selection_mode=known)
 
 
 def _words(drawn: Figure, key: str, beside: Callable[[], object] | None) -> None:

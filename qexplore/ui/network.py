@@ -9,6 +9,7 @@ from qexplore import figures
 from qexplore.figures.words import interval, percent, seconds
 from qexplore.runs.profiles import Profile
 from qexplore.ui.draw import figure
+from qexplore.ui.lacking import complete
 from qexplore.ui.origin import origin
 from qexplore.ui.stored import row_of
 from qexplore.ui.strip import Card, strip
@@ -136,3 +137,4 @@ def provenance(profile: Profile) -> None:
             "Profile it anew", icon=":material/refresh:", on_click=ask, args=(spec,), disabled=bool(active([spec]))
         )
     watch([spec], key="profile")
+    complete(profile, spec)

@@ -10,6 +10,7 @@ from qexplore.figures.words import small
 from qexplore.runs.profiles import Profile
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
+from qexplore.ui.lacking import lacking
 from qexplore.ui.onward import onward
 from qexplore.ui.stored import scores
 
@@ -56,8 +57,7 @@ def worst(profile: Profile, metric: str, bits: int, site: str) -> None:
 
 
 def _agreement(profile: Profile, metric: str, bits: int, site: str) -> None:
-    if "loss" not in profile.metrics or len(profile.metrics) < 2:
-        st.caption("Only one metric is stored: nothing to compare with.")
+    if lacking(profile, "loss", "Without it there is nothing to hold the other metrics against."):
         return
     other = metric if metric != "loss" else "fit"
     st.markdown(f"**Does {other} agree with the measured loss?**")

@@ -6,8 +6,11 @@ import datetime
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
 from qexplore.report import Report
@@ -33,6 +36,7 @@ def stored(
     title: str,
     local: bool,
     report: Report,
+    trial: Callable[[nn.Module, Tensor], tuple[str, ...]] | None,
 ) -> None:
     """Opens and tries everything, then writes the task's folder whole or not at all."""
     model, data = absolute(model) if local else model, lasting(data)
@@ -41,6 +45,8 @@ def stored(
     )
     x, _ = next(images.batches("evaluation", size=BATCH, limit=BATCH))
     checked_output(opened.module, x, opened.source)
+    for note in trial(opened.module, x[:1]) if trial is not None else ():
+        report.event("log", text=note)
     document = {
         "format": own.FORMAT,
         "name": name,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from torch import nn
 
 from qexplore.places import WAYS, roots
@@ -62,16 +65,28 @@ def cifar10() -> Data:
     )
 
 
+def lies_in(folder: Path) -> bool:
+    """Whether the images of CIFAR-10 are in the folder, or in one directly below it that is called after them."""
+    return _first(folder / name for name in NAMES) is not None
+
+
 def _found() -> Albums:
-    for folder in [root / name for root in roots() for name in NAMES]:
+    found = _first(root / name for root in roots() for name in NAMES)
+    if found is not None:
+        return found
+    looked = ", ".join(map(str, roots())) or "no folder is named"
+    raise DataAbsent(
+        f"The images of CIFAR-10 are not there (looked in: {looked}): get them as folders train/<class>/ and "
+        f"test/<class>/ of pictures or as torchvision's cifar-10-batches-py, and {WAYS}."
+    )
+
+
+def _first(folders: Iterable[Path]) -> Albums | None:
+    for folder in folders:
         if all(is_folder(folder / part / CLASSES[0]) for part in ("train", "test")):
             found = folder_albums(folder, len(CLASSES))
             if found.classes == CLASSES:
                 return found
         if is_folder(folder / "cifar-10-batches-py"):
             return downloaded_albums("CIFAR10", folder)
-    looked = ", ".join(map(str, roots())) or "no folder is named"
-    raise DataAbsent(
-        f"The images of CIFAR-10 are not there (looked in: {looked}): get them as folders train/<class>/ and "
-        f"test/<class>/ of pictures or as torchvision's cifar-10-batches-py, and {WAYS}."
-    )
+    return None

@@ -16,6 +16,8 @@ class Entry:
 
     build, data and train are "module:function", resolved when the task is opened or trained.
     build() -> nn.Module with fresh weights; data() -> Data; train(entry, seed, report) -> trained nn.Module.
+    lies_in: "module:function" too, of a pathlib.Path -> whether the images of the task are in that folder; empty where
+    they come with qexplore.
     own: whether a user has added it; then these four are empty, and source is the document that says what it is made
     of (see qexplore.zoo.own).
     """
@@ -28,6 +30,7 @@ class Entry:
     data: str = ""
     train: str = ""
     checkpoint: str = ""
+    lies_in: str = ""
     base: str | None = None
     made_on_purpose: str | None = None
     own: bool = False
@@ -85,6 +88,7 @@ for _entry in (
         data="qexplore.zoo.cifar:cifar10",
         train="qexplore.zoo.cifar:fit_resnet20",
         checkpoint="resnet20-cifar10.safetensors",
+        lies_in="qexplore.zoo.cifar:lies_in",
     ),
     Entry(
         name="mobilenetv2-cifar10",
@@ -95,6 +99,7 @@ for _entry in (
         data="qexplore.zoo.cifar:cifar10",
         train="qexplore.zoo.cifar:fit_mobilenetv2",
         checkpoint="mobilenetv2-cifar10.safetensors",
+        lies_in="qexplore.zoo.cifar:lies_in",
     ),
 ):
     ENTRIES.register(_entry.name)(_entry)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from qexplore.report import Report
 from qexplore.zoo.entries import ENTRIES, Entry
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from qexplore.zoo.preprocessing import Preprocessing
 
 FORMAT = 1
@@ -89,16 +92,18 @@ def add(
     title: str = "",
     local: bool = False,
     report: Report | None = None,
+    trial: Callable[[nn.Module, Tensor], tuple[str, ...]] | None = None,
 ) -> Entry:
     """Stores a task under `name`, after everything was opened and the network was run on a batch of its images.
 
     model, weights, local: as for open_network; data: as for open_data; preprocessing: the network's own when None.
+    trial: what else the network has to stand, on one image; it raises QexploreError, or gives sentences to report.
     Weights are copied, images are not. A failure leaves everything as it was.
     """
     from qexplore.zoo.adding import stored
 
     require_free(name)
-    stored(name, model, data, weights, preprocessing, seed, title, local, report or Report())
+    stored(name, model, data, weights, preprocessing, seed, title, local, report or Report(), trial)
     return entry(name)
 
 

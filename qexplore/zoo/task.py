@@ -18,6 +18,7 @@ from qexplore.zoo.checkpoint import FOLDER, load_weights
 from qexplore.zoo.data import PARTS, Data
 from qexplore.zoo.entries import ENTRIES, Entry, resolve
 from qexplore.zoo.outputs import checked_output
+from qexplore.zoo.pictures import OWN, kind_of
 from qexplore.zoo.precision import in_float32
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.sources import Batch, tensor_pair
@@ -119,6 +120,11 @@ def _by_name(name: str) -> tuple[str, nn.Module, Data]:
 
 
 def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module, Data]:
+    if isinstance(data, str | Path) or (isinstance(model, str) and data is not None):
+        raise QexploreError(
+            "A task of your own is made of model=, a torch.nn.Module, and data=qx.Data(calibration=…, evaluation=…); "
+            f"what is named by its source is opened by {_by_source(model, data)}."
+        )
     if not isinstance(model, nn.Module):
         raise QexploreError(
             f"A task of your own needs model=, a torch.nn.Module, not {_kind(model)}; or name one of the zoo: "
@@ -136,6 +142,14 @@ def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module,
         if not is_lazy(value) and not bool(torch.isfinite(value).all()):
             raise QexploreError(f"The model's {parameter} holds NaN or infinite values; repair or retrain it.")
     return name or type(model).__name__, in_float32(model), data
+
+
+def _by_source(model: object, data: object) -> str:
+    """The call that takes a network and images by their sources, with those that were given."""
+    source = "data"
+    if isinstance(data, str | Path):
+        source = repr(str(data) if str(data) in OWN else ":".join(kind_of(str(data))))
+    return f"qx.Task.of({repr(model) if isinstance(model, str) else 'model'}, {source})"
 
 
 def _example(example: object, data: Data) -> Tensor:

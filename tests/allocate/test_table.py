@@ -7,10 +7,15 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
+import qexplore as qx
 from qexplore.allocate import Budget, allocate, cost, frontier, uniform
 from qexplore.allocate.random_problems import random_table
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.network import Network
+from qexplore.network.table import identity
 
 FOUR = Budget(weight_bits=4.0)
 ALL = Budget(weight_bits=4.0, activation_bits=4.0)
@@ -39,6 +44,44 @@ def test_gbops_say_whose_input_is_unknown(table: pd.DataFrame, feed: str, said: 
     with pytest.raises(QexploreError, match=f"what feeds 'layers.2.weight', but its 'input' {said}"):
         allocate(table, Budget(gbops=1.0))
     assert "gbops" not in allocate(table, FOUR).cost
+
+
+class Attention(nn.Module):
+    """Two products of activations: queries by keys and shares by values, 7 · 7 · 8 multiplications each."""
+
+    def __init__(self, apart: bool) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Linear(8, 8) for _ in range(3)) if apart else None
+        self.together, self.head = nn.Linear(8, 24), nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.together(x).chunk(3, -1) if self.parts is None else [part(x) for part in self.parts]
+        return self.head(nn.functional.scaled_dot_product_attention(q, k, v).mean(1))
+
+
+@pytest.mark.parametrize(("apart", "known"), [(True, 1.0), (False, 0.75)])
+def test_what_gbops_leave_out_is_told(apart: bool, known: float) -> None:
+    network = Network.of(Attention(apart).eval(), torch.randn(1, 7, 8))
+    rows = [{**identity(site), "bits": b, "loss": 1.0 / b} for site in network.sites for b in (2, 4, 8)]
+    layers = 3 * 8 * 8 * 7 + 8 * 5  # multiplications of weights
+    for budget in (FOUR, Budget(gbops=1e9)):
+        answer = allocate(pd.DataFrame(rows), budget)
+        assert answer.cost["gbops"] <= 64 * layers / 1e9
+        assert answer.uncounted_macs == known * 2 * 7 * 7 * 8
+        assert f"leave out the products of two activations (attention): at least {answer.uncounted_macs}" in (
+            answer.uncounted
+        )
+
+
+def test_where_gbops_leave_nothing_out_nothing_is_told(table: pd.DataFrame) -> None:
+    assert allocate(table, FOUR).uncounted == ""
+    assert allocate(table.assign(macs=table["macs"].where(table["kind"] == "weight")), FOUR).uncounted == ""
+    assert allocate(table.drop(columns="macs"), FOUR).uncounted == ""
+
+
+@pytest.mark.parametrize("name", ["resnet-digits", "mobilenet-digits"])
+def test_the_networks_of_the_zoo_have_all_their_products_counted(name: str) -> None:
+    assert allocate(qx.sensitivity(qx.Task(name), "sqnr", (4, 8)), FOUR).uncounted_macs == 0
 
 
 @pytest.mark.parametrize("limit", ["activation_bits", "gbops"])

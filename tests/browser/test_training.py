@@ -21,36 +21,55 @@ def _streamlit_asks_below_its_pages(errors: list[str], open_page: object) -> obj
 
 
 def points(page: Page) -> int:
-    """Epochs on the curve of the accuracy, the first figure of the page."""
-    return page.locator("svg.marks").first.locator(".mark-symbol path").count()
+    """Epochs on the curve of the accuracy."""
+    return chart(page, "training-accuracy").locator(".mark-symbol path").count()
+
+
+def start(page: Page, epochs: int) -> None:
+    """Sets the epochs and starts."""
+    page.get_by_role("button", name="settings").first.click()
+    field = page.get_by_role("spinbutton", name="epochs")
+    field.fill(str(epochs))
+    field.press("Enter")
+    expect(page.get_by_text(f"qat.epochs={epochs}").first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Start training").click()
+
+
+def zoom(page: Page) -> str:
+    """Zooms into the curve of the accuracy, and tells the ticks that are there then."""
+    curve = chart(page, "training-accuracy")
+    ticks, box = curve.locator(".role-axis-label").first, curve.bounding_box()
+    whole = ticks.text_content()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 90)
+    page.keyboard.down("Shift")
+    page.mouse.wheel(0, -600)
+    page.keyboard.up("Shift")
+    expect(ticks).not_to_have_text(whole)
+    return ticks.text_content()
 
 
 def test_a_training_is_watched_paused_resumed_and_seen_to_its_end(page: Page, app_url: str) -> None:
     go(page, app_url, f"training?task={TASK}&train=qat-w3a3")
-    page.get_by_role("button", name="more").first.click()
-    epochs = page.get_by_role("spinbutton", name="epochs")
-    epochs.fill("16")
-    epochs.press("Enter")
-    expect(page.get_by_text("qat.epochs=16").first).to_be_visible()
-    page.keyboard.press("Escape")
-    page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_text(re.compile("trains, . of 16 epochs"))).to_be_visible(timeout=WAIT)
-    curve = page.locator("svg.marks").first.element_handle()
-    before = points(page)
-    expect(card(page, "held-out accuracy so far")).to_contain_text("%")
+    start(page, 20)
+    expect(page.get_by_text(re.compile("trains, .+ of 20 epochs"))).to_be_visible(timeout=WAIT)
+    curve = chart(page, "training-accuracy").element_handle()
+    near, before = zoom(page), points(page)
+    grown = "before => document.querySelectorAll('.st-key-training-accuracy .mark-symbol path').length > before"
+    page.wait_for_function(grown, arg=before)
+    assert chart(page, "training-accuracy").locator(".role-axis-label").first.text_content() == near
+    assert curve.evaluate("svg => svg.isConnected")  # patched, not drawn anew
 
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Resume goes on from here")).to_be_visible(timeout=10_000)
-    reached = int(re.search(r"(\d+) of 16 epochs", page.get_by_text("is paused").first.inner_text())[1])
-    assert 1 <= reached < 16
-    assert points(page) >= before
-    assert curve.evaluate("svg => svg.isConnected")  # patched, not drawn anew
+    reached = int(re.search(r"(\d+) of 20 epochs", page.get_by_text("is paused").first.inner_text())[1])
+    assert 1 <= reached < 20
 
     page.get_by_role("button", name="Resume").click()
-    expect(page.get_by_text(re.compile("trains, .* of 16 epochs"))).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text(re.compile("trains, .+ of 20 epochs"))).to_be_visible(timeout=WAIT)
     expect(card(page, "after training")).to_contain_text("%", timeout=2 * WAIT)
     expect(page.get_by_text(re.compile("recovers")).first).to_be_visible()
-    assert points(page) >= 16
+    assert points(page) >= 20
 
 
 def test_the_history_of_the_bits_is_played(page: Page, app_url: str) -> None:

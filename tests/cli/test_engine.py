@@ -147,3 +147,14 @@ def test_run_tells_how_much_is_pruned_where_something_is(say):
     assert told.status == 0
     assert "pruned: 30.0 % of the weights" in told.out
     assert "pruned" not in say("run", "w8a8", "--task", "resnet-digits").out
+
+
+def test_what_gbops_leave_out_is_told(say, scores):
+    rows = json.loads(scores.read_text())
+    words = ["allocate", "--table", str(scores), "--weight-bits", "4"]
+    assert "leave out" not in say(*words).out
+    for row in rows:
+        row["macs"] += 2000 * (row["site"] == "input")
+    scores.write_text(json.dumps(rows))
+    assert say(*words).out.endswith("(attention): at least 1,000 MACs an image.\n")
+    assert "at least 1,000 MACs" in say(*words, "--json").document["uncounted"]

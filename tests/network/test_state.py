@@ -111,9 +111,12 @@ def test_an_activation_without_a_range_says_how_it_gets_one() -> None:
 def test_weights_are_quantized_once_for_a_number_of_bits(network: Network) -> None:
     site = network.site("stem.weight")
     first = network.quantized_weight(site, 4)
+    codes = network._codes["stem.weight", 4]
+    assert (codes.dtype, codes.numel()) == (torch.int8, first.numel())
     with network.using({"stem.weight": 4}):
         network.plan()
-    assert network.quantized_weight(site, 4) is first
+    assert torch.equal(network.quantized_weight(site, 4), first)
+    assert network._codes["stem.weight", 4] is codes
     network.set_layer("stem", network.layers["stem"].weight * 2, network.layers["stem"].bias)
     assert torch.allclose(network.quantized_weight(site, 4), 2 * first, atol=1e-6)
 

@@ -7,16 +7,19 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from qexplore.allocate import Budget
 from qexplore.runs import profiles
+from qexplore.runs.profiles import Profile
 from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Question, find
 from qexplore.ui.budgets.editor import edited
 from qexplore.ui.budgets.numbers import verdict
 from qexplore.ui.locks import BadLock, read_locks, write_locks
+from qexplore.ui.stored import scores
 from tests.pages.conftest import Bench
 from tests.pages.words import words
 
@@ -163,3 +166,15 @@ def test_answers_to_a_budget_are_not_those_of_an_older_profile() -> None:
     assert first.key != second.key
     assert first.measure_name({"input": 8}) != second.measure_name({"input": 8})
     assert first.key == Question(profiles.load("resnet-digits"), old.sensitivity, Budget(weight_bits=4.0), {}).key
+
+
+def test_where_gbops_leave_products_out_the_cost_says_so(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_products(profile: Profile, metric: str) -> pd.DataFrame:
+        table = scores(profile, metric)
+        return table.assign(macs=table["macs"] + 2_000 * (table["site"] == "input"))
+
+    sentence = "leave out the products of two activations (attention): at least 1,000 MACs an image"
+    assert sentence not in words(opened("budgets"))
+    for page in ("budgets.page", "home"):  # the app opens on Home, which asks the same question
+        monkeypatch.setattr(f"qexplore.ui.{page}.scores", with_products)
+    assert sentence in words(opened("budgets", w="3.3"))

@@ -100,6 +100,24 @@ def test_a_wrong_file_is_told_and_the_open_task_stays(opened: Open, home: Path, 
     assert not at.exception
 
 
+def test_a_network_that_cannot_be_captured_is_told_and_makes_no_task(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dynamic(entry: zoo.Entry) -> torch.nn.Module:
+        network = fresh_model(entry)
+        static = type(network).forward
+        network.__class__ = type(
+            "Dynamic", (type(network),), {"forward": lambda self, x: static(self, x if x.mean() > 0 else -x)}
+        )
+        return network
+
+    monkeypatch.setattr("qexplore.zoo.zoo_networks.fresh_model", dynamic)
+    at = added(filled(opened("network", task="resnet-digits"), weights()))
+    assert "The model Dynamic cannot be traced" in at.error[0].value
+    assert at.selectbox(key="task").value == "resnet-digits"
+    assert own.folders() == ()
+
+
 def test_after_a_wrong_file_everything_else_in_the_form_stays(opened: Open) -> None:
     at = added(filled(opened("network"), b"no weights at all"), "kept")
     assert at.selectbox(key="own-model").value == ARCHITECTURE

@@ -19,7 +19,7 @@ from qexplore.network import Network, Own
 from qexplore.numerics import quantize
 from qexplore.ptq import STEPS, Calibration
 from qexplore.qat.fisher import MEASURED, MODELLED, Fisher, modelled
-from qexplore.qat.qbitopt import Allocation
+from qexplore.qat.qbitopt import Allocation, first_allocation
 from qexplore.qat.quantizers import quantizers_of
 from qexplore.qat.settings import Settings
 from qexplore.qat.training import Training
@@ -104,6 +104,20 @@ def test_bits_go_where_they_are_needed_and_the_budget_is_used() -> None:
     assert allocations[-1]["exact"]
 
 
+def test_a_training_starts_from_ranges_that_go_with_its_first_bits() -> None:
+    """Ranges of 2 bits clip what 8 bits could hold, and learning is slow to open them again."""
+    network, other = (quantized(built("concat-relu")[0], SEEN, bits=2) for _ in range(2))
+    start = first_allocation(network, SEEN, Report(), Allocation(weight_bits=4.5, activation_bits=5))
+    assert network.bits == start.answer.bits
+    assert set(start.before.values()) == {2}
+    assert len(set(network.bits.values())) > 1
+    assert_within(network, network.bits, {"weight_bits": 4.5, "activation_bits": 5})
+    for name, quantizer in quantizers_of(network, learn=True).items():
+        found, expected = quantizer.range(), other.fitted(other.site(name), network.bits[name]).grid
+        torch.testing.assert_close(found.lo, expected.scale * (expected.qmin - expected.zero))
+        torch.testing.assert_close(found.hi, expected.scale * (expected.qmax - expected.zero))
+
+
 def test_the_hull_is_no_better_than_the_programme() -> None:
     losses = {exact: run({"weight_bits": 3.0, "exact": exact})[1][0]["loss"] for exact in (True, False)}
     assert losses[True] <= losses[False] * (1 + 1e-9)
@@ -124,7 +138,7 @@ def test_an_infeasible_budget_is_told_before_anything_is_trained_and_nothing_is_
 def test_bits_that_the_recipe_gives_a_site_stay() -> None:
     network = quantized(built("concat-relu")[0], SEEN)
     network.set_own("head.out", Own(bits=8))
-    network, allocations = run({"weight_bits": 3, "activation_bits": 3}, network)
+    network, allocations = run({"weight_bits": 4, "activation_bits": 5}, network)
     assert {event["bits"]["head.out"] for event in allocations} == {8}
     with pytest.raises(QexploreError, match=r"'head.out' has 8 bits of its own, and the menu goes from 2 to 6"):
         run({"weight_bits": 3, "most": 6}, network)

@@ -51,6 +51,15 @@ def test_less_is_measured_the_slower_the_network_and_what_is_asked_for_holds(mon
     assert costs[0] > 100 * costs[-1]
 
 
+def test_a_complete_profile_leaves_nothing_out_however_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = qx.Task("resnet-digits")
+    network = Network.of(task.model, task.example)
+    monkeypatch.setattr(profile_extent, "seconds_an_image", lambda task: 10.0)
+    found = extent({"images": 24, "complete": True}, task, network, 7)
+    assert (found.left_out, found.images) == ([], 24)
+    assert extent({"images": 24}, task, network, 7).left_out
+
+
 @pytest.mark.parametrize("images", [0, -1, 1.5, "all", True])
 def test_a_number_of_images_that_is_none_is_refused(images: object) -> None:
     task = qx.Task("resnet-digits")

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -103,6 +104,12 @@ def scripted() -> nn.Module:
 WRONG = {
     "nothing": ({}, r"needs model=, a torch\.nn\.Module, not nothing; or name one of the zoo: mobilenet-digits"),
     "no data": ({"model": network()}, r"needs data=qx\.Data\(calibration=…, evaluation=…\), not nothing"),
+    "a folder": ({"model": network(), "data": "photos"}, r"opened by qx\.Task\.of\(model, 'folder:photos'\)"),
+    "a path": ({"model": network(), "data": Path("a/b")}, r"opened by qx\.Task\.of\(model, 'folder:a/b'\)"),
+    "a file": ({"model": network(), "data": "x.npz"}, r"opened by qx\.Task\.of\(model, 'npz:x\.npz'\)"),
+    "its images": ({"model": network(), "data": "cifar10"}, r"opened by qx\.Task\.of\(model, 'cifar10'\)"),
+    "names": ({"model": "timm:resnet18", "data": "x"}, r"opened by qx\.Task\.of\('timm:resnet18', 'folder:x'\)"),
+    "a name": ({"model": "timm:resnet18", "data": DATA}, r"opened by qx\.Task\.of\('timm:resnet18', data\)"),
     "no model": ({"data": DATA}, "needs model="),
     "a class": ({"model": nn.Linear, "data": DATA}, "needs model=, .* not 'type'"),
     "bare tensors": ({"model": network(), "data": (X, Y)}, "needs data=.* not 'tuple'"),

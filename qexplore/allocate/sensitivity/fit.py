@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,11 +30,16 @@ def fit(network: Network, calibration: Calibration, bits: Sequence[int], report:
     nothing and that a small channel next to a large one loses everything. The Fisher information is that of the real
     network, from the labels of the calibration images; the factor ½ is that of the loss's second-order expansion.
     """
-    scores = _Scores(network, calibration)
+    return fit_of(network, calibration, network.sites, bits, report)
+
+
+def fit_of(
+    network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
+) -> Losses:
+    """`fit` of some sites alone: the others need no range."""
+    scores, menu = _Scores(network, calibration), list(bits)
     scores.collect(report)
-    return {
-        (site.name, b): scores.loss(site, b) for site in report.track(network.sites, "noise of the sites") for b in bits
-    }
+    return {(site.name, b): scores.loss(site, b) for site in report.track(sites, "noise of the sites") for b in menu}
 
 
 class _Scores:
@@ -46,6 +51,8 @@ class _Scores:
         self.weights = {name: layer.weight.detach().requires_grad_() for name, layer in network.layers.items()}
         self.plan = network.real_plan(self.weights)
         self.squares = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        for name, weight in self.weights.items():
+            weight.register_post_accumulate_grad_hook(partial(_take, self.squares[name]))
         self.pairs: dict[str, list[tuple[Tensor, Tensor]]] = {site.name: [] for site in self.at.values()}
         self.generator = torch.Generator().manual_seed(calibration.seed)
 
@@ -76,10 +83,8 @@ class _Scores:
 
         images = x.detach().clone().requires_grad_()
         loss = summed_loss(self.plan.watch(images, watch), y)
-        tensors = [*self.weights.values(), images]
-        gradients = torch.autograd.grad(loss, tensors, allow_unused=True, materialize_grads=True)
-        for name, gradient in zip(self.squares, gradients, strict=False):
-            self.squares[name].addcmul_(gradient, gradient)
+        if loss.requires_grad:
+            loss.backward()
         for site in silent.values():
             self.pairs[site.name].append((torch.zeros(1), torch.zeros(1)))
 
@@ -108,6 +113,13 @@ class _Scores:
             self.pairs[site] = [tuple(map(torch.cat, zip(*self.pairs[site], strict=True)))]  # type: ignore[list-item]
         values, weights = self.pairs[site][0]
         return values[None], weights
+
+
+def _take(squares: Tensor, weight: Tensor) -> None:
+    """Adds the square of the weight's gradient, which goes at once: those of all weights are never there together."""
+    assert weight.grad is not None
+    squares.addcmul_(weight.grad, weight.grad)
+    weight.grad = None
 
 
 def _telling(values: Tensor, slopes: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

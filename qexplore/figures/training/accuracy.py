@@ -9,7 +9,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import BLUE, GREY, PURPLE
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of
+from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed, stages_of
 from qexplore.figures.words import measured, percent, points
 
 Row = Mapping[str, Any]
@@ -35,6 +35,7 @@ def accuracy(
     rows = told.dropna(subset=["accuracy"]).reset_index(drop=True)
     diamonds = _diamonds(before, None if after is None else (float(epochs), after))
     diamonds["up"] = (diamonds["side"] == "right") & _room_above(rows, diamonds, fp32)
+    diamonds["words"] = _words(rows, diamonds)
     reference = pd.DataFrame({"accuracy": [fp32], "text": [f"FP32 {percent(fp32)}"]}) if fp32 is not None else None
     return Live(
         title="Curve of the accuracy over the epochs on held-out images, with its 95 % band.",
@@ -44,6 +45,7 @@ def accuracy(
         f"dotted: FP32 on them. {ZOOMS}",
         data=pd.concat([rows.assign(label="held-out"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
         spec=_SPEC,
+        zooms=ZOOM["name"],
         tables={
             "marks": rows,
             "diamonds": diamonds,
@@ -62,6 +64,16 @@ def _diamonds(before: tuple[float, Row] | None, after: tuple[float, Row] | None)
             told = [row[column] for column in ("accuracy", "low", "high", "images")]
             rows.append((epoch, *told, f"{name} {percent(row['accuracy'])}", side))
     return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+def _words(rows: pd.DataFrame, diamonds: pd.DataFrame) -> pd.Series[float]:
+    """Where the words beside a diamond stand that are not above it: below its interval and the band beside it."""
+    below = []
+    for _, one in diamonds.iterrows():
+        near = rows[rows["epoch"] >= one["epoch"]].head(1) if one["side"] == "left" else rows.tail(1)
+        band = [float(low) for low in near["low"] if low < one["high"]]
+        below.append(min([float(one["low"]), *band]))
+    return pd.Series(below, diamonds.index, dtype=float).where(~diamonds["up"], diamonds["accuracy"])
 
 
 def _room_above(rows: pd.DataFrame, diamonds: pd.DataFrame, fp32: float | None) -> pd.Series[bool]:
@@ -158,11 +170,11 @@ _SPEC: dict[str, Any] = framed(
                     "type": "text",
                     "align": side,
                     "dx": 6 if side == "left" else -6,
-                    "dy": -16 if up else 18,
+                    "dy": -16 if up else 14,
                     "color": PURPLE,
                     "fontWeight": "bold",
                 },
-                "encoding": {"x": EPOCH, "y": _Y, "text": {"field": "label"}},
+                "encoding": {"x": EPOCH, "y": {**_Y, "field": "words"}, "text": {"field": "label"}},
             }
             for side in ("left", "right")
             for up in (True, False)

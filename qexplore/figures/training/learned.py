@@ -9,7 +9,7 @@ import pandas as pd
 
 from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, GREY, OCHRE, VERMILLION
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed
+from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed
 from qexplore.figures.training.thin import every
 
 _MOST = 200  # moments that are drawn
@@ -82,6 +82,7 @@ def ends(rows: pd.DataFrame, site: str, epochs: float, *, at: float | None = Non
         look=f"The band is the range that can be represented; dashed: both ends at the start. {ZOOMS}",
         data=rows,
         spec=_BAND,
+        zooms=ZOOM["name"],
         tables={
             "rows": drawn,
             "start": pd.DataFrame({"end": [float(start["lo"]), float(start["hi"])]}),

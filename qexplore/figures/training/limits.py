@@ -8,7 +8,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import BLUE, GREEN, GREY, OCHRE, VERMILLION
-from qexplore.figures.training.axes import EPOCH, frame, framed
+from qexplore.figures.training.axes import EPOCH, ZOOM, frame, framed
 from qexplore.figures.training.thin import every
 from qexplore.figures.words import percent
 
@@ -41,6 +41,7 @@ def limits(rows: pd.DataFrame, epochs: float, *, at: float | None = None) -> Liv
         "below is left unspent.",
         data=rows[["epoch", "limit", "cost", "most"]].reset_index(drop=True),
         spec=_SPEC,
+        zooms=ZOOM["name"],
         tables={
             "costs": drawn[["epoch", "name", "cost", "most", "share"]],
             "ends": _apart(ends[["epoch", "name", "share", "label"]]),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import BLUE, VERMILLION
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of, words
+from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed, stages_of, words
 from qexplore.figures.training.thin import smooth, thin
 from qexplore.figures.words import small
 
@@ -35,6 +35,7 @@ def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.Dat
         f"it turns up, the network learns by heart. {ZOOMS}",
         data=rows.merge(held, on=["epoch", "stage"], how="outer").sort_values("epoch", ignore_index=True),
         spec=_SPEC,
+        zooms=ZOOM["name"],
         tables={
             "raw": drawn,
             "held": below,
@@ -78,7 +79,7 @@ _Y: dict[str, Any] = {
     "field": "loss",
     "type": "quantitative",
     "title": "loss, nats",
-    "scale": {"type": "log", "nice": False, "padding": 20},
+    "scale": {"type": "log", "nice": False, "padding": 26},
     "axis": {"format": ".2~g", "tickCount": 4, "gridOpacity": 0.5},
 }
 _STAGE = {"field": "stage", "type": "nominal"}

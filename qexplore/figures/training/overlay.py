@@ -9,7 +9,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import SERIES
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed
+from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed
 from qexplore.figures.training.thin import thin
 from qexplore.figures.words import percent, small
 
@@ -39,6 +39,7 @@ def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy") -> 
         look=f"Each letter stands at the end of its curve; what it stands for is told below. {ZOOMS}",
         data=pd.concat(tables, ignore_index=True).drop(columns="letter"),
         spec=_spec(y, names),
+        zooms=ZOOM["name"],
         tables={
             "curves": drawn,
             "ends": last,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import GREEN
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of
+from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed, stages_of
 from qexplore.figures.training.thin import thin
 from qexplore.figures.words import small
 
@@ -23,6 +23,7 @@ def rate(losses: pd.DataFrame, epochs: float, parts: pd.DataFrame | None = None)
         look=f"How large a step the optimizer takes. It ends small, so that the network settles on its grid. {ZOOMS}",
         data=rows,
         spec=_SPEC,
+        zooms=ZOOM["name"],
         tables={"rows": thin(rows, "rate"), "frame": frame(epochs), "stages": stages_of(parts)},
     )
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from qexplore.figures.figure import Live
 from qexplore.figures.palette import OCHRE, PURPLE
-from qexplore.figures.training.axes import EPOCH, ZOOMS, frame, framed, stages_of
+from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed, stages_of
 from qexplore.figures.words import listed, percent
 
 _WORDS = {
@@ -37,6 +37,7 @@ def shares(name: str, rows: pd.DataFrame, epochs: float, parts: pd.DataFrame | N
         look=f"{look} {ZOOMS}",
         data=rows,
         spec=_spec(title, colour),
+        zooms=ZOOM["name"],
         tables={"rows": rows[["epoch", "share"]], "frame": frame(epochs), "stages": stages_of(parts)},
     )
 
@@ -57,7 +58,7 @@ def _spec(title: str, colour: str) -> dict[str, Any]:
         "type": "quantitative",
         "title": f"{title}",
         "axis": {"format": ".2~%", "tickCount": 4},
-        "scale": {"zero": True},
+        "scale": {"zero": True, "nice": False, "padding": 7},
     }
     return framed(
         y,

@@ -19,7 +19,12 @@ def budget() -> tuple[Budget, str]:
         a = slider("average activation bits", "a", "Over all activations of one image. 8 is no limit.")
     with more, st.popover("more limits", icon=":material/add:", width="stretch"):
         kb = _limit("KB of weights", "kb", "1 KB = 1000 bytes; weights at their bits, without biases and scales.")
-        gbops = _limit("GBOPs per image", "gbops", "Sum over layers of MACs × weight bits × activation bits, in 10⁹.")
+        gbops = _limit(
+            "GBOPs per image",
+            "gbops",
+            "Sum over layers of MACs × weight bits × activation bits, in 10⁹; products of two activations, as in "
+            "attention, are left out.",
+        )
         locks = st.text_input(
             "locked sites", key="lock", bind="query-params", placeholder="index:bits, such as 3:8 17:2"
         )

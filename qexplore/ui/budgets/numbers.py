@@ -17,14 +17,15 @@ _SLACK = 1e-6
 def numbers(found: Found, predicted: float, profile_points: pd.DataFrame) -> None:
     """Draws the strip."""
     cost = found.answer.cost
-    spent = Card("this allocation costs", f"{cost['kb']:.1f} KB", _spent(cost))
+    spent = Card("this allocation costs", f"{cost['kb']:.1f} KB", _spent(cost, found.answer.uncounted))
     guess = Card("predicted accuracy", percent(predicted), "from stored scores, not measured", "predicted")
     strip([spent, guess, _measured(found), _baseline(found, profile_points), _price(found)])
 
 
-def _spent(cost: dict[str, float]) -> str:
+def _spent(cost: dict[str, float], uncounted: str) -> str:
     gbops = f" · {cost['gbops']:.4f} GBOPs" if "gbops" in cost else ""
-    return f"{cost['weight_bits']:.2f} weight bits · {cost['activation_bits']:.2f} activation bits{gbops}"
+    bits = f"{cost['weight_bits']:.2f} weight bits · {cost['activation_bits']:.2f} activation bits"
+    return f"{bits}{gbops}. {uncounted}" if gbops and uncounted else f"{bits}{gbops}"
 
 
 def _measured(found: Found) -> Card:

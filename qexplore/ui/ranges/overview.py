@@ -8,6 +8,7 @@ from qexplore.figures import ranges as figures
 from qexplore.runs.profiles import Profile
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
+from qexplore.ui.lacking import lacking
 from qexplore.ui.ranges.choice import Choice, stored_method
 
 
@@ -21,7 +22,9 @@ def contest(choice: Choice) -> None:
     drawn = figures.contest(rows, profile.sites, over=over, picked=choice.site)
     st.markdown(drawn.alt)
     figure(drawn, key="contest", on_pick=pick_site, beside=_over if measured else None)
-    if not measured:
+    if measured or lacking(profile, "by_site", "The picked site is measured while you look at it; the map shows SQNR."):
+        return
+    if bits > 4:
         st.caption("Beyond 4 bits no range of a single site shows in the accuracy; it is stored for 2, 3 and 4 bits.")
 
 
@@ -33,6 +36,8 @@ def _over() -> None:
 def everywhere(profile: Profile) -> None:
     """One estimator for all sites of a kind."""
     st.markdown("**One estimator for all of them** :gray[:small[measured; the other side as stored]]")
+    if lacking(profile, "everywhere"):
+        return
     st.caption(
         "Where lines part, the choice of a range decides; the dotted line is FP32, thin lines are 95 % intervals. "
         "mse + cross-entropy is mse everywhere but at the logits; dynamic ranges are found anew for every image while "

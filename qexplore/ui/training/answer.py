@@ -8,7 +8,6 @@ from typing import Any
 import streamlit as st
 
 from qexplore.figures import training as drawn
-from qexplore.figures.left_out import SIGNIFICANT
 from qexplore.figures.words import interval, percent, points, probability, seconds
 from qexplore.runs.trainings import Training
 from qexplore.ui.strip import Card, strip
@@ -34,12 +33,12 @@ def sentence(one: Known, training: Training) -> str:
     gain, gap = after["accuracy"] - before["accuracy"], fp32["accuracy"] - before["accuracy"]
     method = _METHODS.get(training.main.step if training.main else "", "Training")
     course = f"from {percent(before['accuracy'])} to {percent(after['accuracy'])} (FP32 {percent(fp32['accuracy'])})"
-    p = training.p
-    if p is not None and p > SIGNIFICANT:
-        return (
-            f"**Nothing that {after['images']:,} images could show:** {_lower(method)} leads {course}, {points(gain)}; "
-            f"{probability(p)}."
-        )
+    if training.zeros:
+        return _pruned(training, before, after, fp32)
+    if training.noise:
+        told = f"; {probability(training.p)}" if training.p is not None else ""
+        nothing = f"**Nothing that {after['images']:,} images could show:** {_lower(method)} leads {course}"
+        return f"{nothing}, {points(gain)}{told}."
     if gain < 0:
         return f"**{method} loses {_bare(gain)}:** {course}. A smaller learning rate may help."
     if gap > _NOISE and gain < gap:
@@ -47,6 +46,15 @@ def sentence(one: Known, training: Training) -> str:
     if gap > _NOISE:
         return f"**{method} recovers all of the {_bare(gap)} that were lost:** {course}."
     return f"**{method} gains {_bare(gain)}, though nothing had been lost:** {course}."
+
+
+def _pruned(training: Training, before: Row, after: Row, fp32: Row) -> str:
+    """For what was pruned the question is what is left of FP32."""
+    share = percent(training.zeros or 0.0, 0)
+    change = after["accuracy"] - fp32["accuracy"]
+    rest = "the same as" if abs(change) < _NOISE else f"{points(change)} from"
+    left = f"**{share} of the weights are zero, and {percent(after['accuracy'])} is left:** {rest} the dense network"
+    return f"{left} in FP32; before training at these bits {percent(before['accuracy'])}."
 
 
 def _bare(difference: float) -> str:
@@ -62,9 +70,11 @@ def _under_way(one: Known, training: Training) -> str:
     if now is None:
         waiting = {"queued": "waits for its turn", "running": "prepares the network"}.get(one.state)
         return f"**{one.recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
-    if latest is None:
-        return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
     state = "trains" if one.active else _ENDS.get(one.state, one.state)
+    if latest is None and one.active:
+        return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
+    if latest is None:
+        return f"**{one.recipe} {state} before its first epoch was over.**"
     held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} held-out images are right"
     before = training.before
     start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""
@@ -76,8 +86,9 @@ def cards(one: Known, training: Training) -> list[Card]:
     found = [
         _card("FP32", training.fp32, "not measured yet"),
         _card(_before(training), training.before, "not measured yet"),
-        _after(training),
+        _after(one, training),
         _budget(training),
+        _zeros(training),
         _took(one, training),
     ]
     return [card for card in found if card is not None]
@@ -95,12 +106,13 @@ def _card(label: str, row: Row | None, waiting: str, kind: str = "") -> Card:
     return Card(label, percent(row["accuracy"]), note, kind)
 
 
-def _after(training: Training) -> Card:
+def _after(one: Known, training: Training) -> Card:
     if training.after is not None:
         return _card("after training", training.after, "", "measured")
     latest = training.latest
     if latest is None:
-        return Card("after training", "…", "told once an epoch is over", "predicted", waiting=True)
+        told = "told once an epoch is over" if one.active else "not reached"
+        return Card("after training", "…", told, "predicted", waiting=True)
     between, images = interval(latest["low"], latest["high"]), int(latest["images"])
     note = f"{between}, {images:,} held-out images, epoch {latest['epoch']:g}"
     return Card("held-out accuracy so far", percent(latest["accuracy"]), note, "predicted")
@@ -122,11 +134,14 @@ def _budget(training: Training) -> Card | None:
     return Card("budget met, re-allocations", f"{kept:,} of {len(again):,}", f"at the last {said}")
 
 
+def _zeros(training: Training) -> Card | None:
+    zeros = training.zeros
+    return Card("weights that are zero", percent(zeros), "they cost no bits") if zeros else None
+
+
 def _took(one: Known, training: Training) -> Card | None:
     took = one.seconds
     if took is None or one.active:
         return None
     epochs = f"{training.epochs:g} epochs, " if training.epochs else ""
     return Card("the whole run took", seconds(took), f"{epochs}seed {one.seed}")
-
-

@@ -87,7 +87,7 @@ def training_steps(recipe: Recipe) -> list[str]:
 
 def known(task: str) -> list[Known]:
     """The trainings of a task: active runs first, then finished ones, the newest first, then recordings."""
-    runs = [run for run in store().runs(limit=_RUNS) if run.task == task and run.kind == "recipe" and _asked(run)]
+    runs = [run for run in store().runs(limit=_RUNS) if run.task == task and run.kind == "recipe" and asked(run)]
     active = [run for run in runs if run.active]
     ended = [run for run in runs if not run.active]
     return [*(Known(run) for run in active + ended), *(Known(recording=one) for one in shipped(task))]
@@ -99,13 +99,13 @@ def shipped(task: str) -> list[Recording]:
     return recordings(task)
 
 
-def _asked(run: Run) -> bool:
+def asked(run: Run) -> bool:
     """Whether the recipe that a run was asked for trains."""
-    asked = run.spec.get("recipe")
-    if isinstance(asked, str):
-        return asked in training_presets()
+    recipe = run.spec.get("recipe")
+    if isinstance(recipe, str):
+        return recipe in training_presets()
     try:
-        return isinstance(asked, Mapping) and Recipe.load(asked).trains
+        return isinstance(recipe, Mapping) and Recipe.load(recipe).trains
     except QexploreError:
         return False
 

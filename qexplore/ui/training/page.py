@@ -1,4 +1,4 @@
-"""The Training page: pick or start a training, see what it recovers, and watch it."""
+"""The Training page: what a training recovers, the way to start one, and all that it tells while it goes on."""
 
 from __future__ import annotations
 
@@ -17,22 +17,35 @@ _EVERY = 1.0  # seconds
 
 
 def bench(profile: Profile) -> None:
-    """The training that is shown, with all that it has told; above it the way to start another."""
-    start(profile.task)
+    """The training that is shown: what it recovers, the way to start another, and all that it has told."""
     one = _shown(profile.task)
     if one is None:
         _nothing()
+        start(profile.task)
         return
-    before, wanted = one.state, st.query_params.get("run")
+    before, wanted, pace = one.state, st.query_params.get("run"), _EVERY if one.active else None
 
-    @st.fragment(run_every=_EVERY if one.active else None)
-    def look() -> None:
+    @st.fragment(run_every=pace)
+    def head() -> None:
         now = _again(profile.task, one)
         if now.state != before or st.query_params.get("run") != wanted:
             st.rerun()
-        _draw(profile, now)
+        answer(now, training_of(now))
+        with st.container():  # always there: an element that comes and goes would make its neighbours anew
+            standing(now)
 
-    look()
+    @st.fragment(run_every=pace)
+    def body() -> None:
+        now = _again(profile.task, one)
+        training = training_of(now)
+        if training.stages:
+            curves(training)
+            views(profile, now, training)
+        origin(now)
+
+    head()
+    start(profile.task)
+    body()
 
 
 def _shown(task: str) -> Known | None:
@@ -62,21 +75,10 @@ def _again(task: str, one: Known) -> Known:
     return next((each for each in known(task) if each.id == one.id), one)
 
 
-def _draw(profile: Profile, one: Known) -> None:
-    training = training_of(one)
-    answer(one, training)
-    with st.container():  # always there: an element that comes and goes would make its neighbours anew
-        standing(one)
-    if training.stages:
-        curves(training)
-        views(profile, one, training)
-    origin(one)
-
-
 def _nothing() -> None:
     with st.container(border=True, key="no-training"):
         st.markdown(
-            "**Nobody has trained this network here yet.** Pick a recipe above and start it: here will stand the "
+            "**Nobody has trained this network here yet.** Pick a recipe below and start it: here will stand the "
             "accuracy before and after, both curves while they grow, the bits and ranges that are learned, and what "
             "oscillates."
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -54,9 +54,11 @@ def _stopped(run: Run) -> None:
         changes = _remedy(run)
         if changes:
             told = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
-            st.button(f"Start again with {told}", icon=":material/healing:", key="remedy", on_click=_mend, args=(run,))
+            label = f"Start again with {told}"
+            st.button(label, icon=":material/healing:", key="remedy", type="primary", on_click=_mend, args=(run,))
         resume = "Resume" if store().checkpoints(run.id) else "Start again"
-        st.button(resume, icon=":material/resume:", key="resume", type="primary", on_click=_resume, args=(run.id,))
+        kind: Literal["primary", "secondary"] = "secondary" if changes else "primary"
+        st.button(resume, icon=":material/resume:", key="resume", type=kind, on_click=_resume, args=(run.id,))
 
 
 def _remedy(run: Run) -> dict[str, Any]:

@@ -11,12 +11,17 @@ import streamlit as st
 from qexplore import figures
 from qexplore.runs import Run
 from qexplore.ui.draw import figure
+from qexplore.ui.onward import onward
 from qexplore.ui.post_training.flow import flow
 from qexplore.ui.stored import store
+from qexplore.ui.training.known import asked
 
 
 def results(run: Run) -> None:
     """Draws what a run of a known kind has filed; nothing for others, and where the file is missing."""
+    if run.kind == "recipe" and run.task and asked(run):
+        way = {"task": run.task, "run": run.id}
+        onward("Its curves, its bits over time and what its ranges learned.", "training", "Open in Training", way)
     folder = store().folder(run.id)
     if run.kind == "ablation" and (folder / "ablation.parquet").exists():
         table = pd.read_parquet(folder / "ablation.parquet")

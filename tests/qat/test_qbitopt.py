@@ -248,12 +248,12 @@ def test_batches_of_many_images_estimate_the_same_trace_of_weights_where_gradien
     """With labels at random and logits near zero the mean gradient is small against those of single images."""
     traces = {}
     for batch in (1, 8):
-        _, training, _ = small(batch=batch, images=1600)
+        _, training, _ = small(batch=batch, images=640)
         with torch.no_grad():
             training.trainable.weights["head"].mul_(0.01)
             training.trainable.biases["head"].zero_()
         traces[batch] = seen_by_fisher(training, batch).traces
-    # Means over the last hundred steps differ by their own noise.
+    # Means over the last hundred steps, or over eighty, differ by their own noise.
     assert traces[8]["head.weight"] == pytest.approx(traces[1]["head.weight"], rel=0.4)
 
 

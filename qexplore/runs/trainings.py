@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 from qexplore.runs.training_log import Log, StageLog
 
+_KINDS = {"weight": "W", "activation": "A"}
 _LIMIT_COLUMNS = ["at", "epoch", "limit", "cost", "most"]
 _MARKS = ["at", "epoch", "loss", "held_out_loss", "accuracy", "low", "high", "images", "seconds"]
 
@@ -46,6 +47,15 @@ class Stage:
     @property
     def step(self) -> str:
         return str(self.log.started["step"])
+
+    @property
+    def title(self) -> str:
+        """The step, with the bits that all weights and all activations begin with: 'qat W4A8'."""
+        kinds = dict(zip(self.sites["site"], self.sites["kind"], strict=True))
+        widths = {kind: {bits for site, bits in self.bits.items() if kinds.get(site) == kind} for kind in _KINDS}
+        if self.budget or any(len(found) != 1 for found in widths.values()):
+            return self.step
+        return f"{self.step} {''.join(f'{_KINDS[kind]}{found.pop()}' for kind, found in widths.items())}"
 
     @property
     def number(self) -> int:
@@ -221,6 +231,22 @@ class Training:
         return float(binomtest(int(gained), int(gained + lost)).pvalue) if gained + lost else 1.0
 
     @property
+    def zeros(self) -> float | None:
+        """The share of weights that are zero, as it was told last; None where nothing was pruned."""
+        shares = self.shares("sparsity")
+        return float(shares["share"].iloc[-1]) if len(shares) else None
+
+    @property
+    def noise(self) -> bool:
+        """Whether chance explains the change from before to after: by the paired test, else because the one lies in
+        the 95 % interval of the other.
+        """
+        before, after = self.before, self.after
+        if before is None or after is None:
+            return False
+        return self.p > 0.05 if self.p is not None else bool(before["low"] <= after["accuracy"] <= before["high"])
+
+    @property
     def latest(self) -> Mapping[str, Any] | None:
         """The newest accuracy on held-out images."""
         for stage in reversed(self.stages):
@@ -239,7 +265,7 @@ class Training:
     @cached_property
     def parts(self) -> pd.DataFrame:
         """Where the stages begin: epoch, step."""
-        return pd.DataFrame([(stage.begins, stage.step) for stage in self.stages], columns=["epoch", "step"])
+        return pd.DataFrame([(stage.begins, stage.title) for stage in self.stages], columns=["epoch", "step"])
 
     def shares(self, name: str) -> pd.DataFrame:
         """Of "oscillation" or "sparsity": epoch and share over all stages."""

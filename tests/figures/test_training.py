@@ -135,7 +135,7 @@ def test_curves_of_two_stages_are_not_joined() -> None:
     found = Training.of(Log().extend(enumerate(events, 1)))
     figure = drawn.accuracy(found.marks, found.epochs, parts=found.parts)
     assert set(figure.tables["marks"]["stage"]) == {0, 1}
-    assert figure.tables["stages"]["step"].tolist() == ["prune", "qat"]
+    assert figure.tables["stages"]["step"].tolist() == ["prune", "qat W4A4"]
     lines = [one for one in figure.spec["layer"] if one.get("data") == {"name": "marks"}]
     assert all(one["encoding"]["detail"]["field"] == "stage" for one in lines)
 

@@ -19,7 +19,7 @@ from qexplore.ui.training.known import Known, opened, training_of, training_pres
 from qexplore.ui.training.recipes import Choice, budget_of, remedy
 from tests.executors import Idle
 from tests.pages.words import words
-from tests.trainings import Event, recipe_events, row
+from tests.trainings import Event, recipe_events, row, training_events
 
 Open = Callable[..., AppTest]
 TASK = "resnet-digits"
@@ -227,9 +227,16 @@ def test_settings_make_a_recipe_of_ones_own(opened: Open, home: Path) -> None:
     assert asked.name == "qat-w4a4 with bits 2, epochs 3"
 
 
+def test_the_share_that_is_pruned_can_be_chosen(opened: Open, home: Path) -> None:
+    at = opened("training", task=BARE, train="prune30-w4a8")
+    at.slider(key="sparsity-prune30-w4a8").set_value(60).run()
+    at.button(key="start-training").click().run()
+    assert Recipe.load(runs(home, "queued")[0]["recipe"]).steps[0].settings["sparsity"] == 0.6
+
+
 def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) -> None:
-    at = opened("training", task=BARE, train="qbitopt-4", w="3.5", a="6.0", kb="12.5")
-    assert (at.slider(key="w").value, at.slider(key="a").value) == (3.5, 6.0)
+    at = opened("training", task=BARE, train="qbitopt-4", qw="3.5", qa="6.0", qkb="12.5")
+    assert (at.slider(key="qw").value, at.slider(key="qa").value) == (3.5, 6.0)
     at.button(key="start-training").click().run()
     settings = Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings
     assert [settings[name] for name in ("weight_bits", "activation_bits", "kb")] == [3.5, 6.0, 12.5]
@@ -237,16 +244,16 @@ def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) ->
 
 def test_another_recipe_brings_its_own_budget(opened: Open) -> None:
     at = opened("training", task=BARE, train="qbitopt-3")
-    assert at.slider(key="w").value == 3.0
+    assert at.slider(key="qw").value == 3.0
     at.selectbox(key="train").set_value("qbitopt-4").run()
-    assert (at.slider(key="w").value, at.slider(key="a").value) == (4.0, 4.0)
+    assert (at.slider(key="qw").value, at.slider(key="qa").value) == (4.0, 4.0)
 
 
 def test_budgets_leads_here_with_its_limits(opened: Open) -> None:
     at = opened("budgets", task=TASK, w="3.2", a="5.0", kb="20")
     link = next(one for one in at.get("page_link") if one.proto.label == "Train with this budget")
     assert link.proto.page.endswith("training")
-    for part in (f"task={TASK}", "train=qbitopt-3", "w=3.2", "a=5", "kb=20"):
+    for part in (f"task={TASK}", "train=qbitopt-3", "qw=3.2", "qa=5", "qkb=20"):
         assert part in link.proto.query_string
 
 
@@ -298,6 +305,15 @@ def test_the_answer_follows_the_numbers(before: float, after: float, paired: tup
     events = recipe_events("qat", before=before, after=after, fp32=0.986)
     events[-1] |= dict(zip(("gained", "lost"), paired, strict=True))
     assert said in sentence(Known(), Training.of(Log().extend(enumerate(events, 1))))
+
+
+def test_what_was_pruned_is_told_against_the_dense_network(opened: Open, home: Path) -> None:
+    events = [row("fp32", 0.98), *training_events("prune", 0), row("prune", 0.97), *training_events("qat", 1)]
+    run = put(home, [*events, row("qat", 0.975)], "done", recipe="prune30-w8a8")
+    at = opened("training", task=TASK, run=run)
+    assert "30 % of the weights are zero, and 97.5 % is left:** −0.5 points from the dense network" in words(at)
+    assert "weights that are zero" in cards(at)
+    assert "sparsity" in at.segmented_control(key="view").options
 
 
 def test_a_run_with_twenty_thousand_events_is_drawn_within_a_second(opened: Open, home: Path) -> None:
@@ -361,7 +377,7 @@ def test_every_preset_that_trains_can_be_asked_for(name: str) -> None:
     recipe = training_presets()[name]
     assert recipe.trains
     assert Choice(name).told == name
-    assert set(budget_of(recipe)) == ({"w", "a"} if name.startswith("qbitopt") else set())
+    assert set(budget_of(recipe)) == ({"qw", "qa"} if name.startswith("qbitopt") else set())
 
 
 def test_the_remedy_of_an_error_is_read_from_its_sentence() -> None:

@@ -54,7 +54,7 @@ def test_epochs_of_a_second_stage_follow_those_of_the_first() -> None:
     )
     assert found.epochs == 9
     assert found.marks["epoch"].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9]
-    assert found.parts.to_dict("list") == {"epoch": [0.0, 3.0], "step": ["prune", "qat"]}
+    assert found.parts.to_dict("list") == {"epoch": [0.0, 3.0], "step": ["prune", "qat W4A4"]}
     assert found.main.step == "qat"
     assert found.before["accuracy"] == 0.97
 
@@ -145,3 +145,19 @@ def test_the_recordings_that_ship_gain_much_and_keep_their_budget(task: str) -> 
     allocations = found["qbitopt-3"].now.allocations
     assert len(allocations) > 10
     assert all(one.kept for one in allocations)
+
+
+def test_without_a_paired_test_a_change_within_the_interval_is_noise() -> None:
+    stages = [*training_events("prune", 0), row("prune", 0.97), *training_events("qat", 1), row("qat", 0.96)]
+    found = training([row("fp32", 0.98), *stages, *training_events("qat", 2), row("qat", 0.975)])
+    assert found.p is None
+    assert found.noise
+    assert found.zeros == pytest.approx(0.3)
+    assert not training([row("fp32", 0.98), *stages, *training_events("qat", 2), row("qat", 0.92)]).noise
+
+
+@pytest.mark.parametrize(("bits", "title"), [({"head.weight": 2}, "qat"), ({}, "qat W4A4")])
+def test_a_stage_is_called_by_its_bits_where_all_are_the_same(bits: dict[str, int], title: str) -> None:
+    events = training_events("qat", 0)
+    events[0]["bits"] |= bits
+    assert training(events).now.title == title

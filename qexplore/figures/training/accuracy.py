@@ -67,10 +67,13 @@ def _diamonds(before: tuple[float, Row] | None, after: tuple[float, Row] | None)
 
 
 def _words(rows: pd.DataFrame, diamonds: pd.DataFrame) -> pd.Series[float]:
-    """Where the words beside a diamond stand: those of the right one below the band, where they are not above."""
-    band = float(rows["low"].iloc[-1]) if len(rows) else 1.0
-    below = diamonds["low"].clip(upper=band).where(diamonds["side"] == "right", diamonds["accuracy"])
-    return below.where(~diamonds["up"], diamonds["accuracy"])
+    """Where the words beside a diamond stand that are not above it: below its interval and the band beside it."""
+    below = []
+    for _, one in diamonds.iterrows():
+        near = rows[rows["epoch"] >= one["epoch"]].head(1) if one["side"] == "left" else rows.tail(1)
+        band = [float(low) for low in near["low"] if low < one["high"]]
+        below.append(min([float(one["low"]), *band]))
+    return pd.Series(below, diamonds.index, dtype=float).where(~diamonds["up"], diamonds["accuracy"])
 
 
 def _room_above(rows: pd.DataFrame, diamonds: pd.DataFrame, fp32: float | None) -> pd.Series[bool]:

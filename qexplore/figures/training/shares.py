@@ -58,7 +58,7 @@ def _spec(title: str, colour: str) -> dict[str, Any]:
         "type": "quantitative",
         "title": f"{title}",
         "axis": {"format": ".2~%", "tickCount": 4},
-        "scale": {"zero": True},
+        "scale": {"zero": True, "nice": False, "padding": 7},
     }
     return framed(
         y,

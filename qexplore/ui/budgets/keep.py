@@ -12,6 +12,7 @@ from qexplore.ui.budgets.answers import Found, Question
 from qexplore.ui.onward import onward
 from qexplore.ui.snippets import allocate_cell, allocate_command
 from qexplore.ui.stored import store
+from qexplore.ui.training.recipes import LIMITS
 
 
 def keep(question: Question, metric: str, found: Found) -> None:
@@ -51,14 +52,11 @@ def train(question: Question) -> None:
     )
 
 
-_LIMITS = {"weight_bits": "w", "activation_bits": "a", "kb": "kb", "gbops": "gbops"}
-
-
 def _budget(question: Question) -> dict[str, str]:
     """The limits as the address of the Training page has them, with the recipe that keeps them."""
     limits = question.budget.limits()
     recipe = "qbitopt-3" if limits.get("weight_bits", 8.0) < 3.5 else "qbitopt-4"
-    return {"train": recipe, **{_LIMITS[name]: f"{value:.6g}" for name, value in limits.items()}}
+    return {"train": recipe, **{key: f"{limits[name]:.6g}" for key, name in LIMITS.items() if name in limits}}
 
 
 def document(question: Question, found: Found) -> dict[str, object]:

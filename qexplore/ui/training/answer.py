@@ -8,7 +8,6 @@ from typing import Any
 import streamlit as st
 
 from qexplore.figures import training as drawn
-from qexplore.figures.left_out import SIGNIFICANT
 from qexplore.figures.words import interval, percent, points, probability, seconds
 from qexplore.runs.trainings import Training
 from qexplore.ui.strip import Card, strip
@@ -34,12 +33,12 @@ def sentence(one: Known, training: Training) -> str:
     gain, gap = after["accuracy"] - before["accuracy"], fp32["accuracy"] - before["accuracy"]
     method = _METHODS.get(training.main.step if training.main else "", "Training")
     course = f"from {percent(before['accuracy'])} to {percent(after['accuracy'])} (FP32 {percent(fp32['accuracy'])})"
-    p = training.p
-    if p is not None and p > SIGNIFICANT:
-        return (
-            f"**Nothing that {after['images']:,} images could show:** {_lower(method)} leads {course}, {points(gain)}; "
-            f"{probability(p)}."
-        )
+    if training.zeros:
+        return _pruned(training, before, after, fp32)
+    if training.noise:
+        told = f"; {probability(training.p)}" if training.p is not None else ""
+        nothing = f"**Nothing that {after['images']:,} images could show:** {_lower(method)} leads {course}"
+        return f"{nothing}, {points(gain)}{told}."
     if gain < 0:
         return f"**{method} loses {_bare(gain)}:** {course}. A smaller learning rate may help."
     if gap > _NOISE and gain < gap:
@@ -47,6 +46,15 @@ def sentence(one: Known, training: Training) -> str:
     if gap > _NOISE:
         return f"**{method} recovers all of the {_bare(gap)} that were lost:** {course}."
     return f"**{method} gains {_bare(gain)}, though nothing had been lost:** {course}."
+
+
+def _pruned(training: Training, before: Row, after: Row, fp32: Row) -> str:
+    """For what was pruned the question is what is left of FP32."""
+    share = percent(training.zeros or 0.0, 0)
+    change = after["accuracy"] - fp32["accuracy"]
+    rest = "the same as" if abs(change) < _NOISE else f"{points(change)} from"
+    left = f"**{share} of the weights are zero, and {percent(after['accuracy'])} is left:** {rest} the dense network"
+    return f"{left} in FP32; before training at these bits {percent(before['accuracy'])}."
 
 
 def _bare(difference: float) -> str:
@@ -80,6 +88,7 @@ def cards(one: Known, training: Training) -> list[Card]:
         _card(_before(training), training.before, "not measured yet"),
         _after(one, training),
         _budget(training),
+        _zeros(training),
         _took(one, training),
     ]
     return [card for card in found if card is not None]
@@ -123,6 +132,11 @@ def _budget(training: Training) -> Card | None:
         if limit in cost
     )
     return Card("budget met, re-allocations", f"{kept:,} of {len(again):,}", f"at the last {said}")
+
+
+def _zeros(training: Training) -> Card | None:
+    zeros = training.zeros
+    return Card("weights that are zero", percent(zeros), "they cost no bits") if zeros else None
 
 
 def _took(one: Known, training: Training) -> Card | None:

@@ -52,9 +52,7 @@ def _plays(name: str, epochs: Sequence[float]) -> bool:
 
 def _button(name: str, epochs: Sequence[float], plays: bool) -> None:
     label, icon = ("Stop", ":material/stop:") if plays else ("Play", ":material/play_arrow:")
-    st.button(
-        label, icon=icon, key=f"play-{name}", on_click=_toggle, args=(name, list(epochs)), width="stretch"
-    )
+    st.button(label, icon=icon, key=f"play-{name}", on_click=_toggle, args=(name, list(epochs)), width="stretch")
 
 
 def _slider(name: str, epochs: Sequence[float], number: int, told: Callable[[int], str]) -> None:

@@ -11,8 +11,8 @@ from qexplore.recipes import Recipe
 from qexplore.registry import key_of
 from qexplore.ui.training.known import training_presets, training_steps
 
-LIMITS = {"w": "weight_bits", "a": "activation_bits", "kb": "kb", "gbops": "gbops"}
-"""Limits of a budget, by their names in the address."""
+LIMITS = {"qw": "weight_bits", "qa": "activation_bits", "qkb": "kb", "qgbops": "gbops"}
+"""Limits of a budget, by their names in the address: others than on Budgets, whose own follow into this address."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from qexplore.recipes import Recipe
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
-from qexplore.ui.training.known import training_presets
+from qexplore.ui.training.known import training_presets, training_steps
 from qexplore.ui.training.recipes import LIMITS, Choice, budget_of, main_step, setting
 from qexplore.ui.work.watch import active
 
@@ -20,7 +20,7 @@ _ABOUT = """**qat**: weights, ranges and rounding learn together at fixed bits.
 
 **qbitopt**: the same, and every few steps the bits are given out anew under a hard budget.
 
-**prune30**: a third of the weights goes while the real network trains; then it is quantized and trained on."""
+**prune30**: weights are set to zero while the real network trains; then it is quantized and trained on."""
 
 
 def start(task: str) -> None:
@@ -35,7 +35,7 @@ def start(task: str) -> None:
             name = _recipe(presets)
         recipe = presets[name]
         with settings:
-            changes = _budget(recipe) if main_step(recipe) == "qbitopt" else _bits(name, recipe)
+            changes = _settings(name, recipe)
         with more, st.popover("settings", icon=":material/tune:", width="stretch"):
             others, seed = _more(name, recipe)
             choice = Choice(name, seed, {**changes, **others})
@@ -69,12 +69,12 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     chosen: dict[str, float | None] = {}
     weights, activations, more = st.columns([3, 3, 2], vertical_alignment="bottom")
     with weights:
-        chosen["w"] = _slider("average weight bits", "w", own)
+        chosen["qw"] = _slider("average weight bits", "qw", own)
     with activations:
-        chosen["a"] = _slider("average activation bits", "a", own)
+        chosen["qa"] = _slider("average activation bits", "qa", own)
     with more, st.popover("more limits", icon=":material/add:", width="stretch"):
-        chosen["kb"] = _limit("KB of weights", "kb", own)
-        chosen["gbops"] = _limit("GBOPs per image", "gbops", own)
+        chosen["qkb"] = _limit("KB of weights", "qkb", own)
+        chosen["qgbops"] = _limit("GBOPs per image", "qgbops", own)
     return {f"{step}.{LIMITS[key]}": value or 0.0 for key, value in chosen.items() if value != own.get(key)}
 
 
@@ -85,11 +85,35 @@ def _slider(label: str, key: str, own: dict[str, float]) -> float:
 
 
 def _limit(label: str, key: str, own: dict[str, float]) -> float | None:
-    small = 0.001 if key == "kb" else 0.00001
+    small = 0.001 if key == "qkb" else 0.00001
     value = st.number_input(
         label, small, value=own.get(key), format="%.5g", key=key, bind="query-params", placeholder="no limit"
     )
     return None if value is None else float(value)
+
+
+def _settings(name: str, recipe: Recipe) -> dict[str, Any]:
+    """What the recipe is about: its budget, the share that is pruned, or the bits."""
+    if main_step(recipe) == "qbitopt":
+        return _budget(recipe)
+    if "prune" in training_steps(recipe):
+        return _sparsity(name, recipe)
+    return _bits(name, recipe)
+
+
+def _sparsity(name: str, recipe: Recipe) -> dict[str, Any]:
+    own = float(setting(recipe, "prune", "sparsity") or 0.5)
+    share = st.slider(
+        "share of the weights that is pruned",
+        5,
+        95,
+        round(100 * own),
+        5,
+        format="%d %%",
+        key=f"sparsity-{name}",
+        help=recipe.title,
+    )
+    return {} if share == round(100 * own) else {"prune.sparsity": share / 100}
 
 
 def _bits(name: str, recipe: Recipe) -> dict[str, Any]:
@@ -110,7 +134,14 @@ def _more(name: str, recipe: Recipe) -> tuple[dict[str, Any], int]:
     epochs, rate = setting(recipe, step, "epochs"), setting(recipe, step, "rate")
     more: dict[str, Any] = {}
     asked = st.number_input(
-        "epochs", 1, 1000, value=epochs, step=1, key=f"epochs-{name}", placeholder="the step's own", help=f"Of {step}."
+        "epochs",
+        1,
+        1000,
+        value=epochs,
+        step=1,
+        key=f"epochs-{name}",
+        placeholder="the step's own",
+        help=f"Of each {step}.",
     )
     if asked is not None and asked != epochs:
         more[f"{step}.epochs"] = int(asked)

@@ -21,9 +21,9 @@ BATCH = 16
 def calibration(report: Report, *, images: int = 64) -> dict[str, float]:
     """Time of calibration / time of the FP32 forward pass over the same `images` of 224 × 224 (limit: 1.6).
 
-    Calibration: the ranges of the activations by mse, sampling included. With weights: those of the weights too. Sampling
-    alone is the part that grows with the images; all else takes as long for one as for a thousand (ask for --images
-    1000). FP32 has batch norms folded, channels last.
+    Calibration: the ranges of the activations by mse, sampling included. With weights: those of the weights too.
+    Sampling alone is the part that grows with the images; all else takes as long for one as for a thousand (ask for
+    --images 1000). FP32 has batch norms folded, channels last.
     """
     ratios: dict[str, float] = {}
     for name in report.track(LARGE, "calibration"):

@@ -52,7 +52,7 @@ class _Scores:
         self.plan = network.real_plan(self.weights)
         self.squares = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
         for name, weight in self.weights.items():
-            weight.register_post_accumulate_grad_hook(partial(_take, self.squares[name]))
+            weight.register_post_accumulate_grad_hook(partial(_take, self.squares[name]))  # type: ignore[no-untyped-call]
         self.pairs: dict[str, list[tuple[Tensor, Tensor]]] = {site.name: [] for site in self.at.values()}
         self.generator = torch.Generator().manual_seed(calibration.seed)
 
@@ -84,7 +84,7 @@ class _Scores:
         images = x.detach().clone().requires_grad_()
         loss = summed_loss(self.plan.watch(images, watch), y)
         if loss.requires_grad:
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         for site in silent.values():
             self.pairs[site.name].append((torch.zeros(1), torch.zeros(1)))
 

@@ -41,7 +41,7 @@ def give_back(problem: Problem, choice: Choice, caps: Caps) -> Choice:
     """
     chosen = (choice[0].copy(), choice[1].copy())
     while True:
-        over = _excess(problem, chosen, caps)
+        over = excess(problem, chosen, caps)
         if not any(over.values()):
             return chosen
         best: tuple[float, int, int, int] | None = None
@@ -66,12 +66,12 @@ def _rates(problem: Problem, chosen: Choice, side: int) -> Ints:
     return require_bitops(problem.bitops).rates(problem.weights, problem.activations, chosen, side)
 
 
-def _excess(problem: Problem, chosen: Choice, caps: Caps) -> dict[str, int]:
+def excess(problem: Problem, chosen: Choice, caps: Caps) -> dict[str, int]:
     """By how much each cap is exceeded, 0 where it holds; only caps that are set."""
-    return {name: max(0, -left) for name, left in _left(problem, chosen, caps).items()}
+    return {name: max(0, -left) for name, left in left_over(problem, chosen, caps).items()}
 
 
-def _left(problem: Problem, chosen: Choice, caps: Caps) -> dict[str, int]:
+def left_over(problem: Problem, chosen: Choice, caps: Caps) -> dict[str, int]:
     left: dict[str, int] = {}
     if caps.weights is not None:
         left["weights"] = caps.weights - int(problem.weights.cost_of(chosen[0]))
@@ -82,7 +82,7 @@ def _left(problem: Problem, chosen: Choice, caps: Caps) -> dict[str, int]:
     return left
 
 
-def _changes(problem: Problem, chosen: Choice, names: dict[str, int], side: int) -> dict[str, Ints]:
+def changes_of(problem: Problem, chosen: Choice, names: dict[str, int], side: int) -> dict[str, Ints]:
     """What each move [G, B] of a side adds to each resource that it touches."""
     part = _side(problem, side)
     bits = part.menu[None, :] - part.menu[chosen[side]][:, None]
@@ -100,10 +100,10 @@ def _savings(side: Side, chosen: Ints) -> Floats:
 def _moves(problem: Problem, chosen: Choice, caps: Caps, side: int) -> tuple[Floats, Floats]:
     """Loss saved [G, B] by each move up, and the largest share of a left-over budget that it needs (inf: too much)."""
     part = _side(problem, side)
-    left = _left(problem, chosen, caps)
+    left = left_over(problem, chosen, caps)
     saved = np.where(part.allowed, _savings(part, chosen[side]), 0.0)
     need = np.zeros(saved.shape)
-    for name, change in _changes(problem, chosen, left, side).items():
+    for name, change in changes_of(problem, chosen, left, side).items():
         fits = change <= left[name]
         share = np.where(fits, np.minimum(change / max(left[name], 1), 1.0), np.inf)
         np.maximum(need, share, out=need)
@@ -115,7 +115,7 @@ def _returns(problem: Problem, chosen: Choice, over: dict[str, int], side: int) 
     part = _side(problem, side)
     lost = -_savings(part, chosen[side])
     back = np.zeros(lost.shape)
-    for name, change in _changes(problem, chosen, over, side).items():
+    for name, change in changes_of(problem, chosen, over, side).items():
         if over[name]:
             back += np.clip(-change, 0, over[name]) / over[name]
     return lost, np.where(part.allowed, back, 0.0)

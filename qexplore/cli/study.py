@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from qexplore.cli.pairs import pairs
 from qexplore.cli.places import require_place
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.report import Report
 
+if TYPE_CHECKING:
+    from qexplore.studies.study import Study
+
 MOST = 100
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="post-training")
+    parser.add_argument("name", metavar="NAME", help="post-training or training")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds, from 0 on (default: 5)")
+    parser.add_argument(
+        "--task", action="append", metavar="NAME", help="a task in place of the study's own; repeatable"
+    )
+    parser.add_argument("--only", metavar="WORD", help="only tables with this word in their name")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every training, such as epochs=5"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a Markdown file to write")
 
 
@@ -29,15 +43,53 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         raise QexploreError(f"The number of seeds is a whole number from 1 to {MOST}; not {words.seeds}.")
     if words.out is not None:
         require_place(words.out, "The study")
-    study = STUDIES.get(name)()
-    trials = carry_out(study.variants, study.gauges, study.tasks, words.seeds, Report(watcher))
-    command = f"python -m qexplore study {name} --seeds {words.seeds}"
-    if words.out is not None:
-        command += f" --out {words.out}"
+    study = _study(name, words)
+    trials = carry_out(study.variants, study.gauges, study.tasks, words.seeds, Report(watcher), study.draw)
+    command = _command(name, words)
     page = markdown(study, trials, command, words.seeds)
     if words.out is not None:
         words.out.write_text(page, encoding="utf-8")
     return {**document(study, trials, command, words.seeds), "text": page}
+
+
+def _study(name: str, words: Namespace) -> Study:
+    """The study with the tasks, tables and settings that were asked for; what is wrong is told before any work."""
+    from qexplore.studies import STUDIES
+    from qexplore.zoo import Task
+
+    given = pairs(words.set, "--set")
+    if given and name != "training":
+        raise QexploreError(f"The study {name!r} trains nothing: leave --set out.")
+    study = STUDIES.get(name)(_plain(given)) if given else STUDIES.get(name)()
+    if words.only:
+        study = study.only(words.only)
+    if words.task:
+        for task in words.task:
+            Task(task)
+        study = replace(study, tasks=tuple(dict.fromkeys(words.task)))
+    return study
+
+
+def _plain(given: dict[str, str]) -> dict[str, Any]:
+    """Settings of a training, read as a recipe reads them."""
+    from qexplore.recipes import Recipe
+
+    recipe = Recipe.from_document({"name": "settings", "steps": ["qat"]})
+    return dict(recipe.with_settings({f"qat.{key}": value for key, value in given.items()}).steps[0].settings)
+
+
+def _command(name: str, words: Namespace) -> str:
+    """What was typed, in one order."""
+    parts = ["python", "-m", "qexplore", "study", name, "--seeds", str(words.seeds)]
+    for task in words.task or ():
+        parts += ["--task", task]
+    if words.only:
+        parts += ["--only", words.only]
+    for setting in words.set:
+        parts += ["--set", setting]
+    if words.out is not None:
+        parts += ["--out", str(words.out)]
+    return shlex.join(parts)
 
 
 def text(document: Document) -> str:

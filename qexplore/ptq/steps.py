@@ -92,9 +92,7 @@ class Step(Protocol):
 STEPS: Registry[Step] = Registry("step")
 
 
-def takes(
-    defaults: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object] | None = None
-) -> Callable[[S], S]:
+def takes(defaults: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object] | None = None) -> Callable[[S], S]:
     """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults.
 
     check: raises QexploreError for settings that cannot be meant, before the first step of a recipe starts.

@@ -52,7 +52,9 @@ def load(training: Training, actors: Actors, owner: dict[str, Any], report: Repo
         return []
     tensors, facts = kept
     if facts.get("owner") != owner:
-        report.event("log", text=f"The checkpoint {key} is {_difference(facts.get('owner'), owner)}; {key} starts anew.")
+        report.event(
+            "log", text=f"The checkpoint {key} is {_difference(facts.get('owner'), owner)}; {key} starts anew."
+        )
         return []
     trainable = training.trainable
     with torch.no_grad():

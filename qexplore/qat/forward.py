@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 from qexplore.network.graph import LAYERS, Op, channels_last
 from qexplore.numerics.learned import add_scaled, round_straight
 from qexplore.qat.norms import DOUBLE, KEEP, Norm, folded_twice
@@ -109,22 +109,19 @@ class Forward:
         quantizer = self._quantizer(op)
         self.units[op.name] = unit
         if quantizer is None:
-            bounds = [self._on_unit(op, bound, unit) for bound in (op.lower, op.upper)]
-            return clamp(x, *bounds)
+            return self._bounded(x, op, unit)
         if isinstance(op.upper, Tensor):  # one bound a channel
-            x = clamp(x, None, op.upper if unit is None else op.upper.detach() / unit.detach())
+            x = clamp(x, None, op.upper if unit is None else op.upper / unit)
             return self._rounded(quantizer, x, unit, op.lower, None)
         return self._rounded(quantizer, x, unit, op.lower, op.upper)
 
-    def _on_unit(self, op: Op, bound: float | Tensor | None, unit: Unit) -> Any:
-        """A bound in units, rounded where the value lies on a grid."""
-        if bound is None or unit is None:
-            return bound
-        size = float(unit.detach())
-        shared = self.placement.grid[op.name] in self.scales
-        if isinstance(bound, Tensor):
-            return (bound / size).round() if shared else bound / size
-        return float(round(bound / size)) if shared else bound / size
+    @staticmethod
+    def _bounded(x: Tensor, op: Op, unit: Unit) -> Tensor:
+        """The clamp of real numbers, or of codes on the grid of their site, onto which bounds are rounded."""
+        bounds = [op.lower, op.upper]
+        if unit is None or all(bound is None or (isinstance(bound, float) and bound == 0) for bound in bounds):
+            return clamp(x, *bounds)
+        return round_straight(clamp(x, *[None if bound is None else bound / unit for bound in bounds]))
 
     def _add(self, op: Op) -> Tensor:
         first, second = op.inputs

@@ -59,9 +59,10 @@ class Oscillation(Idle):
                 continue
             site.take(codes, self.freezing)
             if self.freezing:
-                weight, factor = (of(quantizer.site.layer) for of in (training.trainable.weight, training.trainable.factor))
-                held = site.codes * quantizer.steps_of(weight) / factor
-                training.trainable.weights[quantizer.site.layer].copy_(torch.where(site.frozen > 0, held, weight))
+                layer = quantizer.site.layer
+                weight = training.trainable.weights[layer]
+                held = site.codes * quantizer.steps_of(weight) / training.trainable.factor(layer)
+                weight.copy_(torch.where(site.frozen > 0, held, weight))
         return []
 
     def after_epoch(self, training: Training) -> list[Event]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 
 from qexplore.allocate import Answer, Budget, allocate, cost
 from qexplore.allocate.budget import LIMITS
+from qexplore.allocate.sensitivity.fit import fit_of
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.network import Network
+from qexplore.network import Network, Site
 from qexplore.network.table import identity
 from qexplore.numerics import checked_bits
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State, takes
 from qexplore.qat.fisher import ERRORS, MEASURED, Fisher
+from qexplore.qat.norms import STATIC, fold_statically
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import bits_of
 from qexplore.qat.settings import Settings, defaults_of
@@ -107,23 +109,66 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
     """QBitOpt: quantization-aware training in which the bits of all sites are allocated anew every τ steps (Peters et
     al. 2023).
 
-    Sensitivities are FIT's, from the gradients of the training; the budget is a hard limit at every step: the training
-    starts from the best allocation by gradients of a first pass, not trained on. Steps follow the bits with the range
-    kept. settings: of Settings and of Allocation. Raises InfeasibleBudget.
+    Sensitivities are FIT's, from the gradients of the training; the budget is a hard limit at every step. The training
+    starts from the best allocation by the metric `fit` on the calibration images, with ranges found at these bits
+    (project's own choice: a range that was found at other bits clips too much, or too little, and is slow to learn
+    better); from then on steps follow the bits with the range kept. settings: of Settings and of Allocation. Raises
+    InfeasibleBudget.
     """
     plan, training = _read(settings)
-    actors: Actors = [Reallocation(plan), Oscillation(training.damping, training.freezing)]
+    if training.batch_norm == STATIC:
+        fold_statically(network, calibration)
+    start = first_allocation(network, calibration, report, plan) if network.bits else None
+    actors: Actors = [Reallocation(plan, start), Oscillation(training.damping, training.freezing)]
     return train_quantized(network, calibration, report, training, actors, name="qbitopt", budget=plan.budget.limits())
 
 
+class Start(NamedTuple):
+    """The first allocation, and the bits before it."""
+
+    answer: Answer
+    before: Mapping[str, int]
+
+
+def first_allocation(network: Network, calibration: Calibration, report: Report, plan: Allocation) -> Start:
+    """Gives the quantized sites of a network that is still to be trained their bits, and ranges that go with these."""
+    before = dict(network.bits)
+    sites, locked = [network.site(name) for name in before], locked_bits(network, plan.menu, "qbitopt")
+    losses = fit_of(network, calibration, sites, plan.menu, report)
+    table = _table(network, sites, plan.menu, losses)
+    answer = allocate(table, plan.budget, exact=plan.exact, locked=locked, time_limit=SECONDS)
+    network.set_bits(answer.bits)
+    return Start(answer, before)
+
+
+def locked_bits(network: Network, menu: range, step: str) -> dict[str, int]:
+    """Sites whose bits the recipe has set; QexploreError where the menu of the step does not have them."""
+    locked = {name: own.bits for name, own in network.own.items() if own.bits is not None and name in network.bits}
+    for name, bits in locked.items():
+        if bits not in menu:
+            raise QexploreError(
+                f"The site {name!r} has {bits} bits of its own, and the menu goes from {menu[0]} to {menu[-1]}: set "
+                f"{step}.least and {step}.most so that they are on it."
+            )
+    return locked
+
+
+def _table(
+    network: Network, sites: Sequence[Site], menu: range, losses: Mapping[tuple[str, int], float]
+) -> pd.DataFrame:
+    """Site × bits → loss, as `allocate` takes it."""
+    known = [(site.name, identity(network, site)) for site in sites]
+    return pd.DataFrame([{**row, "bits": b, "loss": losses[name, b]} for name, row in known for b in menu])
+
+
 class Reallocation(Idle):
-    """Allocates the bits before the first step, and again every so many steps."""
+    """Allocates the bits again every so many steps, from a start that was allocated before."""
 
     name = "reallocation"
-    WARM = 4  # batches whose gradients make the first allocation
+    WARM = 4  # batches whose gradients are there before the first step
 
-    def __init__(self, plan: Allocation) -> None:
-        self.plan = plan
+    def __init__(self, plan: Allocation, start: Start | None = None) -> None:
+        self.plan, self.start = plan, start
         self.fisher = Fisher(plan.memory)
         self._resumed = False
 
@@ -136,7 +181,7 @@ class Reallocation(Idle):
                 training.loss(x, y).backward()  # type: ignore[no-untyped-call]
                 self.fisher.take(len(y))
         training.optimizers.zero()
-        return [self.allocate(training)]
+        return [] if self.start is None else [self._event(training, self.start.before, self.start.answer)]
 
     def after_backward(self, training: Training) -> None:
         self.fisher.take(training.images.batch, training.settings.noise)
@@ -151,32 +196,18 @@ class Reallocation(Idle):
             self.fisher.sample(training, x)
         quantizers = training.trainable.quantizers
         before = bits_of(quantizers)
-        locked = self._locked(training.network)
+        locked = locked_bits(training.network, self.plan.menu, "qbitopt")
         table, limit = self.table(training), self.plan.budget
         answer = allocate(table, limit, exact=self.plan.exact, locked=locked, time_limit=SECONDS)
         for name, bits in answer.bits.items():
             quantizers[name].set_bits(bits)
         return self._event(training, before, answer)
 
-    def _locked(self, network: Network) -> dict[str, int]:
-        """Sites whose bits the recipe has set."""
-        locked = {name: own.bits for name, own in network.own.items() if own.bits is not None and name in network.bits}
-        for name, bits in locked.items():
-            if bits not in self.plan.menu:
-                raise QexploreError(
-                    f"The site {name!r} has {bits} bits of its own, and the menu goes from {self.plan.least} to "
-                    f"{self.plan.most}: set qbitopt.least and qbitopt.most so that they are on it."
-                )
-        return locked
-
     def table(self, training: Training) -> pd.DataFrame:
         """Site × bits → loss, as `allocate` takes it."""
         losses = self.fisher.losses(training, self.plan.menu, self.plan.error)
         sites = [training.network.site(name) for name in training.trainable.quantizers]
-        known = [(site.name, identity(training.network, site)) for site in sites]
-        return pd.DataFrame(
-            [{**row, "bits": b, "loss": losses[name, b]} for name, row in known for b in self.plan.menu]
-        )
+        return _table(training.network, sites, self.plan.menu, losses)
 
     def _event(self, training: Training, before: Mapping[str, int], answer: Answer) -> Event:
         return {

@@ -99,7 +99,7 @@ def _check_norms(network: Network, settings: Settings) -> None:
         return
     if network.specs["weight"].granularity != "channel":
         raise QexploreError(
-            "Batch norms that are kept or frozen scale each channel by itself, so weights need one range a channel: set "
+            "Batch norms that are kept or frozen scale each channel, so that weights need one range a channel: set "
             "weights.granularity to channel, or batch_norm to static."
         )
 

@@ -120,7 +120,7 @@ class Actor(Protocol):
 
     name: str
     plan: Any
-    """What it was told to do, a dataclass; None for nothing that stands elsewhere. Checkpoints tell by it whose they are."""
+    """What it was told to do, a dataclass, by which checkpoints know whose they are; None where the settings say it."""
 
     def begin(self, training: Training) -> list[Event]:
         """Before the first step, or after a checkpoint was loaded; what to tell."""

@@ -18,17 +18,22 @@ from qexplore.report import Report
 from qexplore.zoo import Task
 
 RESCALE = ("replace-relu6", "equalize", "absorb-high-bias")
+RANGES = ("weight-ranges", "activation-ranges")
 # What is not done to a network that was trained on its grids.
-UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges")
+UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges", "allocate-bits")
 # What a step needs behind it, because it would undo the step or make nonsense of it, and why.
 BEFORE = {
     "weight-ranges": (("prune",), "trains the real weights"),
     "activation-ranges": ((*RESCALE, "prune"), "changes the size of activations"),
-    "adaround": (("fold-bn", *RESCALE, "weight-ranges"), "changes the weights or their grids"),
-    "correct-bias": (("fold-bn", *RESCALE, "weight-ranges", "adaround"), "changes the weights or their grids"),
+    "allocate-bits": (("fold-bn", *RESCALE, *RANGES, "prune"), "changes the grids that bits are for"),
+    "adaround": (("fold-bn", *RESCALE, "weight-ranges", "allocate-bits"), "changes the weights or their grids"),
+    "correct-bias": (
+        ("fold-bn", *RESCALE, "weight-ranges", "allocate-bits", "adaround"),
+        "changes the weights or their grids",
+    ),
     **dict.fromkeys(("qat", "qbitopt"), (UNTRAINED, "would undo what was trained")),
 }
-ONCE = ("weight-ranges", "adaround", "correct-bias", "activation-ranges")
+ONCE = ("weight-ranges", "adaround", "correct-bias", "activation-ranges", "allocate-bits")
 AfterStep = Callable[[str, Network], None]
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 import qexplore
 from qexplore.allocate import Answer, Budget, allocate, uniform
-from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
+from qexplore.allocate.sensitivity import MENU, PROFILED, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
 from qexplore.ptq import Calibration
@@ -60,7 +60,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     chosen = extent(spec, task, network, len(MENU))
     small = few(task, chosen.images)
     calibration = Calibration(small.data, seed, batch=images_at_once(task.example))
-    metrics = [name for name in METRICS if chosen.loss or name != "loss"]
+    metrics = [name for name in PROFILED if chosen.loss or name != "loss"]
     tables = {name: sensitivity_table(network, calibration, name, MENU, report) for name in metrics}
     folder.mkdir(parents=True, exist_ok=True)
     site_table(network).to_parquet(folder / "sites.parquet")

@@ -13,7 +13,7 @@ import qexplore
 from qexplore.network import Accuracy
 from qexplore.studies.statistics import Mean, mean_over_seeds
 from qexplore.studies.study import Study, Verdict
-from qexplore.studies.trials import CALIBRATION, Gauge, Trials
+from qexplore.studies.trials import Gauge, Trials
 
 SIGNS = {True: "holds", False: "does not hold", None: "not asked"}
 
@@ -36,7 +36,7 @@ def document(study: Study, trials: Trials, command: str, seeds: int) -> dict[str
         "claims": [
             {"claim": claim.text, "task": v.task, "holds": v.holds, "figures": v.figures}
             for claim in study.claims
-            for v in (claim.look(trials, task) for task in study.tasks)
+            for v in claim.verdicts(trials, study.tasks)
         ],
     }
 
@@ -53,12 +53,11 @@ def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
         "",
         f"Made by `{command}` (qexplore {qexplore.__version__}, torch {torch.__version__}); nobody edits this page.",
         "",
-        f"Each seed draws its own {CALIBRATION} calibration images from the training and calibration parts (the "
-        f"networks were trained on the former) and seeds what is random in a step. {_seeds(seeds)} "
+        f"{study.how} {_seeds(seeds)} "
         f"Accuracy is measured on the same {' or '.join(map(str, sorted(images)))} evaluation images, which nothing "
         "else has seen.",
         "Cells: mean accuracy over the seeds ± half of Student's 95 % interval over the seeds (what no seed changes "
-        "has none) / mean cross-entropy (mean seconds of carrying the recipe out). "
+        "has none) / the same of the cross-entropy (mean seconds of carrying the recipe out). "
         f"How far other images could differ is another matter: Wilson's 95 % interval of {max(images)} images is "
         f"{', '.join(_wilson(share, max(images)) for share in (0.995, 0.95, 0.8))}.",
         "",
@@ -67,7 +66,11 @@ def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
         lines += [f"## {table}", "", *_table(study, trials, table), ""]
     for gauge in study.gauges:
         lines += [f"## {gauge.table}", "", *_readings(gauge, study, trials), ""]
-    lines += ["## Claims", "", *_verdicts(study, trials)]
+    for extra in study.extras:
+        if rows := extra.rows(trials, study.tasks):
+            lines += [f"## {extra.table}", "", *_rows([extra.head, *study.tasks], rows), ""]
+    if verdicts := list(_verdicts(study, trials)):
+        lines += ["## Claims", "", *verdicts]
     return "\n".join(lines) + "\n"
 
 
@@ -97,8 +100,8 @@ def _cell(trials: Trials, table: str, name: str, task: str) -> str:
     found = trials.of(table, name, task)
     mean = mean_over_seeds([100 * t.judged.accuracy.value for t in found])
     seconds = sum(t.seconds for t in found) / len(found)
-    loss = sum(t.judged.loss for t in found) / len(found)
-    return f"{mean.value:.2f}{_spread(mean, 2)} / {loss:.3f} ({seconds:.1f} s)"
+    loss = mean_over_seeds([t.judged.loss for t in found])
+    return f"{mean.value:.2f}{_spread(mean, 2)} / {loss.value:.3f}{_spread(loss, 3)} ({seconds:.1f} s)"
 
 
 def _readings(gauge: Gauge, study: Study, trials: Trials) -> Iterable[str]:
@@ -114,9 +117,9 @@ def _spread(mean: Mean, digits: int) -> str:
 
 def _verdicts(study: Study, trials: Trials) -> Iterable[str]:
     for claim in study.claims:
-        yield f"- **{claim.text}**"
-        for verdict in (claim.look(trials, task) for task in study.tasks):
-            yield f"  - {_said(verdict)}"
+        if verdicts := claim.verdicts(trials, study.tasks):
+            yield f"- **{claim.text}**"
+            yield from (f"  - {_said(verdict)}" for verdict in verdicts)
 
 
 def _said(verdict: Verdict) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
+from qexplore.errors import QexploreError
 from qexplore.registry import Registry
-from qexplore.studies.trials import Gauge, Trials, Variant
+from qexplore.studies.trials import CALIBRATION, Draw, Gauge, NotMeasured, Trials, Variant, seeded
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,54 @@ class Claim:
     text: str
     look: Callable[[Trials, str], Verdict]
 
+    def verdicts(self, trials: Trials, tasks: Sequence[str]) -> list[Verdict]:
+        """What `look` says, task by task, less the tasks on which what it looks at was not measured."""
+        found = []
+        for task in tasks:
+            with suppress(NotMeasured):
+                found.append(self.look(trials, task))
+        return found
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A table of other figures of the trials: its name, the head of its first column, and its rows, a cell a task."""
+
+    table: str
+    head: str
+    rows: Callable[[Trials, Sequence[str]], Sequence[Sequence[str]]]
+
+
+DRAWN = (
+    f"Each seed draws its own {CALIBRATION} calibration images from the training and calibration parts (the networks "
+    "were trained on the former) and seeds what is random in a step."
+)
+
 
 @dataclass(frozen=True)
 class Study:
-    """Variants and gauges table by table, the tasks, and the claims."""
+    """Variants, gauges and extras table by table, the tasks, and the claims.
+
+    draw: the task of a name for a seed. how: what a seed changes, and what else a reader has to know of the method.
+    """
 
     title: str
     tasks: tuple[str, ...]
     variants: tuple[Variant, ...]
     claims: tuple[Claim, ...]
     gauges: tuple[Gauge, ...] = ()
+    extras: tuple[Extra, ...] = ()
+    draw: Draw = seeded
+    how: str = DRAWN
+
+    def only(self, word: str) -> Study:
+        """The study with the tables alone whose names contain `word`; QexploreError where none does."""
+        variants = tuple(v for v in self.variants if word.lower() in v.table.lower())
+        gauges = tuple(g for g in self.gauges if word.lower() in g.table.lower())
+        if not variants and not gauges:
+            names = "; ".join(dict.fromkeys(part.table for part in (*self.variants, *self.gauges)))
+            raise QexploreError(f"No table of the study has {word!r} in its name; they are: {names}.")
+        return replace(self, variants=variants, gauges=gauges)
 
 
-STUDIES: Registry[Callable[[], Study]] = Registry("study")
+STUDIES: Registry[Callable[..., Study]] = Registry("study")

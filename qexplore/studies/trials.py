@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from qexplore.errors import QexploreError
 from qexplore.network import Judged, judge
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
-from qexplore.report import Report
+from qexplore.report import Event, Report
 from qexplore.zoo import Data, Task
 
 CALIBRATION = 256  # images a seed draws
+KEPT = ("training-started", "allocation")  # events that a trial remembers
+
+
+class NotMeasured(QexploreError):
+    """Figures that were not asked for."""
+
+
+Draw = Callable[[str, int], Task]
+"""(name of a task, seed) → the task as that seed has it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class Trial:
-    """One variant on one task under one seed; seconds: of carrying the recipe out, not of judging."""
+    """One variant on one task under one seed; seconds: of carrying the recipe out, not of judging; events: those of
+    KEPT, in order.
+    """
 
     table: str
     name: str
@@ -38,6 +51,7 @@ class Trial:
     seed: int
     judged: Judged
     seconds: float
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,12 +83,18 @@ class Trials:
     readings: tuple[Reading, ...] = ()
 
     def of(self, table: str, name: str, task: str) -> list[Trial]:
-        """The trials of one variant on one task, a seed each."""
-        return [t for t in self.done if (t.table, t.name, t.task) == (table, name, task)]
+        """The trials of one variant on one task, a seed each; NotMeasured where there is none."""
+        found = [t for t in self.done if (t.table, t.name, t.task) == (table, name, task)]
+        if not found:
+            raise NotMeasured(f"{name} was not measured")
+        return found
 
     def read(self, table: str, name: str, task: str) -> list[float]:
-        """A gauge's figure on one task, a value a seed."""
-        return [r.value for r in self.readings if (r.table, r.name, r.task) == (table, name, task)]
+        """A gauge's figure on one task, a value a seed; NotMeasured where there is none."""
+        found = [r.value for r in self.readings if (r.table, r.name, r.task) == (table, name, task)]
+        if not found:
+            raise NotMeasured(f"{name} was not measured")
+        return found
 
 
 def seeded(name: str, seed: int) -> Task:
@@ -93,9 +113,17 @@ def seeded(name: str, seed: int) -> Task:
 
 
 def carry_out(
-    variants: Sequence[Variant], gauges: Sequence[Gauge], tasks: Sequence[str], seeds: int, report: Report
+    variants: Sequence[Variant],
+    gauges: Sequence[Gauge],
+    tasks: Sequence[str],
+    seeds: int,
+    report: Report,
+    draw: Draw = seeded,
 ) -> Trials:
-    """Every variant and gauge on every task under the seeds 0 … seeds - 1; a variant that no seed changes once."""
+    """Every variant and gauge on every task under the seeds 0 … seeds - 1; a variant that no seed changes once.
+
+    A recipe that stands in two tables is carried out once for both.
+    """
     fp32 = {name: _judge(Task(name), Task(name).model) for name in tasks}
     plan = [
         (variant, task, seed)
@@ -103,23 +131,32 @@ def carry_out(
         for task in tasks
         for seed in range(seeds if variant.seeded else 1)
     ]
-    done = []
+    done: list[Trial] = []
+    known: dict[str, Trial] = {}
     for number, (variant, name, seed) in enumerate(plan):
         report.progress(number, len(plan), f"{variant.table}: {variant.name} on {name}, seed {seed}")
-        task = seeded(name, seed)
-        clock = time.perf_counter()
-        network = prepare(task, variant.recipe, seed)
-        seconds = time.perf_counter() - clock
-        done.append(Trial(variant.table, variant.name, name, seed, _judge(task, network), seconds))
+        key = json.dumps([{**variant.recipe.to_document(), "name": "", "title": ""}, name, seed])
+        if key not in known:
+            known[key] = _carry_out(variant, draw(name, seed), name, seed)
+        done.append(replace(known[key], table=variant.table, name=variant.name))
     report.progress(len(plan), len(plan), "reading gauges")
     readings = [
         Reading(gauge.table, key, name, seed, value)
         for gauge in gauges
         for name in tasks
         for seed in range(seeds)
-        for key, value in gauge.read(seeded(name, seed)).items()
+        for key, value in gauge.read(draw(name, seed)).items()
     ]
     return Trials(fp32, tuple(done), tuple(readings))
+
+
+def _carry_out(variant: Variant, task: Task, name: str, seed: int) -> Trial:
+    events: list[Event] = []
+    report = Report(lambda event: events.append(event) if event["event"] in KEPT else None)
+    clock = time.perf_counter()
+    network = prepare(task, variant.recipe, seed, report)
+    seconds = time.perf_counter() - clock
+    return Trial(variant.table, variant.name, name, seed, _judge(task, network), seconds, tuple(events))
 
 
 def _judge(task: Task, network: Callable[[Tensor], Tensor]) -> Judged:

@@ -17,7 +17,9 @@ from qexplore.report import Event, Report
 from tests.network.nets import built
 from tests.qat.small import QUICK, Memory, calibration, quantized
 
-SENTENCE = r"^The training diverged at step \d+ \(epoch \d\): .*; .* site .*\. Start again with a smaller rate, such as "
+SENTENCE = (
+    r"^The training diverged at step \d+ \(epoch \d\): .*; .* site .*\. Start again with a smaller rate, such as "
+)
 
 
 def run(settings: dict[str, Any], *, step: str = "qat", report: Report | None = None, **more: Any) -> Network:
@@ -110,7 +112,9 @@ class Dead(nn.Module):
 
 def test_a_network_whose_units_are_all_off_is_told_with_the_site_where_it_goes_silent() -> None:
     seen: Calibration = calibration((6,))
-    with pytest.raises(Diverged, match=r"every held-out image is given the same answer; the first site .* is 'one.out'"):
+    with pytest.raises(
+        Diverged, match=r"every held-out image is given the same answer; the first site .* is 'one.out'"
+    ):
         STEPS.get("qat")(quantized(Dead().eval(), seen), seen, Report(), **QUICK)
 
 

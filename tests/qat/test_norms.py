@@ -71,9 +71,7 @@ def test_statistics_that_are_not_trained_stay(mode: str, seen: Calibration) -> N
 @pytest.mark.parametrize("mode", ["keep", "double-forward"])
 def test_statistics_move_in_training_and_never_in_evaluation(mode: str, seen: Calibration) -> None:
     _, network = normed(seen)
-    training = Training(
-        network, seen, Settings(**QUICK, batch_norm=mode), quantizers_of(network, learn=True)
-    )
+    training = Training(network, seen, Settings(**QUICK, batch_norm=mode), quantizers_of(network, learn=True))
     before = {name: value.clone() for name, value in training.trainable.buffers().items()}
     training.held_out()
     with training.evaluating():
@@ -149,7 +147,7 @@ def test_norms_that_scale_channels_need_weights_with_a_range_a_channel(
     mode: str, granularity: str | int, seen: Calibration
 ) -> None:
     _, network = normed(seen, weights={"granularity": granularity})
-    with pytest.raises(QexploreError, match="one range a channel: set weights.granularity to channel, or batch_norm"):
+    with pytest.raises(QexploreError, match=r"one range a channel: set weights\.granularity to channel, or batch_norm"):
         done(network, seen, ("qat", {**QUICK, "batch_norm": mode}))
 
 

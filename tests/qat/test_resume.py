@@ -1,4 +1,4 @@
-"""A training that is stopped anywhere and goes on from its checkpoint ends on the same bits as one that never stopped."""
+"""A training that is stopped anywhere and goes on from its checkpoint ends on the bits of one that never stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "double": ("qat", {"batch_norm": "double-forward"}),
     "fixed": ("qat", {"learn": False}),
     "qbitopt": ("qbitopt", BUDGET),
-    "qbitopt-model": ("qbitopt", {**BUDGET, "noise": 0.5, "error": "model", "exact": False, "learn": False, "ema": 0.9}),
+    "qbitopt-model": (
+        "qbitopt",
+        {**BUDGET, "noise": 0.5, "error": "model", "exact": False, "learn": False, "ema": 0.9},
+    ),
 }
 
 

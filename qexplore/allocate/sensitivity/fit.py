@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,11 +30,16 @@ def fit(network: Network, calibration: Calibration, bits: Sequence[int], report:
     nothing and that a small channel next to a large one loses everything. The Fisher information is that of the real
     network, from the labels of the calibration images; the factor ½ is that of the loss's second-order expansion.
     """
-    scores = _Scores(network, calibration)
+    return fit_of(network, calibration, network.sites, bits, report)
+
+
+def fit_of(
+    network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
+) -> Losses:
+    """`fit` of some sites alone: the others need no range."""
+    scores, menu = _Scores(network, calibration), list(bits)
     scores.collect(report)
-    return {
-        (site.name, b): scores.loss(site, b) for site in report.track(network.sites, "noise of the sites") for b in bits
-    }
+    return {(site.name, b): scores.loss(site, b) for site in report.track(sites, "noise of the sites") for b in menu}
 
 
 class _Scores:

@@ -9,6 +9,7 @@ from qexplore.bench.subjects import LARGE, subject
 from qexplore.bench.timing import BENCHES, medians
 from qexplore.network import Network, evaluate
 from qexplore.ptq import STEPS, Calibration
+from qexplore.ptq.calibrate import collect_samples
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
@@ -20,8 +21,9 @@ BATCH = 16
 def calibration(report: Report, *, images: int = 64) -> dict[str, float]:
     """Time of calibration / time of the FP32 forward pass over the same `images` of 224 × 224 (limit: 1.6).
 
-    Calibration: the ranges of the activations by mse, sampling included. With weights: those of the weights too, which
-    take as long for one image as for a thousand (ask for --images 1000). FP32 has batch norms folded, channels last.
+    Calibration: the ranges of the activations by mse, sampling included. With weights: those of the weights too.
+    Sampling alone is the part that grows with the images; all else takes as long for one as for a thousand (ask for
+    --images 1000). FP32 has batch norms folded, channels last.
     """
     ratios: dict[str, float] = {}
     for name in report.track(LARGE, "calibration"):
@@ -29,10 +31,12 @@ def calibration(report: Report, *, images: int = 64) -> dict[str, float]:
         network, given = prepare(task, Recipe.load("w8a8")), Calibration(task.data, batch=BATCH)
         works: dict[str, Callable[[], object]] = {
             "fp32": partial(_evaluate, network, given),
+            "sampling": partial(collect_samples, network, given, Report()),
             "weights": partial(_ranges, "weight", network, given),
             "activations": partial(_ranges, "activation", network, given),
         }
         times = medians(works, repeats=1, uncounted=0)
+        ratios[f"sampling/fp32 {name}"] = times["sampling"] / times["fp32"]
         ratios[f"calibration/fp32 {name}"] = times["activations"] / times["fp32"]
         ratios[f"calibration-with-weights/fp32 {name}"] = (times["activations"] + times["weights"]) / times["fp32"]
     return ratios

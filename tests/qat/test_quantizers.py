@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qexplore.network import Site
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 from qexplore.network.fitting import Fitted
 from qexplore.network.graph import LAYERS
 from qexplore.numerics import Grid, Range, Spec, grid_of

@@ -24,9 +24,10 @@
 # %%
 from typing import Any
 
-import plotly.graph_objects as go
-
 import qexplore as qx
+from qexplore.figures import training as figures
+from qexplore.runs.training_log import Log
+from qexplore.runs.trainings import Training
 
 task = qx.Task("resnet-digits")
 STEPS = ["fold-bn", {"weight-ranges": {"method": "mse"}}, {"activation-ranges": {"method": "mse"}}]
@@ -68,56 +69,33 @@ assert after[3].fp32_accuracy.value - after[3].accuracy.value <= 0.025
 # epoch.
 
 # %%
-figure = go.Figure()
-for bits, told in events.items():
-    epochs = [event for event in told if event["event"] == "epoch"]
-    figure.add_scatter(
-        x=[event["epoch"] for event in epochs], y=[event["held_out_loss"] for event in epochs], name=f"{bits} bits, held out"
-    )
-    figure.add_scatter(
-        x=[event["epoch"] for event in epochs],
-        y=[event["loss"] for event in epochs],
-        name=f"{bits} bits, trained on",
-        line_dash="dot",
-    )
-figure.update_layout(xaxis_title="epoch", yaxis_title="cross-entropy, nats", xaxis_dtick=1, height=320)
-figure
+trainings = {bits: Training.of(Log().extend(enumerate(told, 1))) for bits, told in events.items()}
+figures.loss(trainings[2].losses, trainings[2].marks, SCHEDULE["epochs"])
+
+# %%
+trainings[2].marks[["epoch", "loss", "held_out_loss", "accuracy", "low", "high", "images"]].round(3)
 
 # %% [markdown]
 # ## Learned ranges
 #
 # A grid with 2 bits has four points. Where they lie is learned: the scale has a gradient of its own, which weighs what clipping loses
-# against what rounding loses. Here are the latent weights of one layer at the start and at the end, with the ends of the grid (of all
-# its channels).
+# against what rounding loses. Here are the latent weights of one layer after the last epoch, with the ends of the grid (of all its
+# channels) then and at the start, and the range of an activation over the epochs.
 
 # %%
-site = "blocks.2.second.conv.weight"
-first, last = ([event for event in events[2] if event["event"] == "weights"][at]["sites"][site] for at in (0, -1))
-figure = go.Figure()
-for name, told in (("start", first), ("end", last)):
-    width = (told["to"] - told["from"]) / len(told["counts"])
-    middles = [told["from"] + (k + 0.5) * width for k in range(len(told["counts"]))]
-    figure.add_scatter(x=middles, y=told["counts"], name=f"weights, {name}", line_shape="hvh")
-for told, dash in ((first, "dot"), (last, "solid")):
-    for end in (told["lo"], told["hi"]):
-        figure.add_vline(x=end, line_dash=dash, line_color="grey")
-figure.update_layout(xaxis_title=f"latent value of {site}", yaxis_title="weights", height=320)
-figure
+site, stage = "blocks.2.second.conv.weight", trainings[2].stages[0]
+figures.latent(stage.weights(site), -1, site)
 
 # %%
-shares = {
-    kind: [
-        (at_end["hi"] - at_end["lo"]) / (at_start["hi"] - at_start["lo"])
-        for name, at_start in ranges[0]["sites"].items()
-        for at_end in [ranges[-1]["sites"][name]]
-    ]
-    for kind in ("weights", "activations")
-    for ranges in [[event for event in events[2] if event["event"] == kind]]
-}
-{kind: f"{min(found):.2f} to {max(found):.2f} times as wide as at the start" for kind, found in shares.items()}
+figures.ends(stage.ends[stage.ends["site"] == "blocks.1.add.out"], "blocks.1.add.out", SCHEDULE["epochs"])
 
 # %%
-assert any(abs(share - 1) > 0.01 for found in shares.values() for share in found)
+widths = stage.ends.assign(width=stage.ends["hi"] - stage.ends["lo"]).groupby("site")["width"].agg(["first", "last"])
+change = widths["last"] / widths["first"]
+print(f"ranges end {change.min():.2f} to {change.max():.2f} times as wide as they began")
+
+# %%
+assert (abs(change - 1) > 0.01).any()
 
 # %% [markdown]
 # ## Batch norms
@@ -145,23 +123,15 @@ assert all(result.accuracy.low > before[2].accuracy.high for result in ways.valu
 # the weights above a threshold. **Guess first:** how many of all weights are they, after 64 steps at 2 bits?
 
 # %%
-oscillation = [event for event in events[2] if event["event"] == "oscillation"]
-worst = max(oscillation[-1]["sites"], key=oscillation[-1]["sites"].get)
-figure = go.Figure()
-figure.add_scatter(
-    x=list(range(1, len(oscillation) + 1)), y=[100 * event["share"] for event in oscillation], name="all weights"
-)
-figure.add_scatter(
-    x=list(range(1, len(oscillation) + 1)), y=[100 * event["sites"][worst] for event in oscillation], name=worst
-)
-figure.update_layout(xaxis_title="epoch", yaxis_title="weights that oscillate, %", xaxis_dtick=1, height=320)
-figure
+shares = stage.shares("oscillation")
+figures.shares("oscillation", shares[["epoch", "share"]], SCHEDULE["epochs"])
 
 # %%
-{f"epoch {number}": f"{100 * event['share']:.1f} %" for number, event in enumerate(oscillation, 1)}
+per_site = 100 * shares.drop(columns="at").set_index("epoch").T
+per_site.sort_values(per_site.columns[-1], ascending=False).head(5).round(1)
 
 # %%
-assert 0 < oscillation[-1]["share"] < 0.2
+assert 0 < shares["share"].iloc[-1] < 0.2
 
 # %% [markdown]
 # Few, in so short a training, and not evenly spread. The settings `damping` and `freezing` of the step `qat` are two cures. The next notebook lets the bits change while the training goes

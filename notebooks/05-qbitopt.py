@@ -19,17 +19,18 @@
 # step, not only at the end.
 #
 # Everything is measured on the 500 evaluation images of `resnet-digits`, which no step sees. Trainings have 1,041 images, four epochs,
-# the same schedule and seed 0, but for bits drawn at random, with seeds 0 and 1. One seed on an easy task is an illustration;
-# `docs/training.md` has several, on two networks.
+# the same schedule and seed 0. One seed on an easy task is an illustration; `docs/training.md` has several, on two networks.
 
 # %%
 from fractions import Fraction
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 
 import qexplore as qx
+from qexplore.figures import training as figures
+from qexplore.runs.training_log import Log
+from qexplore.runs.trainings import Training
 
 task = qx.Task("resnet-digits")
 STEPS = ["fold-bn", {"weight-ranges": {"method": "mse"}}, {"activation-ranges": {"method": "mse"}}]
@@ -70,26 +71,13 @@ assert both["fit"].rank().corr(both["hessian-trace"].rank()) > 0.5
 # %%
 events: list[dict[str, Any]] = []
 results = {"QBitOpt": qx.run(task, recipe({"qbitopt": {**BUDGET, **SCHEDULE}}), on_event=events.append)}
-started = next(event for event in events if event["event"] == "training-started")
-allocations = [event for event in events if event["event"] == "allocation"]
-sites = [site["site"] for site in started["sites"]]
-figure = go.Figure(
-    go.Heatmap(
-        z=[[event["bits"][site] for event in allocations] for site in sites],
-        x=[str(event["at"]) for event in allocations],
-        y=list(range(len(sites))),
-        customdata=[[site] * len(allocations) for site in sites],
-        hovertemplate="%{customdata}<br>step %{x}: %{z} bits<extra></extra>",
-        colorscale="Viridis",
-        colorbar_title="bits",
-    )
-)
-figure.update_layout(xaxis_title="step at which bits were allocated", yaxis_title="site", height=420)
-figure
+training = Training.of(Log().extend(enumerate(events, 1)))
+stage = training.stages[0]
+figures.bits([(one.epoch, one.bits) for one in stage.allocations], stage.sites, training.epochs, training.epochs)
 
 # %%
-print(f"{len(allocations)} allocations in {started['steps']} steps; sites that changed at each:")
-[event["changed"] for event in allocations]
+print(f"{len(stage.allocations)} allocations; sites that changed at each:")
+[one.changed for one in stage.allocations]
 
 # %% [markdown]
 # ## The budget, in whole numbers
@@ -97,41 +85,32 @@ print(f"{len(allocations)} allocations in {started['steps']} steps; sites that c
 # Bits times elements, summed over the weights and over the activations, against what the budget allows, at every allocation.
 
 # %%
-rows = []
-for event in allocations:
+for one in stage.allocations:
     for kind in ("weight", "activation"):
-        sizes = {site["site"]: site["numel"] for site in started["sites"] if site["kind"] == kind}
-        spent = sum(event["bits"][site] * numel for site, numel in sizes.items())
-        rows.append((event["at"], kind, spent, Fraction(5, 2) * sum(sizes.values()), spent / sum(sizes.values())))
-spending = pd.DataFrame(rows, columns=["step", "kind", "spent", "allowed", "average bits"])
-assert (spending["spent"] <= spending["allowed"]).all()
-figure = go.Figure()
-for kind, mine in spending.groupby("kind"):
-    figure.add_scatter(x=mine["step"], y=mine["average bits"], name=f"{kind}s", mode="lines+markers")
-figure.add_hline(y=2.5, line_dash="dash", annotation_text="budget")
-figure.update_layout(xaxis_title="step", yaxis_title="average bits", yaxis_range=[2.4, 2.55], height=300)
-figure
+        sites = stage.sites[stage.sites["kind"] == kind]
+        spent = sum(one.bits[site] * int(numel) for site, numel in zip(sites["site"], sites["numel"], strict=True))
+        assert spent <= Fraction(5, 2) * int(sites["numel"].sum())
+figures.limits(stage.limits, training.epochs)
 
 # %% [markdown]
 # ## Against simpler ways
 #
 # The same training with 2 bits everywhere (the most that fits uniformly), with bits that are allocated once, before training, and with
-# bits drawn at random that meet the same budget. **Guess first:** in which order do they end?
+# bits drawn at random (by the seed) that meet the same budget. **Guess first:** in which order do they end?
 
 # %%
 others = {
-    "2 bits everywhere": (recipe({"qat": SCHEDULE}), 0),
-    "once, by fit": (recipe({"allocate-bits": {"metric": "fit", **BUDGET}}, {"qat": SCHEDULE}), 0),
-    "random, seed 0": (recipe({"allocate-bits": {"metric": "random", **BUDGET}}, {"qat": SCHEDULE}), 0),
-    "random, seed 1": (recipe({"allocate-bits": {"metric": "random", **BUDGET}}, {"qat": SCHEDULE}), 1),
+    "2 bits everywhere": recipe({"qat": SCHEDULE}),
+    "once, by fit": recipe({"allocate-bits": {"metric": "fit", **BUDGET}}, {"qat": SCHEDULE}),
+    "once, at random": recipe({"allocate-bits": {"metric": "random", **BUDGET}}, {"qat": SCHEDULE}),
 }
-results |= {name: qx.run(task, each, seed) for name, (each, seed) in others.items()}
+results |= {name: qx.run(task, each) for name, each in others.items()}
 for name, result in results.items():
     print(f"{name:18} {result.accuracy}, cross-entropy {result.steps['loss'].iloc[-1]:.3f}")
 
 # %%
 losses = {name: float(result.steps["loss"].iloc[-1]) for name, result in results.items()}
-assert losses["QBitOpt"] < min(losses["2 bits everywhere"], losses["random, seed 0"], losses["random, seed 1"])
+assert losses["QBitOpt"] < min(losses["2 bits everywhere"], losses["once, at random"])
 
 # %% [markdown]
 # Half a bit more on average is worth much, whoever gets it; well spent it is worth more. Between QBitOpt and bits that were allocated

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qexplore.bench.subjects import DIGITS, MOBILENET, subject
 from qexplore.bench.timing import BENCHES, medians
 from qexplore.network import Network
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.adaround import bounds_after
 from qexplore.ptq.reconstruction import Problem

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from qexplore.network.clamps import clamp, code_bounds
 from qexplore.network.dynamic import each_image
 from qexplore.network.fused import Forward, clamped_convolution, clamps_inside
 from qexplore.network.graph import LAYERS, Bound, Graph, Layer, Op, channels_last, flat
@@ -30,11 +31,15 @@ Watcher = Callable[[str, Any], Any]
 
 @dataclass(frozen=True)
 class Step:
-    """One instruction: `act` reads and writes `values` under operation names; `frees` names what nobody reads later."""
+    """One instruction: `act` reads and writes `values` under operation names; `frees` names what nobody reads later.
+
+    over: the same written over an operand, where no later step reads that; for whoever holds the values alone.
+    """
 
     name: str
     act: Action
     frees: tuple[str, ...] = ()
+    over: Action | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,11 @@ class Plan:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the batch `x`."""
-        values = self.begin(x)
+        values, alone = self.begin(x), not torch.is_grad_enabled()
         for step in self.steps:
-            carry_out(step, values)
+            act = step.over if alone and step.over is not None else step.act
+            act(values)
+            free(step, values)
         return self.end(values)
 
     def watch(self, x: Tensor, watcher: Watcher) -> Tensor:
@@ -114,52 +121,6 @@ def compile_plan(
     return _Compiler(graph, layers, placement, weights, grids, dynamic or {}).plan()
 
 
-def clamp(x: Tensor, lower: Bound, upper: Bound, *, inplace: bool = False) -> Tensor:
-    """`x` between two bounds; None is no bound, a tensor one bound a channel."""
-    if lower is None and upper is None:
-        return x
-    if isinstance(lower, Tensor) or isinstance(upper, Tensor):
-        low = None if lower is None else torch.as_tensor(lower, dtype=x.dtype)
-        high = None if upper is None else torch.as_tensor(upper, dtype=x.dtype)
-        return x.clamp_(low, high) if inplace else x.clamp(low, high)
-    # The gradients of these two need one kernel and no copy of the input; that of a general clamp takes five.
-    if lower == 0 and upper is None:
-        return x.relu_() if inplace else x.relu()
-    if lower is not None and upper is not None:
-        if inplace and x.requires_grad and torch.is_grad_enabled():
-            clamped: Tensor = _ClampInPlace.apply(x, lower, upper)
-            return clamped
-        return nn.functional.hardtanh(x, lower, upper, inplace=inplace)
-    return x.clamp_(lower, upper) if inplace else x.clamp(lower, upper)
-
-
-class _ClampInPlace(torch.autograd.Function):
-    """hardtanh_ whose gradient looks at the result, which is kept anyway; torch's own keeps a copy of the input."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, lower: float, upper: float) -> Tensor:
-        ctx.mark_dirty(x)
-        nn.functional.hardtanh_(x, lower, upper)
-        ctx.save_for_backward(x)
-        ctx.bounds = lower, upper
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (result,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, result, *ctx.bounds), None, None
-
-
-def code_bounds(grid: Grid, lower: Bound, upper: Bound) -> tuple[float, float | Tensor]:
-    """Least and greatest code less the zero point, within the bounds of a non-linearity (real values)."""
-    scale, zero = float(grid.scale), float(grid.zero)
-    low, high = grid.qmin - zero, grid.qmax - zero
-    bottom = low if lower is None else min(max(low, round(float(lower) / scale)), high)
-    if isinstance(upper, Tensor):
-        return bottom, (upper / scale).round().clamp(low, high)
-    return bottom, high if upper is None else max(low, min(high, round(float(upper) / scale)))
-
-
 def _blocks(x: Tensor) -> Sequence[Tensor]:
     """`x` in pieces that stay in a CPU's cache from one in-place operation to the next."""
     if x.numel() <= 2 * BLOCK or x.device.type != "cpu":
@@ -192,6 +153,7 @@ class _Compiler:
         self.grids, self.dynamic = grids, dynamic
         self.units: dict[str, float] = {}
         self.clamped: set[str] = set()  # operations whose clamp the layer before them does
+        self.over: dict[str, Action] = {}
 
     def plan(self) -> Plan:
         entry = next(op for op in self.graph.ops if op.kind == "input")
@@ -200,12 +162,13 @@ class _Compiler:
         acts = [(entry.name, self._entry(entry.name, grid))]
         acts += [(op.name, self._action(op)) for op in self.graph.ops if op is not entry]
         acts = [(name, self._each_image(name, act)) for name, act in acts]
+        over = {name: self._each_image(name, act) for name, act in self.over.items()}
         last = {source: op.name for op in self.graph.ops for source in op.inputs}
         frees: dict[str, list[str]] = {}
         for source, reader in last.items():
             if source != self.graph.output:
                 frees.setdefault(reader, []).append(source)
-        steps = tuple(Step(name, act, tuple(frees.get(name, ()))) for name, act in acts)
+        steps = tuple(Step(name, act, tuple(frees.get(name, ())), over.get(name)) for name, act in acts)
         return Plan(steps, entry.name, self.graph.output, self.units[self.graph.output])
 
     def _entry(self, name: str, grid: Grid | None) -> Action:
@@ -350,14 +313,20 @@ class _Compiler:
         grid = self._grid_at(name)
         finish = None if grid is None else self._finish(grid, None, None, factor)
 
-        def act(values: Values) -> None:
-            total = torch.add(values[first], values[second], alpha=alpha)
+        def ended(total: Tensor) -> Tensor:
             if finish is not None:
-                total = finish(total)
-            elif factor != 1.0:
-                total.mul_(factor)
-            values[name] = total
+                return finish(total)
+            return total if factor == 1.0 else total.mul_(factor)
 
+        def act(values: Values) -> None:
+            values[name] = ended(torch.add(values[first], values[second], alpha=alpha))
+
+        def over(values: Values) -> None:
+            values[name] = ended(values[first].add_(values[second], alpha=alpha))
+
+        term = self.graph.by_name[first]
+        if term.kind in LAYERS and term.shape == op.shape and self.graph.only_reader(first) is op:
+            self.over[name] = over  # nothing else sees the memory of what a layer has just made
         return act
 
     def _on_grid(self, op: Op) -> Action:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-BOUND = 32 << 20  # bytes: all of a small network at every number of bits; of a large one what is at work
+BOUND = 16 << 20  # bytes: all of a small network at every number of bits; of a large one what is at work
 
 
 class Kept(dict[K, V]):

@@ -298,7 +298,7 @@ class Network:
         self._plan = None
 
     def quantized_weight(self, site: Site, bits: int) -> Tensor:
-        """The dequantized weight at `bits`: what `set_quantized` gave, else rounded to nearest, whose codes are kept."""
+        """The dequantized weight at `bits`: what `set_quantized` gave, else rounded to nearest (codes are kept)."""
         key = (site.name, bits)
         if key in self._learned:
             return self._learned[key]

@@ -9,7 +9,7 @@ import torch
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Site
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 from qexplore.network.graph import Bound
 from qexplore.ptq.memory import DEFAULT, Memory
 from qexplore.ptq.reconstruction import Problem

@@ -29,7 +29,7 @@ def collect_samples(
     if calibration.images == 0:
         raise QexploreError("There are no calibration images: activation ranges need at least one.")
     at = network.placement.at
-    # Made before the network runs: small tensors that stay, among large ones that come and go, would scatter the memory.
+    # Made before the network runs: small tensors that stay among large ones that come and go would scatter the memory.
     kept = {name: _Kept.of(site, calibration, network.keeps_images(site)) for name, site in at.items()}
     generator = torch.Generator().manual_seed(calibration.seed)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 from qexplore.network.graph import Bound, Layer, channels_last, flat
 
 BYTES = 4  # of a float32

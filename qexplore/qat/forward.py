@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 from qexplore.network.graph import LAYERS, Op, channels_last
 from qexplore.numerics.learned import add_scaled, round_straight
 from qexplore.qat.norms import DOUBLE, KEEP, Norm, folded_twice

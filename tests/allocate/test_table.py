@@ -62,7 +62,7 @@ class Attention(nn.Module):
 @pytest.mark.parametrize(("apart", "known"), [(True, 1.0), (False, 0.75)])
 def test_what_gbops_leave_out_is_told(apart: bool, known: float) -> None:
     network = Network.of(Attention(apart).eval(), torch.randn(1, 7, 8))
-    rows = [{**identity(site), "bits": b, "loss": 1.0 / b} for site in network.sites for b in (2, 4, 8)]
+    rows = [{**identity(network, site), "bits": b, "loss": 1.0 / b} for site in network.sites for b in (2, 4, 8)]
     layers = 3 * 8 * 8 * 7 + 8 * 5  # multiplications of weights
     for budget in (FOUR, Budget(gbops=1e9)):
         answer = allocate(pd.DataFrame(rows), budget)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 
 
 @pytest.mark.parametrize("bounds", [(0.0, None), (0.0, 6.0), (-1.0, 1.0), (None, 2.0)])

@@ -241,3 +241,35 @@ def test_bounds_outside_the_grid_clamp_to_its_nearer_end(
     network = calibrated(model, x)
     with network.fixing({"0.out": Range(torch.tensor([span[0]]), torch.tensor([span[1]]))}):
         assert_equals_fake_quantization(network, x)
+
+
+class Twice(nn.Module):
+    """Sums whose first term is a layer's result: read by the sum alone, read again, and of another shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(4))
+        self.narrow = nn.Conv2d(3, 1, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.a(x) + x)
+        z = self.b(y)
+        y = F.relu(z + y) + z
+        y = self.narrow(y) + y
+        return (self.d(y) + self.d(y) + self.c(y)).flatten(1)
+
+
+@pytest.mark.parametrize("bits", [None, 8, 3])
+def test_sums_that_are_written_over_a_term_equal_those_that_are_not(bits: int | None) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(5, 3, 9, 9)
+    network = calibrated(Twice().eval(), x, 8, 8)
+    network.set_bits(network.uniform(bits, bits))
+    plan = network.plan()
+    assert {step.name for step in plan.steps if step.over} == {"add", "add#5"}
+    watched = plan.watch(x, lambda name, value: None)
+    assert torch.equal(network(x), watched)
+    with torch.no_grad():
+        assert torch.equal(plan(x), watched)
+        known = plan.begin(x)
+        assert torch.equal(plan.resume(known, plan.steps), plan.resume(known, plan.steps))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from qexplore.network.execute import clamp
+from qexplore.network.clamps import clamp
 from qexplore.network.graph import Layer, channels_last
 from qexplore.numerics import Grid, Spec, estimate_range, grid_of
 from qexplore.ptq.reconstruction import Problem

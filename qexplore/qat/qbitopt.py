@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 import torch
 
-from qexplore.allocate import Answer, Budget, allocate, cost
-from qexplore.allocate.budget import LIMITS
+from qexplore.allocate import Answer, allocate, cost
 from qexplore.allocate.sensitivity.fit import fit_of
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.network import Network, Site
+from qexplore.network import Network
 from qexplore.network.table import identity
-from qexplore.numerics import checked_bits
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State, takes
 from qexplore.qat.fisher import ERRORS, MEASURED, Fisher
+from qexplore.qat.limits import Limits, choices
 from qexplore.qat.norms import STATIC, fold_statically
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import bits_of
@@ -35,52 +34,32 @@ SECONDS = 2.0  # for the integer programme of one re-allocation
 
 
 @dataclass(frozen=True)
-class Allocation:
-    """How bits are allocated in training.
+class Allocation(Limits):
+    """How bits are allocated in training: within Limits, and when.
 
-    weight_bits, activation_bits, kb, gbops: the budget, as in qexplore.allocate.Budget; 0 is no limit. least, most: the
-    menu of bits. every: steps from one allocation to the next; 0 is QBitOpt's τ = 250, or less where a training is so
-    short that it would hardly re-allocate: a thirtieth of its steps. wait, freeze: shares of the training before the
-    first re-allocation and after the last. memory: momentum of the moving means of the squared gradients. error:
-    "measured" or "model" (see Fisher.losses). exact: the integer programme, or the convex hull filled greedily.
-    Where the paper's numbers are not known to us, they are the project's own choice.
+    every: steps from one allocation to the next; 0 is QBitOpt's τ = 250, or less where a training is so short that it
+    would hardly re-allocate: a thirtieth of its steps. wait, freeze: shares of the training before the first
+    re-allocation and after the last. memory: momentum of the moving means of the squared gradients. error: "measured"
+    or "model" (see Fisher.losses). Where the paper's numbers are not known to us, they are the project's own choice.
     """
 
-    weight_bits: float = 0.0
-    activation_bits: float = 0.0
-    kb: float = 0.0
-    gbops: float = 0.0
-    least: int = 2
-    most: int = 8
+    STEP: ClassVar[str] = "qbitopt"
     every: int = 0
     wait: float = 0.0
     freeze: float = 0.3
     memory: float = 0.99
     error: str = MEASURED
-    exact: bool = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.error not in ERRORS:
             raise UnknownName("error of quantization called", self.error, ERRORS)
-        if checked_bits(self.least) > checked_bits(self.most):
-            raise QexploreError(f"The menu of bits goes from {self.least} to {self.most}: give least ≤ most.")
         shares = self.wait >= 0 and self.freeze >= 0 and self.wait + self.freeze <= 1
         if self.every < 0 or not shares or not 0 <= self.memory < 1:
             raise QexploreError(
                 "Re-allocation needs every ≥ 0, wait and freeze from 0 to 1 in all and a memory from 0 to below 1; not "
                 f"{self.every}, {self.wait} and {self.freeze}, and {self.memory}."
             )
-        if any(getattr(self, name) < 0 for name in LIMITS):
-            raise QexploreError("A limit of the budget is 0, which is none, or a positive number.")
-        if not self.budget.limits():
-            raise QexploreError(
-                "The step 'qbitopt' has no budget: set weight_bits, activation_bits, kb or gbops, such as "
-                "qbitopt.weight_bits=4."
-            )
-
-    @property
-    def budget(self) -> Budget:
-        return Budget(**{name: getattr(self, name) or None for name in LIMITS})
 
     def period(self, steps: int) -> int:
         """Steps from one allocation to the next in a training of `steps`."""
@@ -90,10 +69,6 @@ class Allocation:
         """The steps of a training of `steps` after which bits are allocated anew; never after the last one."""
         period, least, most = self.period(steps), self.wait * steps, (1 - self.freeze) * steps
         return [at for at in range(period, steps, period) if least - SLACK <= at <= most + SLACK]
-
-    @property
-    def menu(self) -> range:
-        return range(self.least, self.most + 1)
 
 
 def _read(settings: Mapping[str, Any]) -> tuple[Allocation, Settings]:
@@ -133,32 +108,12 @@ class Start(NamedTuple):
 def first_allocation(network: Network, calibration: Calibration, report: Report, plan: Allocation) -> Start:
     """Gives the quantized sites of a network that is still to be trained their bits, and ranges that go with these."""
     before = dict(network.bits)
-    sites, locked = [network.site(name) for name in before], locked_bits(network, plan.menu, "qbitopt")
+    sites = [network.site(name) for name in before]
     losses = fit_of(network, calibration, sites, plan.menu, report)
-    table = _table(network, sites, plan.menu, losses)
+    table, locked = choices(network, sites, plan.menu, losses), plan.locked(network)
     answer = allocate(table, plan.budget, exact=plan.exact, locked=locked, time_limit=SECONDS)
     network.set_bits(answer.bits)
     return Start(answer, before)
-
-
-def locked_bits(network: Network, menu: range, step: str) -> dict[str, int]:
-    """Sites whose bits the recipe has set; QexploreError where the menu of the step does not have them."""
-    locked = {name: own.bits for name, own in network.own.items() if own.bits is not None and name in network.bits}
-    for name, bits in locked.items():
-        if bits not in menu:
-            raise QexploreError(
-                f"The site {name!r} has {bits} bits of its own, and the menu goes from {menu[0]} to {menu[-1]}: set "
-                f"{step}.least and {step}.most so that they are on it."
-            )
-    return locked
-
-
-def _table(
-    network: Network, sites: Sequence[Site], menu: range, losses: Mapping[tuple[str, int], float]
-) -> pd.DataFrame:
-    """Site × bits → loss, as `allocate` takes it."""
-    known = [(site.name, identity(network, site)) for site in sites]
-    return pd.DataFrame([{**row, "bits": b, "loss": losses[name, b]} for name, row in known for b in menu])
 
 
 class Reallocation(Idle):
@@ -196,7 +151,7 @@ class Reallocation(Idle):
             self.fisher.sample(training, x)
         quantizers = training.trainable.quantizers
         before = bits_of(quantizers)
-        locked = locked_bits(training.network, self.plan.menu, "qbitopt")
+        locked = self.plan.locked(training.network)
         table, limit = self.table(training), self.plan.budget
         answer = allocate(table, limit, exact=self.plan.exact, locked=locked, time_limit=SECONDS)
         for name, bits in answer.bits.items():
@@ -207,7 +162,7 @@ class Reallocation(Idle):
         """Site × bits → loss, as `allocate` takes it."""
         losses = self.fisher.losses(training, self.plan.menu, self.plan.error)
         sites = [training.network.site(name) for name in training.trainable.quantizers]
-        return _table(training.network, sites, self.plan.menu, losses)
+        return choices(training.network, sites, self.plan.menu, losses)
 
     def _event(self, training: Training, before: Mapping[str, int], answer: Answer) -> Event:
         return {

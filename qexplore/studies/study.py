@@ -72,7 +72,8 @@ class Study:
         variants = tuple(v for v in self.variants if word.lower() in v.table.lower())
         gauges = tuple(g for g in self.gauges if word.lower() in g.table.lower())
         if not variants and not gauges:
-            names = "; ".join(dict.fromkeys(part.table for part in (*self.variants, *self.gauges)))
+            tables = [*(v.table for v in self.variants), *(g.table for g in self.gauges)]
+            names = "; ".join(dict.fromkeys(tables))
             raise QexploreError(f"No table of the study has {word!r} in its name; they are: {names}.")
         return replace(self, variants=variants, gauges=gauges)
 

@@ -39,7 +39,9 @@ def allocations(trial: Trial) -> int:
 def spent(trial: Trial) -> Iterator[Spent]:
     """Every limit on average bits at every allocation of a trial, in order."""
     started = next((event for event in trial.events if event["event"] == "training-started"), None)
-    for event in trial.events if started else ():
+    if started is None:
+        return
+    for event in trial.events:
         if event["event"] != "allocation":
             continue
         for limit, kind in KINDS.items():

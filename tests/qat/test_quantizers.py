@@ -132,8 +132,8 @@ def test_sizes_and_zero_points_are_held_within_bounds() -> None:
     it.size.data.fill_(-3.0)
     it.offset.data.fill_(1.5)
     it.hold()
-    assert float(it.size) == pytest.approx(LEAST)
-    assert float(it.offset) == 1
+    assert it.size.item() == pytest.approx(LEAST)
+    assert it.offset.item() == 1
 
 
 def reference(trainable: Trainable, x: Tensor) -> Tensor:

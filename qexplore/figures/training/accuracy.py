@@ -110,7 +110,7 @@ _Y: dict[str, Any] = {
     "field": "accuracy",
     "type": "quantitative",
     "title": "accuracy",
-    "scale": {"zero": False, "nice": False, "padding": 16},
+    "scale": {"zero": False, "nice": False, "padding": 25},
     "axis": {"format": ".3~%", "tickCount": 5},
 }
 _SAID = [

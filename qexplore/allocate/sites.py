@@ -144,7 +144,7 @@ def _products(said: NDArray[Any], weight: Bools, names: tuple[str, ...], inputs:
     macs = np.where(np.isfinite(macs), macs, 0.0)
     activations = {name for name, own in zip(names, weight, strict=True) if not own}
     layers = weight & np.array([name in activations for name in inputs])
-    return max(0, math.ceil((macs[~weight].sum() - macs[layers].sum()) / 2))
+    return max(0, math.ceil(float(macs[~weight].sum() - macs[layers].sum()) / 2))
 
 
 def _names(values: NDArray[Any], otherwise: tuple[str, ...]) -> tuple[str, ...]:

@@ -96,7 +96,8 @@ class _Site:
 
     def take(self, codes: Tensor, freezing: float) -> None:
         """The codes after one more step; a frozen weight will be put back on its own."""
-        codes = torch.where(self.frozen > 0, self.mean.round(), codes)
+        if freezing:
+            codes = torch.where(self.frozen > 0, self.mean.round(), codes)
         change = (codes - self.codes).sign_()
         self.share.lerp_((change * self.sign < 0).to(self.share.dtype), MOMENTUM)
         self.sign = torch.where(change != 0, change, self.sign)

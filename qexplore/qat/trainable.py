@@ -58,7 +58,8 @@ class Trainable:
 
     def facing(self, layer: str) -> Tensor:
         """The weight as its quantizer sees it, without a gradient."""
-        return self.weight(layer).detach() * self.factor(layer)
+        weight, factor = self.weight(layer).detach(), self.factor(layer)
+        return weight * factor if isinstance(factor, Tensor) else weight
 
     def quantized(self, layer: str) -> Tensor:
         """The weight that takes part in the forward pass."""

@@ -57,7 +57,8 @@ def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
         f"Accuracy is measured on the same {' or '.join(map(str, sorted(images)))} evaluation images, which nothing "
         "else has seen.",
         "Cells: mean accuracy over the seeds ± half of Student's 95 % interval over the seeds (what no seed changes "
-        "has none) / the same of the cross-entropy (mean seconds of carrying the recipe out). "
+        "has none) / the same of the cross-entropy (mean seconds of carrying the recipe out, "
+        "beside whatever else the machine did). "
         f"How far other images could differ is another matter: Wilson's 95 % interval of {max(images)} images is "
         f"{', '.join(_wilson(share, max(images)) for share in (0.995, 0.95, 0.8))}.",
         "",

@@ -24,6 +24,7 @@ BASELINES = {
 }
 ONCE = tuple(BASELINES)[:2]
 RANDOM = tuple(BASELINES)[2]
+TINY = 1e-9  # what adding up may leave of a difference that is none
 WITHIN = {4: 0.007, 3: 0.025}  # of FP32
 
 
@@ -116,8 +117,7 @@ def _better(bits: int) -> Look:
     def look(trials: Trials, task: str) -> Verdict:
         before, after = (trials.of(SAME, at(name, bits), task) for name in ("PTQ", "QAT"))
         change = paired(before, after)
-        said = f"{100 * change.value:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f} on other images)"
-        return Verdict(task, change.value > 0, said)
+        return Verdict(task, change.value > TINY, _on_other_images(change))
 
     return look
 
@@ -125,8 +125,7 @@ def _better(bits: int) -> Look:
 def _as_good(trials: Trials, task: str) -> Verdict:
     found = trials.of(PRUNED, PRESET, task)
     change = paired([Trial(PRUNED, "FP32", task, 0, trials.fp32[task], 0.0)], found)
-    said = f"{100 * change.value:+.2f} points ({100 * change.low:+.2f} to {100 * change.high:+.2f} on other images)"
-    return Verdict(task, change.high >= 0, said)
+    return Verdict(task, change.high >= 0, _on_other_images(change))
 
 
 def _met(average: float) -> Look:
@@ -146,7 +145,7 @@ def _gain(average: float, other: str, measure: Measure, *, mean: bool = False) -
 
     def look(trials: Trials, task: str) -> Verdict:
         change = _change(trials, average, other, measure, task)
-        holds = change.value >= 0 if mean else change.low > 0
+        holds = change.value >= -TINY if mean else change.low > TINY
         return Verdict(task, holds, _said(change, measure))
 
     return look
@@ -155,7 +154,7 @@ def _gain(average: float, other: str, measure: Measure, *, mean: bool = False) -
 def _no_worse(average: float, other: str, measure: Measure) -> Look:
     def look(trials: Trials, task: str) -> Verdict:
         change = _change(trials, average, other, measure, task)
-        return Verdict(task, change.value >= 0 or change.high >= 0, _said(change, measure))
+        return Verdict(task, change.value >= -TINY or change.high >= -TINY, _said(change, measure))
 
     return look
 
@@ -176,8 +175,18 @@ def _said(change: Mean, measure: Measure) -> str:
 
 
 def _signed(change: Mean) -> str:
-    spread = "one seed" if math.isnan(change.half) else f"{change.low:+.2f} to {change.high:+.2f}"
-    return f"{change.value:+.2f} ({spread})"
+    spread = "one seed" if math.isnan(change.half) else f"{_two(change.low)} to {_two(change.high)}"
+    return f"{_two(change.value)} ({spread})"
+
+
+def _two(value: float) -> str:
+    """With two digits, and no minus before a zero."""
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
+def _on_other_images(change: Mean) -> str:
+    ends = f"{_two(100 * change.low)} to {_two(100 * change.high)}"
+    return f"{_two(100 * change.value)} points ({ends} on other images)"
 
 
 def _minus(mean: Mean, value: float) -> Mean:

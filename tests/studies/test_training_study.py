@@ -18,7 +18,7 @@ from qexplore.studies import STUDIES
 from qexplore.studies.document import markdown
 from qexplore.studies.study import Study
 from qexplore.studies.training_budgets import allocations, spent
-from qexplore.studies.training_claims import AVERAGES, ONCE, QBITOPT, RANDOM, SAME, at, mixed, uniform
+from qexplore.studies.training_claims import AVERAGES, ONCE, PRESET, PRUNED, QBITOPT, RANDOM, SAME, at, mixed, uniform
 from qexplore.studies.trials import NotMeasured, Trial, Trials, Variant, carry_out
 from qexplore.zoo import Task
 
@@ -58,7 +58,7 @@ def test_every_training_of_the_study_has_the_same_schedule() -> None:
     schedules = set()
     for variant in STUDIES.get("training")({"epochs": 3}).variants:
         check(variant.recipe)
-        for step in variant.recipe.steps:
+        for step in () if variant.table == PRUNED else variant.recipe.steps:
             if step.name in ("qat", "qbitopt"):
                 named = {key: step.settings[key] for key in ("epochs", "batch", "rate", "shift")}
                 schedules.add(json.dumps(named, sort_keys=True))
@@ -136,6 +136,19 @@ def test_training_has_to_end_near_fp32_and_above_what_it_starts_from(right: int,
     found = trials(trial(SAME, at("PTQ", 4), 470), *(trial(SAME, at("QAT", 4), right, seed=seed) for seed in range(3)))
     assert holds(found, at("QAT", 4), "within") == near
     assert holds(found, at("QAT", 4), "strictly") == better
+
+
+@pytest.mark.parametrize(("right", "expected"), [(499, True), (493, True), (470, False)])
+def test_a_pruned_network_is_as_good_as_fp32_within_noise(right: int, expected: bool) -> None:
+    assert holds(trials(trial(PRUNED, PRESET, right)), PRESET) == expected
+
+
+def test_a_difference_that_is_none_is_no_gain_and_no_loss() -> None:
+    rights = (494, 495, 496)
+    mine = [trial(mixed(3), QBITOPT, right, seed=seed) for seed, right in enumerate(rights)]
+    others = [trial(mixed(3), uniform(3), right, seed=seed) for seed, right in enumerate(reversed(rights))]
+    assert holds(trials(*mine, *others), "3 bits on", "at least as accurate") is True
+    assert holds(trials(*mine, *others), "3 bits on", "outside", "in accuracy") is False
 
 
 @pytest.mark.parametrize(("rights", "expected"), [((300, 310), True), ((300, 240), False)])

@@ -20,8 +20,8 @@ class Settings:
     """Settings of a training step; where the papers name no number, they are the project's own choice.
 
     epochs: passes over the training images. batch: images of a step. rate: learning rate of weights, biases and batch
-    norms (deep networks whose batch norms are folded bear about a tenth of what they bear with them); quantizer_rate: of
-    what quantizers learn, by Adam, as a share of a scale's first size a step.
+    norms (deep networks whose batch norms are folded bear about a tenth of what they bear with them). quantizer_rate:
+    of what quantizers learn, by Adam, as a share of a scale's first size a step.
     schedule: "cosine" to zero, "step" (a tenth at half and again at three quarters) or "constant"; warmup: epochs over
     which the rate first rises. optimizer: "sgd" (Nesterov, momentum) or "adam", of the weights. decay: weight decay of
     the weights alone. smoothing: of the labels.

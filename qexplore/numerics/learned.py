@@ -1,6 +1,6 @@
 """Quantizers whose scale and zero point are learned: values forward, gradients of the straight-through surrogate back.
 
-The surrogate's derivatives (white paper §4.1 and §4.2; LSQ, Esser et al. 2020; zero point as in LSQ+, Bhalgat et al.
+The surrogate's derivatives (white paper §4; LSQ, Esser et al. 2020; zero point as in LSQ+, Bhalgat et al.
 2020), with v = x / s and integer codes c = clamp(round(v) + z, n, p), x̂ = s (c - z):
 
     ∂x̂/∂x = 1 inside the grid, 0 outside

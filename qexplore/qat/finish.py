@@ -46,7 +46,7 @@ def hand_over(training: Training, report: Report) -> Network:
 
 
 def _scaled(interval: Range, gain: Tensor) -> Range:
-    """The range of each channel after its batch norm is folded: s̃ = s γ / √(σ² + ε) (white paper §4.4); gains are
+    """The range of each channel after its batch norm is folded: s̃ = s γ / √(σ² + ε) (white paper §4); gains are
     positive.
     """
     return Range(interval.lo * gain, interval.hi * gain)

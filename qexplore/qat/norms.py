@@ -103,14 +103,14 @@ def _make_positive(network: Network, name: str, module: nn.BatchNorm2d) -> None:
 
 
 def fold_statically(network: Network, calibration: Calibration) -> None:
-    """Folds what batch norms can be with their running statistics (static folding, white paper §4.4)."""
+    """Folds what batch norms can be with their running statistics (static folding, white paper §4)."""
     while foldable(network.graph):  # of two in a row the second can be folded after the first
         STEPS.get("fold-bn")(network, calibration, Report())
 
 
 def folded_twice(layer: Layer, norm: Norm, x: Tensor, weight: Tensor, quantize: Any, *, train: bool) -> Tensor:
     """A layer and its batch norm, folded in the forward pass itself (double forward: Krishnamoorthi 2018, as the white
-    paper's §4.4 retells it).
+    paper's §4 retells it).
 
     A first pass finds the statistics of the batch. The weight is folded with the running deviation, so that its grid
     does not tremble from batch to batch, quantized, and the result corrected to the batch's deviation.

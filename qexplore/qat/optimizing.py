@@ -15,7 +15,7 @@ from qexplore.qat.trainable import Trainable
 class Optimizers:
     """Weights, biases and batch norms by SGD or Adam; sizes and offsets of quantizers by Adam, without decay.
 
-    The white paper (§4.2) warns that quantizer parameters under SGD need a rate of their own, which Adam avoids.
+    The white paper (§4) warns that quantizer parameters under SGD need a rate of their own, which Adam avoids.
     """
 
     def __init__(self, trainable: Trainable, settings: Settings) -> None:

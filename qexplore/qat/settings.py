@@ -26,7 +26,7 @@ class Settings:
     which the rate first rises. optimizer: "sgd" (Nesterov, momentum) or "adam", of the weights. decay: weight decay of
     the weights alone. smoothing: of the labels.
     learn: whether ranges are learned (LSQ, LSQ+), or stay. batch_norm: what happens to batch norms that are not folded
-    yet: "static" (folded first; white paper §4.4), "keep" (trained, folded into the scales of the channels afterwards),
+    yet: "static" (folded first; white paper §4), "keep" (trained, folded into the scales of the channels afterwards),
     "frozen" (running statistics stay) or "double-forward". reestimate: batches over which kept statistics are
     estimated anew afterwards.
     distill: share of the loss that is the distance to the FP32 network's outputs at a temperature (Hinton et al. 2015;

@@ -19,7 +19,7 @@ from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table
 
 
 def nothing_active() -> None:
-    st.caption("Nothing waits or works. What you start on Post-training, Training or Budgets goes on without a browser.")
+    st.caption("Nothing waits or works. What you start on other pages goes on without a browser.")
 
 
 def ended() -> None:

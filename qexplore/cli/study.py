@@ -26,9 +26,14 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--task", action="append", metavar="NAME", help="a task in place of the study's own; repeatable"
     )
-    parser.add_argument("--only", metavar="WORD", help="only tables with this word in their name")
+    parser.add_argument(
+        "--only", action="append", metavar="WORD", help="only tables with this word in their name; repeatable"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every training, such as epochs=5"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="keep every trial there: what it has is not measured again"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a Markdown file to write")
 
@@ -36,15 +41,18 @@ def arguments(parser: ArgumentParser) -> None:
 def work(words: Namespace, watcher: Watcher) -> Document:
     from qexplore.studies import STUDIES
     from qexplore.studies.document import document, markdown
+    from qexplore.studies.kept import Kept
     from qexplore.studies.trials import carry_out
 
     name = STUDIES.canonical(words.name)
     if not 1 <= words.seeds <= MOST:
         raise QexploreError(f"The number of seeds is a whole number from 1 to {MOST}; not {words.seeds}.")
-    if words.out is not None:
-        require_place(words.out, "The study")
+    for path, what in ((words.out, "The study"), (words.keep, "Its trials")):
+        if path is not None:
+            require_place(path, what)
     study = _study(name, words)
-    trials = carry_out(study.variants, study.gauges, study.tasks, words.seeds, Report(watcher), study.draw)
+    kept = Kept(words.keep)
+    trials = carry_out(study.variants, study.gauges, study.tasks, words.seeds, Report(watcher), study.draw, kept)
     command = _command(name, words)
     page = markdown(study, trials, command, words.seeds)
     if words.out is not None:
@@ -83,10 +91,12 @@ def _command(name: str, words: Namespace) -> str:
     parts = ["python", "-m", "qexplore", "study", name, "--seeds", str(words.seeds)]
     for task in words.task or ():
         parts += ["--task", task]
-    if words.only:
-        parts += ["--only", words.only]
+    for word in words.only or ():
+        parts += ["--only", word]
     for setting in words.set:
         parts += ["--set", setting]
+    if words.keep is not None:
+        parts += ["--keep", str(words.keep)]
     if words.out is not None:
         parts += ["--out", str(words.out)]
     return shlex.join(parts)

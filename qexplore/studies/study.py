@@ -67,14 +67,15 @@ class Study:
     draw: Draw = seeded
     how: str = DRAWN
 
-    def only(self, word: str) -> Study:
-        """The study with the tables alone whose names contain `word`; QexploreError where none does."""
-        variants = tuple(v for v in self.variants if word.lower() in v.table.lower())
-        gauges = tuple(g for g in self.gauges if word.lower() in g.table.lower())
-        if not variants and not gauges:
-            tables = [*(v.table for v in self.variants), *(g.table for g in self.gauges)]
-            names = "; ".join(dict.fromkeys(tables))
-            raise QexploreError(f"No table of the study has {word!r} in its name; they are: {names}.")
+    def only(self, words: Sequence[str]) -> Study:
+        """The study with the tables alone whose names contain one of `words`; QexploreError for a word in no name."""
+        tables = list(dict.fromkeys([*(v.table for v in self.variants), *(g.table for g in self.gauges)]))
+        for word in words:
+            if not any(word.lower() in table.lower() for table in tables):
+                raise QexploreError(f"No table of the study has {word!r} in its name; they are: {'; '.join(tables)}.")
+        chosen = {table for table in tables if any(word.lower() in table.lower() for word in words)}
+        variants = tuple(v for v in self.variants if v.table in chosen)
+        gauges = tuple(g for g in self.gauges if g.table in chosen)
         return replace(self, variants=variants, gauges=gauges)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from qexplore.network import Judged, judge
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Event, Report
+from qexplore.studies.kept import Kept, Measured, key_of
 from qexplore.zoo import Data, Task
 
 CALIBRATION = 256  # images a seed draws
@@ -119,12 +119,16 @@ def carry_out(
     seeds: int,
     report: Report,
     draw: Draw = seeded,
+    kept: Kept | None = None,
 ) -> Trials:
     """Every variant and gauge on every task under the seeds 0 … seeds - 1; a variant that no seed changes once.
 
-    A recipe that stands in two tables is carried out once for both.
+    A recipe that stands in two tables is carried out once for both. kept: trials that need not be done again, to which
+    new ones are added as they end.
     """
-    fp32 = {name: _judge(Task(name), Task(name).model) for name in tasks}
+    kept = kept or Kept()
+    own = {name: Task(name) for name in tasks}
+    fp32 = {name: _judge(task, task.model) for name, task in own.items()}
     plan = [
         (variant, task, seed)
         for variant in variants
@@ -132,13 +136,15 @@ def carry_out(
         for seed in range(seeds if variant.seeded else 1)
     ]
     done: list[Trial] = []
-    known: dict[str, Trial] = {}
     for number, (variant, name, seed) in enumerate(plan):
         report.progress(number, len(plan), f"{variant.table}: {variant.name} on {name}, seed {seed}")
-        key = json.dumps([{**variant.recipe.to_document(), "name": "", "title": ""}, name, seed])
-        if key not in known:
-            known[key] = _carry_out(variant, draw(name, seed), name, seed)
-        done.append(replace(known[key], table=variant.table, name=variant.name))
+        key = key_of(variant.recipe, name, own[name].model, seed)
+        measured = kept.get(key)
+        if measured is None:
+            measured = _carry_out(variant.recipe, draw(name, seed), seed)
+            kept.add(key, measured)
+        judged, seconds, events = measured.judged, measured.seconds, measured.events
+        done.append(Trial(variant.table, variant.name, name, seed, judged, seconds, events))
     report.progress(len(plan), len(plan), "reading gauges")
     readings = [
         Reading(gauge.table, key, name, seed, value)
@@ -150,13 +156,13 @@ def carry_out(
     return Trials(fp32, tuple(done), tuple(readings))
 
 
-def _carry_out(variant: Variant, task: Task, name: str, seed: int) -> Trial:
+def _carry_out(recipe: Recipe, task: Task, seed: int) -> Measured:
     events: list[Event] = []
     report = Report(lambda event: events.append(event) if event["event"] in KEPT else None)
     clock = time.perf_counter()
-    network = prepare(task, variant.recipe, seed, report)
+    network = prepare(task, recipe, seed, report)
     seconds = time.perf_counter() - clock
-    return Trial(variant.table, variant.name, name, seed, _judge(task, network), seconds, tuple(events))
+    return Measured(_judge(task, network), seconds, tuple(events))
 
 
 def _judge(task: Task, network: Callable[[Tensor], Tensor]) -> Judged:

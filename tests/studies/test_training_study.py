@@ -158,7 +158,7 @@ def test_a_training_that_fails_under_one_seed_does_not_train(rights: tuple[int, 
 
 
 def test_what_was_not_measured_is_left_out_of_the_page() -> None:
-    study = STUDIES.get("training")().only("ways to train")
+    study = STUDIES.get("training")().only(["ways to train"])
     found = trials(*(trial(variant.table, variant.name, 400) for variant in study.variants))
     page = markdown(Study(study.title, (TASK,), study.variants, study.claims, extras=study.extras), found, "c", 1)
     assert "Ways to train" in page

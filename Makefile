@@ -15,7 +15,10 @@ test: $(VENV)/develop.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
-	QEXPLORE_HOME="$$home" OMP_NUM_THREADS=1 $(BIN)/pytest --nbmake --nbmake-timeout=300 tests $(wildcard notebooks/*.ipynb)
+	export QEXPLORE_HOME="$$home" OMP_NUM_THREADS=1 && \
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal --nbmake --nbmake-timeout=300 \
+		--ignore=tests/browser tests $(wildcard notebooks/*.ipynb) && \
+	$(BIN)/pytest tests/browser
 
 clean:
 	rm -rf $(VENV)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qexplore.qat.norms import STATIC
 from qexplore.recipes import Recipe
 from qexplore.recipes.settings import check_step
 from qexplore.studies.study import STUDIES, Study
@@ -71,20 +72,26 @@ def _same_bits(schedule: Mapping[str, Any]) -> list[Variant]:
     return found
 
 
+def _first(schedule: Mapping[str, Any]) -> list[Any]:
+    """What is done before a training with this schedule: batch norms are folded unless it is to keep them."""
+    return FOLDED if schedule.get("batch_norm", STATIC) == STATIC else RANGES
+
+
 def _mixed(schedule: Mapping[str, Any]) -> list[Variant]:
-    found = []
+    found, first = [], _first(schedule)
     for average in AVERAGES:
         limits = {"weight_bits": average, "activation_bits": average}
         table, bits = mixed(average), uniform_bits(average)
         found.append(Variant(table, uniform(average), _trained(bits, schedule)))
-        found.append(Variant(table, QBITOPT, _recipe(bits, [*FOLDED, {"qbitopt": {**limits, **schedule}}])))
+        found.append(Variant(table, QBITOPT, _recipe(bits, [*first, {"qbitopt": {**limits, **schedule}}])))
         for name, metric in BASELINES.items():
-            steps = [*FOLDED, {"allocate-bits": {"metric": metric, **limits}}, {"qat": dict(schedule)}]
+            steps = [*first, {"allocate-bits": {"metric": metric, **limits}}, {"qat": dict(schedule)}]
             found.append(Variant(table, name, _recipe(bits, steps)))
     return found
 
 
 def _options(schedule: Mapping[str, Any]) -> list[Variant]:
+    schedule = {**schedule, "batch_norm": STATIC}
     table = OPTIONS.format(bits=LOOSE)
     kept = {"batch norms kept": "keep", "double forward": "double-forward", "batch norms frozen": "frozen"}
     found = [Variant(table, "batch norms folded, first ranges by MSE", _trained(LOOSE, schedule))]
@@ -97,7 +104,7 @@ def _options(schedule: Mapping[str, Any]) -> list[Variant]:
 
 
 def _trained(bits: int, schedule: Mapping[str, Any]) -> Recipe:
-    return _recipe(bits, [*FOLDED, {"qat": dict(schedule)}])
+    return _recipe(bits, [*_first(schedule), {"qat": dict(schedule)}])
 
 
 def _recipe(bits: int, steps: list[Any]) -> Recipe:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qexplore.allocate.arrays import Ints
 from qexplore.allocate.hull import Hull
-from qexplore.allocate.milp import Outcome, Program, minimise
+from qexplore.allocate.milp import Effort, Outcome, Program, minimise
 from qexplore.allocate.side import Side
 
 PROVEN = 1e-9  # an answer this close to its bound, relative to its loss, is the optimum
@@ -27,7 +27,7 @@ class Improved:
     tolerance: float
 
 
-def solve_side(side: Side, hull: Hull, cap: int, known: float, seconds: float) -> Improved:
+def solve_side(side: Side, hull: Hull, cap: int, known: float, effort: Effort) -> Improved:
     """Best allocation of one side within a cap; `known` is the loss of an answer that is at hand."""
     bound = hull.bound(cap)
     gap = known - bound
@@ -49,7 +49,7 @@ def solve_side(side: Side, hull: Hull, cap: int, known: float, seconds: float) -
         rows=[(group, columns, np.ones(len(group)), np.ones(side.size))],
         limits=[(cost - least[group], cap - int(least.sum()))],
     )
-    found = minimise(program, gap=gap, seconds=seconds)
+    found = minimise(program, gap=gap, effort=effort)
     return Improved(_decode(found, group, level, side.size), max(bound, found.bound + offset), found.tolerance)
 
 

@@ -39,7 +39,15 @@ class Outcome:
     tolerance: float
 
 
-def minimise(program: Program, *, gap: float, seconds: float) -> Outcome:
+@dataclass(frozen=True)
+class Effort:
+    """When the search is given up: after seconds, or after nodes of its tree, which no clock decides (None: never)."""
+
+    seconds: float
+    nodes: int | None = None
+
+
+def minimise(program: Program, *, gap: float, effort: Effort) -> Outcome:
     """Solves a programme; `gap` is how much better than the known answer a solution can be at most."""
     from scipy import sparse
     from scipy.optimize import Bounds, LinearConstraint, milp
@@ -63,7 +71,8 @@ def minimise(program: Program, *, gap: float, seconds: float) -> Outcome:
             integrality=np.ones(size),
             bounds=Bounds(0, 1),
             constraints=constraints,
-            options={"time_limit": max(seconds, 0.01), "mip_rel_gap": 0.0},
+            options={"time_limit": max(effort.seconds, 0.01), "mip_rel_gap": 0.0}
+            | ({} if effort.nodes is None else {"node_limit": effort.nodes}),
         )
     bound = getattr(found, "mip_dual_bound", None)
     return Outcome(

@@ -12,14 +12,14 @@ import numpy as np
 from qexplore.allocate.arrays import Bools, Floats, Ints
 from qexplore.allocate.caps import Caps
 from qexplore.allocate.exact import PROVEN, Improved
-from qexplore.allocate.milp import Program, minimise
+from qexplore.allocate.milp import Effort, Program, minimise
 from qexplore.allocate.prices import Priced
 from qexplore.allocate.problem import Choice, Problem
 from qexplore.allocate.relaxation import Relaxation
 
 
 def solve_pairs(
-    problem: Problem, relaxation: Relaxation, priced: Priced, caps: Caps, known: float, seconds: float
+    problem: Problem, relaxation: Relaxation, priced: Priced, caps: Caps, known: float, effort: Effort
 ) -> tuple[Choice | None, Improved]:
     """Best allocation under all caps; `known` is the loss of an answer that is at hand."""
     gap = known - priced.bound
@@ -47,7 +47,7 @@ def solve_pairs(
         _link_weights(program, relaxation, edge, weight_level, len(problem.weights.menu))
     size = len(program.objective)
     program.limits += _limits(problem, relaxation, caps, (edge, weight_level, level), (group, group_level), size)
-    found = minimise(program, gap=gap, seconds=seconds)
+    found = minimise(program, gap=gap, effort=effort)
     improved = Improved(None, max(priced.bound, found.bound + float(base.loss[0])), found.tolerance)
     if found.x is None:
         return None, improved

@@ -17,6 +17,7 @@ from qexplore.allocate.costs import cost_of, scales, spent_exactly
 from qexplore.allocate.curve import to_frame, trace
 from qexplore.allocate.exact import PROVEN, Improved, solve_side
 from qexplore.allocate.fill import fill, give_back
+from qexplore.allocate.milp import Effort
 from qexplore.allocate.pairs import solve_pairs
 from qexplore.allocate.prices import find_prices
 from qexplore.allocate.problem import Choice, Problem, read_problem
@@ -34,15 +35,17 @@ def allocate(
     exact: bool = True,
     locked: Mapping[str, int] | None = None,
     time_limit: float = TIME_LIMIT,
+    nodes: int | None = None,
 ) -> Answer:
     """The bits of every site with the lowest loss that meet a budget.
 
     table: a row a site and bits, with site, kind, numel, bits, loss (nats), and tied, input, macs where known.
     exact: integer programme after the quick answer of the hull; the better of the two is returned. A side without a
-    limit gets its highest bits. locked: {site: bits} to keep. time_limit: seconds for the integer programme; where they
-    run out, the answer has exact=False, a bound, and a note that says so. Convex hulls (Lagrangian relaxation), then a
-    one-hot integer programme: this project's own choice. Raises InfeasibleBudget with the least that is possible,
-    QexploreError for a table or a lock that makes no sense.
+    limit gets its highest bits. locked: {site: bits} to keep. time_limit: seconds for the integer programme; nodes: of
+    its search tree, which lead to the same answer on any machine. Where either runs out, the answer has exact=False, a
+    bound, and a note that says so. Convex hulls (Lagrangian relaxation), then a one-hot integer programme: this
+    project's own choice. Raises InfeasibleBudget with the least that is possible, QexploreError for a table or a lock
+    that makes no sense.
     """
     began = time.perf_counter()
     if not isinstance(budget, Budget):
@@ -52,7 +55,7 @@ def allocate(
     quick = quick_answer(problem, caps)
     choice, bound = quick.choice, quick.bound
     if exact:
-        choice, bound = _improve(problem, caps, quick, began + time_limit)
+        choice, bound = _improve(problem, caps, quick, began + time_limit, nodes)
     loss = float(problem.loss_of(choice))
     proven = loss - bound <= PROVEN * loss
     _verify(problem, choice, caps)
@@ -69,25 +72,26 @@ def allocate(
         prices=_prices(problem, budget, caps, quick),
         uncounted_macs=problem.bitops.uncounted if isinstance(problem.bitops, BitOps) else 0,
         seconds=time.perf_counter() - began,
-        note=_note(exact, proven, loss, bound, time_limit),
+        note=_note(exact, proven, loss, bound, time_limit, nodes),
     )
 
 
-def _improve(problem: Problem, caps: Caps, quick: Quick, until: float) -> tuple[Choice, float]:
+def _improve(problem: Problem, caps: Caps, quick: Quick, until: float, nodes: int | None) -> tuple[Choice, float]:
     """The better of the quick answer and the integer programme's, and the best bound."""
     if quick.relaxation is None:
-        choice, bound = _improve_apart(problem, caps, quick, until)
+        choice, bound = _improve_apart(problem, caps, quick, until, nodes)
         if meets(problem, choice, caps):
             return choice, bound
     relaxation = quick.relaxation or relax(problem)
     priced = quick.priced or find_prices(relaxation, caps)
     known = float(problem.loss_of(quick.choice))
-    found, improved = solve_pairs(problem, relaxation, priced, caps, known, until - time.perf_counter())
+    effort = Effort(until - time.perf_counter(), nodes)
+    found, improved = solve_pairs(problem, relaxation, priced, caps, known, effort)
     candidates = [quick.choice] if found is None else [quick.choice, _repaired(problem, found, caps)]
     return _settle(problem, candidates, max(quick.bound, improved.bound), improved)
 
 
-def _improve_apart(problem: Problem, caps: Caps, quick: Quick, until: float) -> tuple[Choice, float]:
+def _improve_apart(problem: Problem, caps: Caps, quick: Quick, until: float, nodes: int | None) -> tuple[Choice, float]:
     """Each side by itself; a side without a limit is at its optimum already."""
     parts: list[Ints] = []
     bound = 0.0
@@ -99,7 +103,7 @@ def _improve_apart(problem: Problem, caps: Caps, quick: Quick, until: float) -> 
             parts.append(chosen)
             bound += known
             continue
-        improved = solve_side(side, hull, cap, known, (until - time.perf_counter()) / (2 - at))
+        improved = solve_side(side, hull, cap, known, Effort((until - time.perf_counter()) / (2 - at), nodes))
         best, least = chosen, improved.bound
         if improved.chosen is not None:
             trial = [problem.weights.lowest(), problem.activations.lowest()]
@@ -150,10 +154,11 @@ def _frontiers(problem: Problem, budget: Budget, choice: Choice, quick: Quick) -
     return to_frame([trace(problem, limit, choice, quick.prices) for limit in budget.limits()])
 
 
-def _note(exact: bool, proven: bool, loss: float, bound: float, time_limit: float) -> str:
+def _note(exact: bool, proven: bool, loss: float, bound: float, time_limit: float, nodes: int | None) -> str:
     if proven or not exact:
         return ""
+    within = f"{time_limit:g} s" + ("" if nodes is None else f" or {nodes} nodes")
     return (
-        f"The optimum was not proven within {time_limit:g} s: this answer is at most "
+        f"The optimum was not proven within {within}: this answer is at most "
         f"{100 * (loss - bound) / loss:.2g} % above it."
     )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from qexplore.allocate import allocate, cost
+from qexplore.allocate import cost
 from qexplore.allocate.drawn import drawn
 from qexplore.allocate.sensitivity import METRICS, sensitivity_table
 from qexplore.errors import QexploreError, UnknownName
@@ -15,13 +15,12 @@ from qexplore.network import Network
 from qexplore.network.table import identity
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import takes
-from qexplore.qat.limits import Limits, choices
+from qexplore.qat.limits import Limits, best, choices
 from qexplore.qat.settings import defaults_of
 from qexplore.registry import key_of
 from qexplore.report import Report
 
 RANDOM = "random"
-SECONDS = 10.0  # for the integer programme
 
 
 @dataclass(frozen=True)
@@ -87,5 +86,5 @@ def _bits(
         return drawn(rows, plan.budget, seed=calibration.seed, locked=locked), None, False
     table = sensitivity_table(network, calibration, plan.metric, plan.menu, report)
     table = table[table["site"].isin(network.bits)]
-    answer = allocate(table, plan.budget, exact=plan.exact, locked=locked, time_limit=SECONDS)
+    answer = best(plan, table, locked)
     return answer.bits, answer.loss, answer.exact

@@ -18,7 +18,10 @@ HISTORY = "history"  # events as JSON text, in bytes: a list of them can be long
 
 
 def owner_of(training: Training, actors: Actors, name: str) -> dict[str, Any]:
-    """What a state belongs to, as plain JSON: the step with all its settings, what was done before, seed and images."""
+    """What a state belongs to, as plain JSON: the step with all its settings, what was done before, seed and images.
+
+    Bits are part of it unless the training itself allocates them: those follow from the rest.
+    """
     calibration, quantizers = training.calibration, training.trainable.quantizers
     owner = {
         "step": name,
@@ -27,7 +30,7 @@ def owner_of(training: Training, actors: Actors, name: str) -> dict[str, Any]:
         "seed": calibration.seed,
         "images": training.images.count,
         "sites": {site.name: [*site.shape] for site in training.network.sites},
-        "bits": {name: quantizer.spec.bits for name, quantizer in quantizers.items()},
+        "bits": None if any(actor.allocates for actor in actors) else bits_of(quantizers),
         "recipe": calibration.past,
     }
     plain: dict[str, Any] = json.loads(json.dumps(owner))
@@ -60,14 +63,16 @@ def load(training: Training, actors: Actors, owner: dict[str, Any], report: Repo
     with torch.no_grad():
         for name, value in _network(training).items():
             value.copy_(tensors[f"network/{name}"])
-    for name, bits in facts["bits"].items():
+    for name, (bits, steps) in facts["grids"].items():
+        trainable.quantizers[name].steps = steps
         trainable.quantizers[name].set_bits(bits)
     training.optimizers.load(_part(tensors, "optimizer/"))
     training.average.load(_part(tensors, "average/"))
     for actor in actors:
         actor.load((_part(tensors, f"{actor.name}/"), facts["actors"].get(actor.name, {})))
     training.at, training.epoch, training.batch = facts["at"], facts["epoch"], facts["batch"]
-    training.total, training.counted, training.first = facts["total"], facts["counted"], facts["first"]
+    training.total, training.counted = facts["total"], facts["counted"]
+    training.first, training.held = facts["first"], facts["held"]
     events: list[Event] = json.loads(bytes(tensors[HISTORY].tolist()).decode())
     return events
 
@@ -85,9 +90,11 @@ def state_of(training: Training, actors: Actors, owner: dict[str, Any], history:
     tensors = {f"network/{name}": value for name, value in _network(training).items()}
     tensors |= {f"optimizer/{name}": value for name, value in training.optimizers.tensors().items()}
     tensors |= {f"average/{name}": value for name, value in training.average.values.items()}
-    facts: dict[str, Any] = {"owner": owner, "actors": {}, "bits": bits_of(training.trainable.quantizers)}
+    grids = {name: [q.spec.bits, q.steps] for name, q in training.trainable.quantizers.items()}
+    facts: dict[str, Any] = {"owner": owner, "actors": {}, "grids": grids}
     facts |= {"at": training.at, "epoch": training.epoch, "batch": training.batch}
-    facts |= {"total": training.total, "counted": training.counted, "first": training.first}
+    facts |= {"total": training.total, "counted": training.counted}
+    facts |= {"first": training.first, "held": training.held}
     for actor in actors:
         own, facts["actors"][actor.name] = actor.state()
         tensors |= {f"{actor.name}/{name}": value for name, value in own.items()}

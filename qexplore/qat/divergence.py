@@ -19,11 +19,14 @@ def check(training: Training, loss: float) -> None:
     """Raises Diverged where the loss of a step is not finite, or far above that of the first."""
     if training.first is None and math.isfinite(loss):
         training.first = loss
-    if math.isfinite(loss) and (training.first is None or loss <= max(LEAST, TIMES * training.first)):
+    _check(training, loss, training.first)
+
+
+def _check(training: Training, loss: float, first: float | None) -> None:
+    if math.isfinite(loss) and (first is None or loss <= max(LEAST, TIMES * first)):
         return
-    rate = training.settings.rate * training.rate_factor
     what = f"the loss is {loss:.3g} nats" if math.isfinite(loss) else f"the loss is {loss}"
-    remedy = f"Start again with a smaller rate, such as rate={rate / 10:.2g}"
+    remedy = _slower(training)
     if training.trainable.quantizers and training.settings.learn:
         remedy += f" and quantizer_rate={training.settings.quantizer_rate / 10:.2g}"
     raise Diverged(what, training.at, training.epoch + 1, _culprit(training), f"{remedy}.")
@@ -31,8 +34,13 @@ def check(training: Training, loss: float) -> None:
 
 @torch.no_grad()
 def check_alive(training: Training, judged: Judged) -> None:
-    """Raises Diverged where the network gives every held-out image the same answer, or numbers that are not finite."""
-    check(training, judged.loss)
+    """Raises Diverged where the network gives every held-out image the same answer, or numbers that are not finite, or
+    is far worse than after the first epoch.
+    """
+    # Not against the loss of a step, which may be a distance to the FP32 network.
+    if training.held is None and math.isfinite(judged.loss):
+        training.held = judged.loss
+    _check(training, judged.loss, training.held)
     with training.evaluating():
         x, _ = next(training.calibration.batches())
         logits = training.trainable(x)
@@ -42,8 +50,13 @@ def check_alive(training: Training, judged: Judged) -> None:
             training.at,
             training.epoch + 1,
             _silent(training, x),
-            f"Start again with a smaller rate, such as rate={training.settings.rate / 10:.2g}, or a warm-up.",
+            f"{_slower(training)}, or a warm-up; if it was so before the training, put 'equalize' before the ranges or "
+            "give more bits.",
         )
+
+
+def _slower(training: Training) -> str:
+    return f"Start again with a smaller rate, such as rate={training.settings.rate / 10:.2g}"
 
 
 def _silent(training: Training, x: Tensor) -> str:

@@ -86,12 +86,13 @@ class Fisher:
         return float((grid.values(grid.codes(values)) - values).double().square().mean())
 
     def sample(self, training: Training, x: Tensor) -> None:
-        """Looks at values of the activations of a batch, for the measured noise."""
+        """Looks at values of the activations of a batch, drawn at random by the step, for the measured noise."""
+        generator = torch.Generator().manual_seed(training.at)
         with torch.no_grad(), training.evaluating():
             for name, value in training.trainable.observe(x).items():
-                flat = value.reshape(-1)
-                step = max(1, len(flat) // SAMPLE)
-                self._samples[name] = flat[::step].clone()
+                flat = value.reshape(-1)  # a stride in place of chance would fall in step with rows, and see borders
+                drawn = torch.randint(len(flat), (SAMPLE,), generator=generator) if len(flat) > SAMPLE else slice(None)
+                self._samples[name] = flat[drawn].clone()
 
 
 def modelled(quantizer: Quantizer, bits: int) -> float:

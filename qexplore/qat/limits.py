@@ -8,12 +8,16 @@ from typing import ClassVar
 
 import pandas as pd
 
-from qexplore.allocate import Budget
+from qexplore.allocate import Answer, Budget, allocate
 from qexplore.allocate.budget import LIMITS
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Site
 from qexplore.network.table import identity
 from qexplore.numerics import checked_bits
+
+# The search is bounded by the nodes of its tree: a clock would make a training that is resumed another one.
+NODES = 50
+MOST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -68,3 +72,8 @@ def choices(
     """Site × bits → loss, as `allocate` takes it."""
     known = [(site.name, identity(network, site)) for site in sites]
     return pd.DataFrame([{**row, "bits": b, "loss": losses[name, b]} for name, row in known for b in menu])
+
+
+def best(plan: Limits, table: pd.DataFrame, locked: Mapping[str, int]) -> Answer:
+    """The best bits within the plan's budget by a table as `allocate` takes it; the same on any machine."""
+    return allocate(table, plan.budget, exact=plan.exact, locked=locked, time_limit=MOST_SECONDS, nodes=NODES)

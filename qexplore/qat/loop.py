@@ -51,8 +51,6 @@ def fine_tune(
         if told.stopped:
             checkpoint.save(training, actors, owner, told.history)
         raise
-    for actor in actors:
-        actor.finish(training)
     return hand_over(training, report)
 
 

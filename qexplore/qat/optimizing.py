@@ -8,19 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qexplore.qat.settings import Settings
+from qexplore.qat.settings import SGD, Settings
 from qexplore.qat.trainable import Trainable
 
 
 class Optimizers:
-    """Weights, biases and batch norms by SGD or Adam; sizes and offsets of quantizers by Adam, without decay.
+    """Weights, biases and batch norms by SGD or Adam; what quantizers learn by Adam, or their sizes by SGD with LSQ's
+    factor in the gradients; quantizers without decay.
 
     The white paper (§4) warns that quantizer parameters under SGD need a rate of their own, which Adam avoids.
     """
 
     def __init__(self, trainable: Trainable, settings: Settings) -> None:
         self._named = trainable.latent() | trainable.learned()
-        latent, learned = list(trainable.latent().items()), list(trainable.learned().values())
+        latent, learned = list(trainable.latent().items()), trainable.learned()
+        slow = {n: p for n, p in learned.items() if settings.quantizer_optimizer == SGD and n.startswith("size.")}
+        self._scaled = [(trainable.quantizers[n.removeprefix("size.")], p) for n, p in slow.items()]
         groups: list[dict[str, Any]] = [
             {"params": [p for n, p in latent if n.startswith("weight.")], "weight_decay": settings.decay},
             {"params": [p for n, p in latent if not n.startswith("weight.")], "weight_decay": 0.0},
@@ -31,9 +34,11 @@ class Optimizers:
             if settings.optimizer == "sgd"
             else torch.optim.Adam(groups, lr=settings.rate)
         ]
-        if learned:
+        if slow:
+            self.all.append(torch.optim.SGD(slow.values(), lr=settings.quantizer_rate, momentum=settings.momentum))
+        if quick := [p for n, p in learned.items() if n not in slow]:
             # Gradients of sizes are far below Adam's usual ε where images or elements are many.
-            self.all.append(torch.optim.Adam(learned, lr=settings.quantizer_rate, eps=1e-16))
+            self.all.append(torch.optim.Adam(quick, lr=settings.quantizer_rate, eps=1e-16))
         self._rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.all]
 
     def zero(self) -> None:
@@ -42,6 +47,9 @@ class Optimizers:
 
     def step(self, factor: float) -> None:
         """One step with all rates times `factor`."""
+        for quantizer, size in self._scaled:
+            if size.grad is not None:
+                size.grad.mul_(quantizer.lsq)
         for optimizer, rates in zip(self.all, self._rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * factor

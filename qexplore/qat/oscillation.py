@@ -32,7 +32,7 @@ class Oscillation(Idle):
 
     def begin(self, training: Training) -> list[Event]:
         for name, quantizer in _weights(training):
-            self._sites[name] = _Site(_codes(training, quantizer), quantizer.spec.bits)
+            self._sites[name] = self._site(training, quantizer)
         for key, value in self._kept.items():
             site, _, part = key.partition("|")
             setattr(self._sites[site], part, torch.empty_like(getattr(self._sites[site], part)).copy_(value))
@@ -55,15 +55,18 @@ class Oscillation(Idle):
         for name, quantizer in _weights(training):
             site, codes = self._sites[name], _codes(training, quantizer)
             if site.bits != quantizer.spec.bits:  # other codes mean other weights
-                self._sites[name] = _Site(codes, quantizer.spec.bits)
+                self._sites[name] = self._site(training, quantizer)
                 continue
             site.take(codes, self.freezing)
             if self.freezing:
                 layer = quantizer.site.layer
                 weight = training.trainable.weights[layer]
-                held = site.codes * quantizer.steps_of(weight) / training.trainable.factor(layer)
-                weight.copy_(torch.where(site.frozen > 0, held, weight))
+                held = site.held * quantizer.steps_of(weight) / training.trainable.factor(layer)
+                weight.copy_(torch.where(site.frozen, held, weight))
         return []
+
+    def _site(self, training: Training, quantizer: Quantizer) -> _Site:
+        return _Site(_codes(training, quantizer), quantizer.spec.bits, freezing=self.freezing > 0)
 
     def after_epoch(self, training: Training) -> list[Event]:
         if not self._sites:
@@ -74,38 +77,49 @@ class Oscillation(Idle):
         return [{"event": "oscillation", "at": training.at, "share": share, "sites": sites}]
 
     def state(self) -> State:
-        parts = ("codes", "sign", "share", "mean", "frozen")
-        return {f"{n}|{part}": getattr(site, part) for n, site in self._sites.items() for part in parts}, {}
+        return {f"{n}|{part}": getattr(site, part) for n, site in self._sites.items() for part in site.parts}, {}
 
     def load(self, state: State) -> None:
         self._kept = dict(state[0])
 
 
 class _Site:
-    """The codes of one weight after the last step, the direction of each one's last change, and moving means."""
+    """The codes of one weight after the last step, the direction of each one's last change, and moving means.
 
-    def __init__(self, codes: Tensor, bits: int) -> None:
-        self.codes, self.bits = codes, bits
-        self.sign, self.share, self.frozen = (torch.zeros_like(codes) for _ in range(3))
-        self.mean = codes.clone()
+    freezing: whether weights can be held at their mean code, which only then is followed.
+    """
+
+    def __init__(self, codes: Tensor, bits: int, *, freezing: bool) -> None:
+        self.codes, self.bits = codes.to(torch.int16), bits  # a grid has at most 16 bits
+        self.sign = torch.zeros_like(codes, dtype=torch.int8)
+        self.share = torch.zeros_like(codes)
+        self.frozen = torch.zeros_like(codes if freezing else codes[:0], dtype=torch.bool)
+        self.mean = codes.clone() if freezing else codes[:0]
+        self.parts = ("codes", "sign", "share", *(("mean", "frozen") if freezing else ()))
 
     @property
     def often(self) -> Tensor:
         """Which weights oscillate."""
         return self.share > OFTEN
 
+    @property
+    def held(self) -> Tensor:
+        """The codes at which weights are held, where they are."""
+        return self.mean.round()
+
     def take(self, codes: Tensor, freezing: float) -> None:
         """The codes after one more step; a frozen weight will be put back on its own."""
         if freezing:
-            codes = torch.where(self.frozen > 0, self.mean.round(), codes)
-        change = (codes - self.codes).sign_()
+            codes = torch.where(self.frozen, self.held, codes)
+        now = codes.to(torch.int16)
+        change = (now > self.codes).to(torch.int8) - (now < self.codes).to(torch.int8)
         self.share.lerp_((change * self.sign < 0).to(self.share.dtype), MOMENTUM)
         self.sign = torch.where(change != 0, change, self.sign)
-        self.codes = codes
+        self.codes = now
         if freezing:
-            self.mean = torch.where(self.frozen > 0, self.mean, self.mean.lerp(codes, MOMENTUM))
+            self.mean = torch.where(self.frozen, self.mean, self.mean.lerp(codes, MOMENTUM))
             self.frozen.logical_or_(self.share > freezing)
-            self.codes = torch.where(self.frozen > 0, self.mean.round(), codes)
+            self.codes = torch.where(self.frozen, self.held, codes).to(torch.int16)
 
 
 def _weights(training: Training) -> list[tuple[str, Quantizer]]:

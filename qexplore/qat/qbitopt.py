@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import pandas as pd
 import torch
 
-from qexplore.allocate import Answer, allocate, cost
+from qexplore.allocate import Answer, cost
 from qexplore.allocate.sensitivity.fit import fit_of
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network
@@ -18,7 +18,7 @@ from qexplore.network.table import identity
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State, takes
 from qexplore.qat.fisher import ERRORS, MEASURED, Fisher
-from qexplore.qat.limits import Limits, choices
+from qexplore.qat.limits import Limits, best, choices
 from qexplore.qat.norms import STATIC, fold_statically
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import bits_of
@@ -30,7 +30,6 @@ from qexplore.report import Event, Report
 TAU = 250  # steps
 TIMES = 30  # re-allocations that a short training has room for
 SLACK = 1e-6  # steps, within which a share of them is met
-SECONDS = 2.0  # for the integer programme of one re-allocation
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,12 @@ def _read(settings: Mapping[str, Any]) -> tuple[Allocation, Settings]:
     """What of the settings of a step each of both takes."""
     names = defaults_of(Allocation)
     plan = Allocation(**{name: value for name, value in settings.items() if name in names})
-    return plan, Settings(**{name: value for name, value in settings.items() if name not in names})
+    training = Settings(**{name: value for name, value in settings.items() if name not in names})
+    if not training.noise:
+        raise QexploreError(
+            "QBitOpt allocates by the gradients of quantized weights, of which noise: 0 leaves none: set noise above 0."
+        )
+    return plan, training
 
 
 @STEPS.register("qbitopt")
@@ -86,9 +90,9 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
 
     Sensitivities are FIT's, from the gradients of the training; the budget is a hard limit at every step. The training
     starts from the best allocation by the metric `fit` on the calibration images, with ranges found at these bits
-    (project's own choice: a range that was found at other bits clips too much, or too little, and is slow to learn
-    better); from then on steps follow the bits with the range kept. settings: of Settings and of Allocation. Raises
-    InfeasibleBudget.
+    unless an earlier training has learned them (project's own choice: a range that was found at other bits clips too
+    much, or too little, and is slow to learn better); from then on steps follow the bits with the range kept. settings:
+    of Settings and of Allocation. Raises InfeasibleBudget.
     """
     plan, training = _read(settings)
     if training.batch_norm == STATIC:
@@ -110,8 +114,7 @@ def first_allocation(network: Network, calibration: Calibration, report: Report,
     before = dict(network.bits)
     sites = [network.site(name) for name in before]
     losses = fit_of(network, calibration, sites, plan.menu, report)
-    table, locked = choices(network, sites, plan.menu, losses), plan.locked(network)
-    answer = allocate(table, plan.budget, exact=plan.exact, locked=locked, time_limit=SECONDS)
+    answer = best(plan, choices(network, sites, plan.menu, losses), plan.locked(network))
     network.set_bits(answer.bits)
     return Start(answer, before)
 
@@ -120,6 +123,7 @@ class Reallocation(Idle):
     """Allocates the bits again every so many steps, from a start that was allocated before."""
 
     name = "reallocation"
+    allocates = True
     WARM = 4  # batches whose gradients are there before the first step
 
     def __init__(self, plan: Allocation, start: Start | None = None) -> None:
@@ -151,9 +155,7 @@ class Reallocation(Idle):
             self.fisher.sample(training, x)
         quantizers = training.trainable.quantizers
         before = bits_of(quantizers)
-        locked = self.plan.locked(training.network)
-        table, limit = self.table(training), self.plan.budget
-        answer = allocate(table, limit, exact=self.plan.exact, locked=locked, time_limit=SECONDS)
+        answer = best(self.plan, self.table(training), self.plan.locked(training.network))
         for name, bits in answer.bits.items():
             quantizers[name].set_bits(bits)
         return self._event(training, before, answer)
@@ -170,7 +172,8 @@ class Reallocation(Idle):
             "at": training.at,
             "bits": answer.bits,
             "cost": cost(
-                pd.DataFrame([identity(training.network, site) for site in training.network.sites]), answer.bits
+                pd.DataFrame([identity(training.network, training.network.site(name)) for name in answer.bits]),
+                answer.bits,
             ),
             "budget": self.plan.budget.limits(),
             "loss": answer.loss,

@@ -27,8 +27,7 @@ class Quantizer:
     parameter [1], the zero point's place on the grid from 0 to 1, learned or not; None where the grid is symmetric.
 
     Project's own choice: sizes and offsets are learned and not scales and zero points, so that one learning rate fits
-    all sites and nothing in the optimizer hangs on the bits; the gradient of a size carries LSQ's factor 1 / √(N Q)
-    over base², with which SGD moves the scale as LSQ does.
+    all sites, and what an optimizer remembers of their gradients stays true when the bits change.
     """
 
     site: Site
@@ -61,9 +60,8 @@ class Quantizer:
 
     @property
     def scale(self) -> Tensor:
-        """[slices]; differentiable to `size`, with LSQ's factor in the gradient."""
-        scaled: Tensor = _Scaled.apply(self.size, self.base, self._lsq)
-        return scaled
+        """[slices]; differentiable to `size`."""
+        return self.base * self.size
 
     @property
     def zero(self) -> Tensor:
@@ -73,10 +71,13 @@ class Quantizer:
         return self.spec.qmin + self.levels * self.offset[0]
 
     @property
-    def _lsq(self) -> float:
-        """LSQ's 1 / √(N Q): N elements an image or a weight's slice, Q the greatest code."""
+    def lsq(self) -> Tensor:
+        """[slices]; with the gradient of `size` times this, a step of SGD moves the scale as LSQ does, which multiplies
+        the scale's own gradient with 1 / √(N Q): N elements an image or a weight's slice, Q the greatest code (Esser et
+        al. 2020).
+        """
         elements = max(1, math.prod(self.site.shape) // len(self.base))
-        return 1 / math.sqrt(elements * max(1, self.spec.qmax))
+        return 1 / (self.base**2 * math.sqrt(elements * max(1, self.spec.qmax)))
 
     def round(self, units: Tensor, scale: Tensor, lower: float | None = None, upper: float | None = None) -> Tensor:
         """Codes less the zero point of an activation in units of `scale`, after a clamp to [lower, upper] (real)."""
@@ -137,21 +138,6 @@ class Quantizer:
 def _bound(bound: float, scale: Tensor) -> Tensor:
     """A bound in units of the scale; 0 is 0 in all of them."""
     return bound / scale if bound else torch.zeros_like(scale.detach())
-
-
-class _Scaled(torch.autograd.Function):
-    """base · size, whose gradient to `size` is that of the scale times LSQ's factor, in units of the scale."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, size: Tensor, base: Tensor, factor: float) -> Tensor:
-        ctx.save_for_backward(base)
-        ctx.factor = factor  # type: ignore[attr-defined]
-        return base * size
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (base,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        return gradient * ctx.factor / base, None, None  # type: ignore[attr-defined]
 
 
 def quantizers_of(network: Network, *, learn: bool) -> dict[str, Quantizer]:

@@ -10,7 +10,8 @@ from qexplore.errors import QexploreError, UnknownName
 from qexplore.qat.norms import DOUBLE, KEEP, MODES, STATIC
 
 SCHEDULES = ("cosine", "step", "constant")
-OPTIMIZERS = ("sgd", "adam")
+SGD, ADAM = "sgd", "adam"
+OPTIMIZERS = (SGD, ADAM)
 DROPS = (0.5, 0.75)  # shares of the training at which the schedule "step" divides the rate by ten
 MOST = 10_000
 
@@ -21,7 +22,8 @@ class Settings:
 
     epochs: passes over the training images. batch: images of a step. rate: learning rate of weights, biases and batch
     norms (deep networks whose batch norms are folded bear about a tenth of what they bear with them). quantizer_rate:
-    of what quantizers learn, by Adam, as a share of a scale's first size a step.
+    of what quantizers learn; by Adam, as a share of a scale's first size a step. quantizer_optimizer: "adam", or "sgd",
+    which moves scales as LSQ does: by their own gradients times 1 / √(N Q).
     schedule: "cosine" to zero, "step" (a tenth at half and again at three quarters) or "constant"; warmup: epochs over
     which the rate first rises. optimizer: "sgd" (Nesterov, momentum) or "adam", of the weights. decay: weight decay of
     the weights alone. smoothing: of the labels.
@@ -43,9 +45,10 @@ class Settings:
     batch: int = 64
     rate: float = 0.001
     quantizer_rate: float = 0.002
+    quantizer_optimizer: str = ADAM
     schedule: str = "cosine"
     warmup: float = 0.0
-    optimizer: str = "sgd"
+    optimizer: str = SGD
     momentum: float = 0.9
     decay: float = 1e-4
     smoothing: float = 0.0
@@ -63,7 +66,8 @@ class Settings:
     half: bool = False
 
     def __post_init__(self) -> None:
-        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS), ("batch_norm", (STATIC, *MODES))):
+        choices = {"schedule": SCHEDULES, "optimizer": OPTIMIZERS, "quantizer_optimizer": OPTIMIZERS}
+        for name, known in {**choices, "batch_norm": (STATIC, *MODES)}.items():
             if getattr(self, name) not in known:
                 raise UnknownName(name.replace("_", " "), getattr(self, name), known)
         _between("epochs", self.epochs, 1, MOST)

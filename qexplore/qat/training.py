@@ -28,7 +28,7 @@ class Training:
     """Everything that the loop and those who act in it need.
 
     at: optimizer steps done. epoch, batch: what comes next; total, counted: sum and number of the losses of this epoch;
-    first: the loss of the first step.
+    first: the loss of the first step. held: that of the held-out images after the first epoch.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Training:
         self.at = self.epoch = self.batch = self.counted = 0
         self.total = 0.0
         self.first: float | None = None
+        self.held: float | None = None
         self._noise = torch.Generator()
         self.trainable.mixed = self._mixed if settings.noise < 1 else None
 
@@ -121,6 +122,8 @@ class Actor(Protocol):
     name: str
     plan: Any
     """What it was told to do, a dataclass, by which checkpoints know whose they are; None where the settings say it."""
+    allocates: bool
+    """Whether it gives the sites their bits, from the beginning on."""
 
     def begin(self, training: Training) -> list[Event]:
         """Before the first step, or after a checkpoint was loaded; what to tell."""
@@ -140,15 +143,13 @@ class Actor(Protocol):
     def load(self, state: State) -> None:
         """Takes back what `state` gave."""
 
-    def finish(self, training: Training) -> None:
-        """After the last step, before the network takes over what was learned."""
-
 
 class Idle:
     """An actor that does nothing; others override what they need."""
 
     name = ""
     plan: Any = None
+    allocates = False
 
     def begin(self, training: Training) -> list[Event]:
         return []
@@ -166,9 +167,6 @@ class Idle:
         return {}, {}
 
     def load(self, state: State) -> None:
-        return None
-
-    def finish(self, training: Training) -> None:
         return None
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from qexplore.network import Network
+from qexplore.network import Judged, Network
 from qexplore.ptq import STEPS, Calibration
 from qexplore.qat import training as trainings
+from qexplore.qat.divergence import check, check_alive
 from qexplore.qat.errors import Diverged
+from qexplore.qat.quantizers import quantizers_of
+from qexplore.qat.settings import Settings
 from qexplore.report import Event, Report
 from tests.network.nets import built
 from tests.qat.small import QUICK, Memory, calibration, quantized
@@ -133,3 +137,29 @@ def test_the_remedy_is_smaller_than_what_was_asked() -> None:
         run({"rate": 10.0, "momentum": 0.99, "epochs": 30, "schedule": "constant"})
     (rate,) = re.findall(r" rate=([\d.e-]+)", str(told.value))
     assert float(rate.rstrip(".")) < 10
+
+
+def test_a_remedy_is_a_smaller_rate_even_where_the_schedule_has_come_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = trainings.Training.held_out
+
+    def worse(self: trainings.Training, *given: Any) -> Any:
+        judged = original(self, *given)
+        return replace(judged, loss=judged.loss * (1000 if self.epoch else 1))
+
+    monkeypatch.setattr(trainings.Training, "held_out", worse)
+    with pytest.raises(Diverged, match=r"rate=0\.001 and quantizer_rate=0\.0002"):
+        run({"rate": 0.01})
+
+
+def test_a_distance_to_the_fp32_network_is_not_compared_with_a_cross_entropy() -> None:
+    seen = calibration((3, 8, 8), teacher=built("add-relu")[0])
+    network = quantized(built("add-relu")[0], seen)
+    training = trainings.Training(network, seen, Settings(**QUICK, distill=1.0), quantizers_of(network, learn=True))
+    right = torch.ones(24, dtype=torch.bool)
+    check(training, 0.01)  # a step's distance
+    check_alive(training, Judged(right, 8.0))  # as far from the labels as FP32 may be
+    check_alive(training, Judged(right, 100.0))
+    with pytest.raises(Diverged):
+        check_alive(training, Judged(right, 170.0))

@@ -122,3 +122,26 @@ def test_other_bits_mean_other_codes() -> None:
     actor.after_step(training)
     assert float(actor._sites["stem.weight"].share.max()) == 0
     assert actor._sites["stem.weight"].bits == 2
+
+
+def test_what_nobody_asked_for_is_not_kept() -> None:
+    training, plain, freezing = training_of(), Oscillation(), Oscillation(freezing=0.02)
+    sizes = {}
+    for actor in (plain, freezing):
+        actor.begin(training)
+        actor.after_step(training)
+        tensors, _ = actor.state()
+        sizes[actor] = sum(value.numel() * value.element_size() for value in tensors.values())
+    weights = sum(training.trainable.weights[name].numel() for name in training.network.layers)
+    assert sizes[plain] == weights * (2 + 1 + 4)
+    assert sizes[freezing] == weights * (2 + 1 + 4 + 4 + 1)
+
+
+def test_the_meter_knows_all_codes_of_sixteen_bits() -> None:
+    training, actor = training_of(bits=16), Oscillation()
+    put(training, 0)
+    actor.begin(training)
+    for step in range(600):
+        put(training, 30_000 * (-1) ** step)
+        actor.after_step(training)
+    assert float(actor._sites["stem.weight"].share[0, 0, 0, 0]) > 0.99

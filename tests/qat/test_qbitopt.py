@@ -318,3 +318,31 @@ def test_the_settings_of_training_and_of_allocation_have_names_of_their_own() ->
 def test_an_unknown_error_is_an_unknown_name() -> None:
     with pytest.raises(UnknownName):
         Allocation(weight_bits=4, error="guess")
+
+
+@pytest.mark.parametrize(("size", "batch"), [(32, 64), (16, 256)])
+def test_the_sample_of_an_activation_sees_all_of_it_whatever_its_size(size: int, batch: int) -> None:
+    seen = calibration((3, size, size), images=batch)
+    border = torch.zeros(1, 1, size, size)
+    border[..., 0] = border[..., 0, :] = 1.0  # what a stride that falls in step with the rows looks at
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)
+    )
+    network = quantized(model.eval(), seen)
+    training = Training(network, seen, Settings(epochs=1, batch=batch), quantizers_of(network, learn=True))
+    x, _ = seen.data.tensors("train")
+    fisher = Fisher(0.99)
+    fisher.sample(training, 4 * border + x)
+    fisher.traces = dict.fromkeys(training.trainable.quantizers, 2.0)
+    measured = fisher.losses(training, [3], MEASURED)
+    for name, value in training.trainable.observe(4 * border + x).items():
+        there = training.trainable.quantizers[name].at(3)
+        direct = (quantize(value, there.spec, there.range()) - value).detach().double().square().mean()
+        assert measured[name, 3] == pytest.approx(float(direct), rel=0.15), name
+
+
+def test_without_quantized_weights_there_is_nothing_to_allocate_by() -> None:
+    seen = calibration((3, 8, 8))
+    network = quantized(built("add-relu")[0], seen)
+    with pytest.raises(QexploreError, match="noise"):
+        STEPS.get("qbitopt")(network, seen, Report(), **QUICK, noise=0.0, weight_bits=4, activation_bits=4)

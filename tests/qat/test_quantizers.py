@@ -95,7 +95,7 @@ def test_what_would_be_at_other_bits_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_the_gradient_of_a_size_is_that_of_the_scale_over_root_n_q(name: str) -> None:
+def test_the_gradient_of_a_size_is_that_of_the_scale(name: str) -> None:
     spec = SPECS[name]
     it = quantizer(spec, -1.0, 2.0)
     x = torch.randn(it.site.numel, generator=torch.Generator().manual_seed(0))
@@ -104,11 +104,23 @@ def test_the_gradient_of_a_size_is_that_of_the_scale_over_root_n_q(name: str) ->
     pull = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     (to_scale,) = torch.autograd.grad((fake_quantize(x, scale, zero, codes) * pull).sum(), scale)
     (to_size,) = torch.autograd.grad((fake_quantize(x, it.scale, it.zero, codes) * pull).sum(), it.size)
-    factor = 1 / math.sqrt(it.site.numel * spec.qmax)
-    assert torch.allclose(to_size * it.base, factor * to_scale, rtol=1e-4)
+    assert torch.allclose(to_size, it.base * to_scale, rtol=1e-4)
 
 
-def test_descent_on_a_size_moves_the_scale_as_lsq_moves_it() -> None:
+@given(BITS, BITS)
+def test_what_adam_remembers_of_a_size_is_true_at_other_bits(before: int, after: int) -> None:
+    it = quantizer(SPECS["unsigned"], 0.0, 2.0)
+    beyond = 3 + torch.rand(it.site.numel, generator=torch.Generator().manual_seed(0))  # all at the range's end
+
+    def gradient(bits: int) -> Tensor:
+        it.set_bits(bits)
+        codes = Codes(it.spec.qmin, it.spec.qmax)
+        return torch.autograd.grad(fake_quantize(beyond, it.scale, it.zero, codes).sum(), it.size)[0]
+
+    assert torch.allclose(gradient(before), gradient(after), rtol=1e-5)
+
+
+def test_descent_on_a_size_with_lsqs_factor_moves_the_scale_as_lsq_moves_it() -> None:
     it = quantizer(SPECS["weight"], -1.0, 2.0, slices=4)
     weight = torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(0))
     pull = torch.randn(4, 6, 5, generator=torch.Generator().manual_seed(1))
@@ -117,6 +129,8 @@ def test_descent_on_a_size_moves_the_scale_as_lsq_moves_it() -> None:
     for _ in range(5):
         optimizer.zero_grad()
         (it.weight(weight) * pull).sum().backward()
+        assert it.size.grad is not None
+        it.size.grad.mul_(it.lsq)
         optimizer.step()
         loss = (fake_quantize_rows(weight, lsq, Codes(-128, 127)) * pull).sum()
         (gradient,) = torch.autograd.grad(loss, lsq)

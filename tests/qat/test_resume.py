@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 from torch import Tensor
 
+from qexplore.allocate import Answer, uniform
+from qexplore.allocate.random_problems import random_table
 from qexplore.network import Network
 from qexplore.ptq import STEPS, Calibration
+from qexplore.qat import limits, qbitopt
+from qexplore.qat.limits import Limits
 from qexplore.qat.settings import Settings
 from qexplore.report import Event, Report
 from tests.network.nets import built
@@ -197,3 +203,31 @@ def test_settings_that_are_told_apart_by_a_checkpoint_are_all_of_them() -> None:
     owner = owner_of(training, [Reallocation(Allocation(weight_bits=4))], "qbitopt")
     assert owner["reallocation.weight_bits"] == 4
     assert set(vars(Settings())) <= set(owner)
+
+
+def test_a_first_allocation_that_comes_out_differently_does_not_cost_the_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another machine may add up in another order, and an old checkpoint may have been made by another solver."""
+    expected = trained("qbitopt", images(), Report())
+    memory, events = Memory(), list[Event]()
+    with pytest.raises(Stop):
+        trained("qbitopt", images(keeper=memory), stopping_after(0, "epoch"))
+    plain, calls = qbitopt.best, list[int]()
+
+    def other(plan: Limits, table: pd.DataFrame, locked: Mapping[str, int]) -> Answer:
+        calls.append(1)
+        return plain(replace(plan, weight_bits=2.5, activation_bits=6) if len(calls) == 1 else plan, table, locked)  # type: ignore[type-var]
+
+    monkeypatch.setattr(qbitopt, "best", other)
+    assert same(trained("qbitopt", images(keeper=memory), Report(events.append)), expected)
+    assert next(event for event in events if event["event"] == "training-started")["at"] == 3
+
+
+def test_no_clock_decides_an_allocation() -> None:
+    table = random_table(27, 27, seed=2)
+    budget = {"weight_bits": 4.1, "activation_bits": 4.1, "gbops": 0.95 * uniform(table, 4).cost["gbops"]}
+    first = limits.best(Limits(**budget), table, {})
+    assert not first.exact  # the search was given up
+    assert "nodes" in first.note
+    assert limits.best(Limits(**budget), table, {}).bits == first.bits

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import torch
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName
@@ -23,6 +24,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "batch": (0, -1),
     "rate": (-0.1, math.nan, math.inf, 11),
     "quantizer_rate": (-1, 2, math.nan),
+    "quantizer_optimizer": ("sgdd",),
     "schedule": ("linear", ""),
     "warmup": (-1, 99),
     "optimizer": ("lion",),
@@ -185,8 +187,9 @@ def test_bits_that_a_recipe_gives_a_site_are_not_changed_with_those_of_all() -> 
     assert {bits[site.name] for site in network.sites if site.name in bits and site.kind == "activation"} == {4}
 
 
+@pytest.mark.parametrize("quantizers", OPTIMIZERS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_decay_is_for_weights_alone(optimizer: str) -> None:
+def test_decay_is_for_weights_alone(optimizer: str, quantizers: str) -> None:
     from qexplore.qat.optimizing import Optimizers
     from qexplore.qat.quantizers import quantizers_of
     from qexplore.qat.trainable import Trainable
@@ -194,7 +197,8 @@ def test_decay_is_for_weights_alone(optimizer: str) -> None:
     seen = calibration((3, 8, 8))
     network = quantized(built("add-relu")[0], seen, fold=False)
     trainable = Trainable(network, quantizers_of(network, learn=True), "keep")
-    optimizers = Optimizers(trainable, Settings(optimizer=optimizer, decay=0.3, rate=0.1, quantizer_rate=0.01))
+    settings = Settings(optimizer=optimizer, quantizer_optimizer=quantizers, decay=0.3, rate=0.1, quantizer_rate=0.01)
+    optimizers = Optimizers(trainable, settings)
     names = {id(p): name for name, p in {**trainable.latent(), **trainable.learned()}.items()}
     groups = [group for each in optimizers.all for group in each.param_groups]
     decays = {names[id(p)]: group["weight_decay"] for group in groups for p in group["params"]}
@@ -202,3 +206,32 @@ def test_decay_is_for_weights_alone(optimizer: str) -> None:
     assert set(decays) == set(names.values())
     assert all(decay == (0.3 if name.startswith("weight.") else 0) for name, decay in decays.items())
     assert all(rate == (0.01 if name.startswith(("size.", "offset.")) else 0.1) for name, rate in rates.items())
+
+
+def test_scales_move_by_sgd_as_lsq_moves_them_and_at_other_bits_too() -> None:
+    from qexplore.qat.optimizing import Optimizers
+    from qexplore.qat.quantizers import quantizers_of
+    from qexplore.qat.trainable import Trainable
+
+    seen = calibration((3, 8, 8))
+    network = quantized(built("add-relu")[0], seen)
+    trainable = Trainable(network, quantizers_of(network, learn=True), "static")
+    optimizers = Optimizers(trainable, Settings(quantizer_optimizer="sgd", momentum=0.0, quantizer_rate=0.3))
+    x, _ = seen.data.tensors("train")
+    for bits in (8, 3):
+        scales = {}
+        for name, quantizer in trainable.quantizers.items():
+            quantizer.set_bits(bits)
+            scales[name] = quantizer.scale.detach().clone()
+        optimizers.zero()
+        trainable(x).square().mean().backward()
+        wanted = {}
+        for name, quantizer in trainable.quantizers.items():
+            assert quantizer.size.grad is not None
+            to_scale = quantizer.size.grad / quantizer.base
+            elements = quantizer.site.numel // len(quantizer.base)
+            wanted[name] = scales[name] - 0.15 * to_scale / (elements * quantizer.spec.qmax) ** 0.5
+        optimizers.step(0.5)
+        for name, quantizer in trainable.quantizers.items():
+            assert torch.allclose(quantizer.scale.detach(), wanted[name], rtol=1e-5), name
+            assert not torch.equal(quantizer.scale.detach(), scales[name]), name

@@ -27,7 +27,7 @@ class Executor(Protocol):
         """Sees to it that the queued run will be carried out."""
 
     def cancel(self, run_id: str) -> None:
-        """Sees to it that the run, whose wish to cancel or to pause is in the store, ends within 3 s."""
+        """Sees to it that the run, whose wish to cancel or to pause is in the store, ends: within 3 s, or soon."""
 
     def reconcile(self) -> None:
         """Makes the states in the store true."""
@@ -41,10 +41,18 @@ class LocalExecutor:
 
     idle: seconds without work after which the supervisor ends.
     modules: where the worker finds the kinds of run; only Python code can say so, neither a spec nor the environment.
+    patience: seconds that a run has to end by itself which is to be paused; None for the supervisor's own.
     """
 
-    def __init__(self, root: Path, *, idle: float = IDLE_SECONDS, modules: Sequence[str] = jobs.MODULES) -> None:
-        self._root, self._idle, self._modules = root, idle, tuple(modules)
+    def __init__(
+        self,
+        root: Path,
+        *,
+        idle: float = IDLE_SECONDS,
+        modules: Sequence[str] = jobs.MODULES,
+        patience: float | None = None,
+    ) -> None:
+        self._root, self._idle, self._modules, self._patience = root, idle, tuple(modules), patience
         self._records = Records(root)
 
     def submit(self, run_id: str) -> None:
@@ -71,6 +79,7 @@ class LocalExecutor:
     def _start(self, held: int) -> None:
         _STARTED[:] = [process for process in _STARTED if process.poll() is None]
         options = [f"--lock={held}", f"--idle={self._idle}", *(f"--jobs={module}" for module in self._modules)]
+        options += [] if self._patience is None else [f"--patience={self._patience}"]
         try:
             with (self._root / "supervisor.log").open("ab") as log:
                 process = subprocess.Popen(

@@ -127,9 +127,10 @@ class Store:
         return self._get(run_id)
 
     def ask_pause(self, run_id: str) -> Run:
-        """Takes a queued run out of the queue and ends a running one within 3 s, to be resumed where it was.
+        """Takes a queued run out of the queue and ends a running one after its present step, to be resumed there.
 
-        What keeps no checkpoint starts anew when it is resumed. A finished run is left alone.
+        What does not end within a minute is killed, and resumed from its last checkpoint; what keeps none starts anew
+        when it is resumed. A finished run is left alone.
         """
         if self._get(run_id).active:
             self._records.ask_pause(run_id)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from qexplore.errors import QexploreError
 from qexplore.runs import database, jobs, lock, workers
-from qexplore.runs.deaths import outcome
+from qexplore.runs.deaths import outcome, wish
 from qexplore.runs.errors import StoreTooNew
 from qexplore.runs.executor import AT_ONCE, IDLE_SECONDS, LOCK
 from qexplore.runs.process import kill_group
@@ -25,30 +25,40 @@ from qexplore.runs.records import Records
 from qexplore.runs.run import Run
 
 LOOK_SECONDS = 0.1
-GRACE_SECONDS = 1.5  # between the wish to stop and the kill; 3 s is the promise, on a busy machine too
+GRACE_SECONDS = 1.5  # between the wish to cancel and the kill; 3 s is the promise, on a busy machine too
+PAUSE_SECONDS = 60.0  # the same of the wish to pause: a step of a large network, and its checkpoint, take long
 RETRY_SECONDS = 1.0  # after the store could not be read or written
 
 
 @dataclass
 class Watched:
-    """A run and its worker; `since` is when the wish to stop was seen first."""
+    """A run and its worker; `since` is when the present wish to stop it was seen first."""
 
     run: Run
     worker: workers.Worker
     since: float | None = None
-    forced: bool = False
+    wish: str = ""
+    forced: float | None = None
 
-    def overdue(self, asked: float) -> bool:
-        """Whether the wish, in the store since `asked`, has had its time; by either clock, as one may be set."""
-        self.since = time.monotonic() if self.since is None else self.since
-        return max(time.monotonic() - self.since, time.time() - asked) >= GRACE_SECONDS
+    def overdue(self, now: Run, patience: float) -> float | None:
+        """The seconds that the wish to stop had, where they are over; by either clock, as one may be set."""
+        if self.wish != wish(now):
+            self.wish, self.since = wish(now), time.monotonic()
+        paused = self.wish == "paused"
+        asked, grace = (now.pause_asked, patience) if paused else (now.cancel_asked, GRACE_SECONDS)
+        if asked is None or self.since is None:
+            return None
+        return grace if max(time.monotonic() - self.since, time.time() - asked) >= grace else None
 
 
 class Supervisor:
-    """Brings what the store says and what the processes do together, once a tick."""
+    """Brings what the store says and what the processes do together, once a tick.
 
-    def __init__(self, root: Path, modules: Sequence[str]) -> None:
-        self._root, self._modules = root, modules
+    patience: seconds that a run has to end by itself which is to be paused.
+    """
+
+    def __init__(self, root: Path, modules: Sequence[str], patience: float = PAUSE_SECONDS) -> None:
+        self._root, self._modules, self._patience = root, modules, patience
         self._records = Records(root)
         self._watched: dict[str, Watched] = {}
 
@@ -75,8 +85,8 @@ class Supervisor:
     def _look_after(self, watched: Watched, now: Run | None) -> None:
         if watched.worker.ended():
             self._bury(watched)
-        elif now is not None and now.stop_asked is not None and watched.overdue(now.stop_asked):
-            watched.forced = True
+        elif now is not None and (over := watched.overdue(now, self._patience)) is not None:
+            watched.forced = over
             kill_group(watched.worker.pid)
 
     def _bury(self, watched: Watched) -> None:
@@ -87,7 +97,7 @@ class Supervisor:
         seen = next((entry for entry in self._records.active() if entry.id == run.id), None)
         if seen is not None:
             diary = self._root / "runs" / run.id / "log.txt"
-            state, sentence = outcome(seen, worker.status, diary, GRACE_SECONDS if watched.forced else None)
+            state, sentence = outcome(seen, worker.status, diary, watched.forced)
             if self._records.finish(run.id, state, error=sentence, pid=worker.pid):
                 log(f"run {run.id}: {sentence}")
         del self._watched[run.id]  # last: where the store refuses, the next tick tries again
@@ -99,11 +109,11 @@ class Supervisor:
             self._records.finish(run.id, "failed", error=f"The worker could not be started: {error}.")
 
 
-def serve(root: Path, held: int, idle: float, modules: Sequence[str]) -> None:
+def serve(root: Path, held: int, idle: float, modules: Sequence[str], patience: float) -> None:
     """Ticks until there has been no work for `idle` seconds, under the lock `held`."""
     holder: int | None = held
     while holder is not None:
-        _serve_until_idle(Supervisor(root, modules), root, idle)
+        _serve_until_idle(Supervisor(root, modules, patience), root, idle)
         os.close(holder)
         # Who queued a run while the lock was held trusts us with it: look again now that it is free.
         holder = lock.take(root / LOCK) if _has_work(root) else None
@@ -141,13 +151,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("root", type=Path)
     parser.add_argument("--lock", type=int, metavar="DESCRIPTOR", help="an inherited descriptor that holds the lock")
     parser.add_argument("--idle", type=float, default=IDLE_SECONDS)
+    parser.add_argument("--patience", type=float, default=PAUSE_SECONDS)
     parser.add_argument("--jobs", action="append", metavar="MODULE")
     options = parser.parse_args(arguments)
     try:
         held = lock.take(options.root / LOCK) if options.lock is None else options.lock
         if held is not None:
             os.set_inheritable(held, False)
-            serve(options.root, held, options.idle, options.jobs or jobs.MODULES)
+            serve(options.root, held, options.idle, options.jobs or jobs.MODULES, options.patience)
     except QexploreError as error:
         log(str(error))
         return 1

@@ -40,10 +40,16 @@ def working(store: Store, run_id: str, name: str = "step") -> Run:
 
 
 @pytest.fixture
-def local(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], LocalExecutor]:
+def patience() -> float | None:
+    """Seconds that a run has to end by itself which is to be paused; a test may name others."""
+    return None
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch, patience: float | None) -> Callable[[Path], LocalExecutor]:
     """Makes executors whose workers find the jobs of helpers/."""
     monkeypatch.setenv("PYTHONPATH", str(HELPERS))
-    return lambda root: LocalExecutor(root, idle=0.5, modules=["runs_jobs"])
+    return lambda root: LocalExecutor(root, idle=0.5, modules=["runs_jobs"], patience=patience)
 
 
 @pytest.fixture

@@ -191,6 +191,21 @@ def test_settings_with_which_nothing_can_be_pruned_are_refused(settings: dict[st
         pruned(**settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sparsity": 1.5}, "Pruning needs a sparsity from 0 to below 1"),
+        ({"method": "chanels"}, "channels"),
+        ({"rate": -1.0}, "The setting 'rate' of a training"),
+        ({"reestimate": 5, "batch_norm": "static"}, "set batch_norm to keep"),
+    ],
+)
+def test_settings_are_checked_before_the_first_step_of_a_recipe(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(QexploreError, match=words):
+        check(recipe_of({"prune": settings}))
+    check(recipe_of({"prune": {"reestimate": 5}}))  # batch norms are kept where nothing is said
+
+
 def test_methods_and_scopes_that_do_not_exist_are_named() -> None:
     with pytest.raises(UnknownName, match="unstructured"):
         pruned(method="structured")

@@ -22,6 +22,8 @@ from qexplore.qat.trainable import Trainable
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import BadRecipe, Recipe
 from qexplore.report import Event, Report
+from tests.network.nets import built
+from tests.qat.small import calibration, done
 
 TASK = qx.Task("resnet-digits")
 QUICK: dict[str, Any] = {"epochs": 1, "batch": 64, "rate": 0.01}
@@ -171,6 +173,27 @@ def test_a_pruning_that_goes_on_from_its_checkpoint_ends_with_the_same_bits(
         assert torch.equal(layer.weight, whole.layers[name].weight)
     x = torch.rand(8, *TASK.example.shape[1:], generator=torch.Generator().manual_seed(0))
     assert torch.equal(resumed(x), whole(x))
+
+
+@pytest.mark.parametrize("first", [{"scope": "network"}, {"scope": "layer"}])
+@pytest.mark.parametrize("name", ["add-relu", "concat-relu", "shared-convolution", "perceptron"])
+def test_channels_go_after_all_but_a_few_weights_have_gone_and_every_layer_keeps_one(
+    name: str, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qexplore.qat.loop.check_alive", lambda *_: None)  # of so few weights a network may die
+    model, x = built(name)
+    seen = calibration(tuple(x.shape[1:]))
+    network = Network.of(model, x[:1])
+    quick = {"epochs": 1, "batch": 8, "rate": 1e-4}
+    network = done(network, seen, ("prune", {**quick, "sparsity": 0.97, **first}))
+    before = dict(network.masks)
+    network = done(network, seen, ("prune", {**quick, "sparsity": 0.6, "method": "channels"}))
+    assert all(bool(mask.any()) and bool((before[name] | ~mask).all()) for name, mask in network.masks.items())
+    coupling = couple(network)
+    gone, sets = gone_in(coupling, network.masks), coupling.sets()
+    for number in sets.unique().tolist():
+        mine = gone[sets == number]
+        assert int(mine.sum()) >= min(round(0.6 * len(mine)), len(mine) - 1)
 
 
 def test_pruning_comes_before_ranges() -> None:

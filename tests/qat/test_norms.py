@@ -212,7 +212,7 @@ BUDGET = {"kb": 0.9, "every": 1, "freeze": 0.0}
 @pytest.mark.parametrize("mode", ["keep", "frozen", "double-forward"])
 def test_of_two_norms_in_a_row_none_is_kept_and_that_is_told(mode: str, step: str, seen: Calibration) -> None:
     network = quantized(made(TwoNorms), seen, fold=False)
-    words = "'two' follows another, 'one', .* set batch_norm to static, or put the step 'fold-bn' first"
+    words = r"'two' follows another, 'one', .* set batch_norm to static, or put the step 'fold-bn' first"
     with pytest.raises(QexploreError, match=words):
         done(network, seen, (step, {**QUICK, "batch_norm": mode, **(BUDGET if step == "qbitopt" else {})}))
 
@@ -253,7 +253,7 @@ def test_one_value_a_channel_is_no_batch_for_a_norm(mode: str, step: str) -> Non
     network = Network.of(made(Perceptron), few.data.batch_of("train", [0])[0])
     if step == "qat":
         network = quantized(made(Perceptron), few, fold=False)
-    with pytest.raises(QexploreError, match="one value a channel in a batch of one image.*set batch to 2 or more"):
+    with pytest.raises(QexploreError, match=r"one value a channel in a batch of one image.*set batch to 2 or more"):
         done(network, few, (step, {**QUICK, "batch": 1, "batch_norm": mode}))
 
 
@@ -267,14 +267,14 @@ def test_two_values_a_channel_are_a_batch_and_a_frozen_norm_needs_none(mode: str
 @pytest.mark.parametrize("mode", ["keep", "frozen", "double-forward"])
 def test_a_budget_is_not_kept_by_a_weight_that_its_norms_would_tell_apart(mode: str, seen: Calibration) -> None:
     network = quantized(made(Tied), seen, fold=False)
-    words = "share the weight 'again.weight' .* set batch_norm to static, or put the step 'fold-bn' first"
+    words = r"share the weight 'again\.weight' .* set batch_norm to static, or put the step 'fold-bn' first"
     with pytest.raises(QexploreError, match=words):
         done(network, seen, ("qbitopt", {**QUICK, **BUDGET, "batch_norm": mode}))
 
 
 def test_bits_are_not_allocated_to_a_weight_that_its_norms_will_tell_apart(seen: Calibration) -> None:
     network = quantized(made(Tied), seen, fold=False)
-    with pytest.raises(QexploreError, match="'again.weight' .* put the step 'fold-bn' before 'allocate-bits'"):
+    with pytest.raises(QexploreError, match=r"'again\.weight' .* put the step 'fold-bn' before 'allocate-bits'"):
         done(network, seen, ("allocate-bits", {"kb": 0.9}))
     done(quantized(made(Tied), seen), seen, ("allocate-bits", {"kb": 0.9}))
 

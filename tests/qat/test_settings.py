@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName

@@ -91,7 +91,7 @@ def norms_of(network: Network) -> dict[str, Norm]:
 
 
 def check_batch(network: Network, mode: str, batch: int) -> None:
-    """QexploreError where a batch norm that is trained would see a single value of each channel, which has no spread."""
+    """QexploreError where a batch norm that is trained would see one value of each channel, which has no spread."""
     if batch > 1 or mode not in (KEEP, DOUBLE):
         return
     for layer, norm in foldable(network.graph):

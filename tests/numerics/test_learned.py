@@ -12,6 +12,7 @@ from torch import Tensor
 
 from qexplore.numerics import Range, Spec, grid_of
 from qexplore.numerics.learned import BLOCK, Codes, add_scaled, blocks, fake_quantize_rows, round_straight, round_units
+from tests.numerics.whole import fake_quantize
 
 Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
 STEP = 1e-6
@@ -31,14 +32,6 @@ def surrogate(
     whole = zero.round()
     added = units(x, scale, whole).round() - units(x, scale, whole)
     return lambda x, s, z: s * (units(x, s, z + (whole - zero)) + added)
-
-
-def fake_quantize(
-    x: Tensor, scale: Tensor, zero: Tensor, codes: Codes, lower: float | None = None, upper: float | None = None
-) -> Tensor:
-    """x̂ as a network in training forms it: the scale is divided out before the rounding and multiplied in behind."""
-    floor, ceiling = (None if bound is None else bound / scale for bound in (lower, upper))
-    return round_units(x / scale, zero, codes, floor, ceiling) * scale
 
 
 def away(x: Tensor, *kinks: Tensor | float) -> Tensor:

@@ -63,17 +63,6 @@ def round_straight(units: Tensor) -> Tensor:
     return result
 
 
-def fake_quantize(
-    x: Tensor, scale: Tensor, zero: Tensor, codes: Codes, lower: float | None = None, upper: float | None = None
-) -> Tensor:
-    """x̂ of a whole tensor on one grid, after a clamp to [lower, upper]; differentiable to x, scale and zero.
-
-    x: any shape. scale: one positive number, unit of x for each code.
-    """
-    floor, ceiling = (None if bound is None else bound / scale for bound in (lower, upper))
-    return round_units(x / scale, zero, codes, floor, ceiling) * scale
-
-
 def fake_quantize_rows(rows: Tensor, scale: Tensor, codes: Codes, seen: Seen | None = None) -> Tensor:
     """ŵ of a weight on symmetric grids, zero point 0; differentiable to rows and scale.
 
@@ -108,7 +97,7 @@ class _Round(torch.autograd.Function):
         top = high if ceiling is None else min(high, float(ceiling.detach()))
         result = torch.empty_like(units)
         least, most = min(max(_whole(bottom), low), high), max(min(_whole(top), high), low)
-        for source, target in zip(blocks(units), blocks(result)):
+        for source, target in blocks(units, result):
             torch.round(source, out=target)
             target.clamp_(least, most)
         ctx.save_for_backward(units)
@@ -161,7 +150,7 @@ class _AddScaled(torch.autograd.Function):
             total: Tensor = first * ctx.factors[0] + second * ctx.factors[1]
             return total
         result = torch.empty_like(first)
-        for a, b, target in zip(blocks(first), blocks(second), blocks(result)):
+        for a, b, target in blocks(first, second, result):
             torch.mul(a, ctx.factors[0], out=target)
             target.add_(b, alpha=ctx.factors[1])
         return result
@@ -204,11 +193,15 @@ def along(scale: Tensor, rows: Tensor) -> Tensor:
     return scale if len(scale) == 1 else scale.view(-1, *[1] * (rows.dim() - 1))
 
 
-def blocks(x: Tensor) -> tuple[Tensor, ...]:
-    """`x` in flat pieces that stay in a CPU's cache; whole where it is small, not dense, or not on a CPU."""
-    if x.numel() <= 2 * BLOCK or x.device.type != "cpu" or not _dense(x):
-        return (x,)
-    return torch.split(x.as_strided((x.numel(),), (1,)), BLOCK)
+def blocks(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Tensors of one shape in flat pieces that stay in a CPU's cache, those that belong together in one tuple; whole
+    where they are small, not dense in one and the same order in memory, or not on a CPU.
+    """
+    size = tensors[0].numel()
+    if size <= 2 * BLOCK or any(x.device.type != "cpu" for x in tensors) or not _dense(*tensors):
+        return [tensors]
+    pieces = [torch.split(x.as_strided((size,), (1,)), BLOCK) for x in tensors]
+    return list(zip(*pieces, strict=True))
 
 
 def dot(first: Tensor, second: Tensor) -> Tensor:
@@ -234,8 +227,11 @@ def _total(x: Tensor) -> Tensor:
     return x.sum() if x.dtype == torch.float64 else x.sum(dtype=torch.float32)
 
 
-def _dense(x: Tensor) -> bool:
-    return x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
+def _dense(*tensors: Tensor) -> bool:
+    """Whether tensors of one shape fill their memory without gaps and in the same order."""
+    return all(x.is_contiguous() for x in tensors) or all(
+        x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) for x in tensors
+    )
 
 
 def _flat(x: Tensor) -> Tensor:

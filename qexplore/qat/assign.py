@@ -16,6 +16,7 @@ from qexplore.network.table import identity
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import takes
 from qexplore.qat.limits import Limits, best, choices
+from qexplore.qat.norms import check_untied
 from qexplore.qat.settings import defaults_of
 from qexplore.registry import key_of
 from qexplore.report import Report
@@ -58,6 +59,7 @@ def allocate_bits(network: Network, calibration: Calibration, report: Report, **
             "The step 'allocate-bits' shares bits out among quantized sites and there are none: put the steps "
             "'weight-ranges' and 'activation-ranges' before it."
         )
+    check_untied(network, "put the step 'fold-bn' before 'allocate-bits'")
     bits, loss, proven = _bits(network, calibration, report, plan)
     network.set_bits(bits)
     report.event(

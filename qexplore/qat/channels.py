@@ -53,14 +53,29 @@ def gone_in(coupling: Coupling, masks: Mapping[str, Tensor]) -> Tensor:
 
 
 def masks_without(coupling: Coupling, gone: Tensor, weights: Weights, masks: Mapping[str, Tensor]) -> Masks:
-    """The masks of all layers without the groups that are gone, and without what `masks` prune already."""
+    """The masks of all layers without the groups that are gone, and without what `masks` prune already.
+
+    Where that would leave nothing of a layer, its largest weight stays that is not pruned yet, in a filter that stays
+    where one has such a weight (project's own choice).
+    """
     found = {}
     for name, weight in weights.items():
         rows, columns = ~among(coupling.outputs[name], gone), ~among(coupling.inputs[name], gone)
         kept = rows[:, None] & columns[None, :]
         kept = kept.view(*kept.shape, *[1] * (weight.dim() - 2)).expand(weight.shape)
-        found[name] = kept & masks[name] if name in masks else kept.clone()
+        before = masks.get(name, torch.ones_like(weight, dtype=torch.bool))
+        both = kept & before
+        found[name] = both if bool(both.any()) else _largest(weight, before, rows)
     return found
+
+
+def _largest(weight: Tensor, before: Tensor, rows: Tensor) -> Tensor:
+    """The mask that keeps one weight: the largest of those that `before` keeps, in `rows` where it keeps any there."""
+    there = before & rows.view(-1, *[1] * (weight.dim() - 1))
+    sizes = weight.detach().abs().masked_fill(~(there if bool(there.any()) else before), -1.0)
+    kept = torch.zeros(weight.numel(), dtype=torch.bool)
+    kept[sizes.reshape(-1).argmax()] = True
+    return kept.view(weight.shape)
 
 
 def among(groups: Tensor, gone: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from qexplore.qat import checkpoint
 from qexplore.qat.divergence import check, check_alive
 from qexplore.qat.finish import hand_over
 from qexplore.qat.images import PART
+from qexplore.qat.norms import check_batch
 from qexplore.qat.quantizers import Quantizer
 from qexplore.qat.settings import Settings
 from qexplore.qat.telling import Telling
@@ -32,8 +33,9 @@ def fine_tune(
 
     Where the calibration's keeper has a state, the training goes on from there; a state is saved after every epoch and
     when the report raises. name: of the step, as it is told. budget: the limits that an actor keeps, as they are told.
-    Raises Diverged where the loss runs away.
+    Raises Diverged where the loss runs away, QexploreError where nothing can be trained.
     """
+    check_batch(network, settings.batch_norm, settings.batch)
     calibration.data.prepare(report, (PART,))
     training = Training(network, calibration, settings, quantizers)
     owner = checkpoint.owner_of(training, actors, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from qexplore.network import Network
 from qexplore.network.graph import Layer
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.batchnorm import foldable
+from qexplore.ptq.calibrate import collect_samples
 from qexplore.report import Report
 
 KEEP, FROZEN, DOUBLE = "keep", "frozen", "double-forward"
@@ -88,6 +90,52 @@ def norms_of(network: Network) -> dict[str, Norm]:
     return found
 
 
+def check_batch(network: Network, mode: str, batch: int) -> None:
+    """QexploreError where a batch norm that is trained would see one value of each channel, which has no spread."""
+    if batch > 1 or mode not in (KEEP, DOUBLE):
+        return
+    for layer, norm in foldable(network.graph):
+        if math.prod(layer.shape) == len(network.layers[layer.name].weight):
+            raise QexploreError(
+                f"The batch norm {norm.name!r} has one value a channel in a batch of one image, and no spread to "
+                "normalize by: set batch to 2 or more, or batch_norm to static or frozen."
+            )
+
+
+def check_alone(network: Network) -> None:
+    """QexploreError where a batch norm that can be folded is followed by another: folding would take both, and training
+    keeps the first alone.
+    """
+    for _, norm in foldable(network.graph):
+        after = _norm_behind(network, norm.name)
+        if after:
+            raise QexploreError(
+                f"The batch norm {after!r} follows another, {norm.name!r}, and of two in a row only one can be kept in "
+                "training: set batch_norm to static, or put the step 'fold-bn' first."
+            )
+
+
+def check_untied(network: Network, way_out: str) -> None:
+    """QexploreError where layers share a weight that folding their batch norms would tell apart, so that it costs more
+    than was counted. way_out: the end of the sentence.
+    """
+    normed = {layer.name for layer, _ in foldable(network.graph)}
+    tied = {site.layer: site.tied for site in network.sites if site.kind == "weight"}
+    shares = list(tied.values())
+    for layer, weight in tied.items():
+        if layer in normed and shares.count(weight) > 1:
+            raise QexploreError(
+                f"Layers share the weight {weight!r} and have batch norms of their own; once these are folded they are "
+                f"several weights, which the budget does not count: {way_out}."
+            )
+
+
+def _norm_behind(network: Network, name: str) -> str:
+    """The batch norm that alone reads an operation, or nothing."""
+    after = network.graph.only_reader(name)
+    return after.name if after is not None and after.kind == "batchnorm" else ""
+
+
 @torch.no_grad()
 def _make_positive(network: Network, name: str, module: nn.BatchNorm2d) -> None:
     """Puts the signs of the gains into the layer before."""
@@ -103,9 +151,20 @@ def _make_positive(network: Network, name: str, module: nn.BatchNorm2d) -> None:
 
 
 def fold_statically(network: Network, calibration: Calibration) -> None:
-    """Folds what batch norms can be with their running statistics (static folding, white paper §4)."""
-    while foldable(network.graph):  # of two in a row the second can be folded after the first
+    """Folds what batch norms can be with their running statistics (static folding, white paper §4).
+
+    Of two in a row the second can be folded after the first: its site is gone then, and that of the layer acts behind
+    it, so that the samples of a calibrated network are taken anew.
+    """
+    moved = False
+    while pairs := foldable(network.graph):
+        behind = {_norm_behind(network, norm.name) for _, norm in pairs}
+        gone = [site.name for site in network.sites if site.layer in behind]
+        network.set_bits(dict.fromkeys(gone))
+        moved = moved or bool(gone)
         STEPS.get("fold-bn")(network, calibration, Report())
+    if moved and network.samples:
+        network.set_samples(*collect_samples(network, calibration, Report()))
 
 
 def folded_twice(layer: Layer, norm: Norm, x: Tensor, weight: Tensor, quantize: Any, *, train: bool) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from qexplore.errors import QexploreError
 from qexplore.qat.settings import SGD, Settings
 from qexplore.qat.trainable import Trainable
 
@@ -17,6 +18,7 @@ class Optimizers:
     factor in the gradients; quantizers without decay.
 
     The white paper (§4) warns that quantizer parameters under SGD need a rate of their own, which Adam avoids.
+    QexploreError where there is nothing to train.
     """
 
     def __init__(self, trainable: Trainable, settings: Settings) -> None:
@@ -29,16 +31,23 @@ class Optimizers:
             {"params": [p for n, p in latent if not n.startswith("weight.")], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-        self.all: list[torch.optim.Optimizer] = [
-            torch.optim.SGD(groups, lr=settings.rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
-            if settings.optimizer == "sgd"
-            else torch.optim.Adam(groups, lr=settings.rate)
-        ]
+        self.all: list[torch.optim.Optimizer] = []
+        if groups:
+            self.all.append(
+                torch.optim.SGD(groups, lr=settings.rate, momentum=settings.momentum, nesterov=settings.momentum > 0)
+                if settings.optimizer == SGD
+                else torch.optim.Adam(groups, lr=settings.rate)
+            )
         if slow:
             self.all.append(torch.optim.SGD(slow.values(), lr=settings.quantizer_rate, momentum=settings.momentum))
         if quick := [p for n, p in learned.items() if n not in slow]:
             # Gradients of sizes are far below Adam's usual ε where images or elements are many.
             self.all.append(torch.optim.Adam(quick, lr=settings.quantizer_rate, eps=1e-16))
+        if not self.all:
+            raise QexploreError(
+                "Nothing is trained in this network: it has no convolution and no linear layer, whose weights are what "
+                "training moves, and no range that is learned."
+            )
         self._rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.all]
 
     def zero(self) -> None:

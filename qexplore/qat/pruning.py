@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,17 +64,23 @@ class Pruning:
         return max(0.0, (progress - self.start) / (self.end - self.start))
 
 
+def _read(settings: Mapping[str, Any]) -> tuple[Pruning, Settings]:
+    """What of the settings of a step each of both takes."""
+    names = defaults_of(Pruning)
+    plan = Pruning(**{name: value for name, value in settings.items() if name in names})
+    others = {name: value for name, value in settings.items() if name not in names}
+    return plan, Settings(**{"batch_norm": KEEP} | others)
+
+
 @STEPS.register("prune")
-@takes(defaults_of(Settings) | defaults_of(Pruning) | {"batch_norm": KEEP})
+@takes(defaults_of(Settings) | defaults_of(Pruning) | {"batch_norm": KEEP}, _read)
 def prune(network: Network, calibration: Calibration, report: Report, **settings: Any) -> Network:
     """Gradual magnitude pruning of the real network while it is trained (the schedule is that of Zhu & Gupta 2017).
 
     Masks are kept by every later step. Comes before 'weight-ranges'; batch norms are trained and stay, unless they are
     folded before. settings: of qexplore.qat.settings.Settings and of Pruning.
     """
-    names = defaults_of(Pruning)
-    plan = Pruning(**{name: value for name, value in settings.items() if name in names})
-    training = Settings(**{"batch_norm": KEEP} | {name: value for name, value in settings.items() if name not in names})
+    plan, training = _read(settings)
     if network.bits:
         raise QexploreError(
             "The step 'prune' trains the real network, but sites are quantized: put it before 'weight-ranges' and "

@@ -13,7 +13,7 @@ from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.batchnorm import foldable
 from qexplore.ptq.steps import takes
 from qexplore.qat.loop import fine_tune
-from qexplore.qat.norms import DOUBLE, FROZEN, KEEP, STATIC, fold_statically, norms_of
+from qexplore.qat.norms import DOUBLE, FROZEN, KEEP, STATIC, check_alone, check_untied, fold_statically, norms_of
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import Quantizer, quantizers_of
 from qexplore.qat.settings import Settings, defaults_of
@@ -68,7 +68,7 @@ def train_quantized(
     """What all steps that train a quantized network share: batch norms made ready, quantizers made, the loop."""
     if settings.batch_norm == STATIC:
         fold_statically(network, calibration)
-    _check_norms(network, settings)
+    _check_norms(network, settings, budget)
     if not network.bits:
         raise QexploreError(
             f"The step {name!r} trains quantized sites and there are none: put the steps 'weight-ranges' and "
@@ -93,7 +93,13 @@ def _change_bits(network: Network, kind: str, bits: int) -> None:
             network.set_bits({site.name: bits})
 
 
-def _check_norms(network: Network, settings: Settings) -> None:
+def _check_norms(network: Network, settings: Settings, budget: Mapping[str, float] | None) -> None:
+    """QexploreError for batch norms that could not be folded into the quantized network after the training."""
+    if settings.batch_norm == STATIC:
+        return
+    check_alone(network)
+    if budget:
+        check_untied(network, "set batch_norm to static, or put the step 'fold-bn' first")
     scaled = [f"{layer.name}.weight" for layer, _ in foldable(network.graph)]
     if settings.batch_norm not in (KEEP, FROZEN) or not any(name in network.bits for name in scaled):
         return

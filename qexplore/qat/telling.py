@@ -14,11 +14,21 @@ from qexplore.report import Event, Report
 
 EVERY = 0.2  # seconds between two events of the loss
 BINS = 64
-KEPT = 400  # losses that a checkpoint keeps for the curve
+STATES = 48  # of which the curves of a long training are made
+KEPT = {
+    "training": 400,
+    "weights": STATES,
+    "activations": STATES,
+    "oscillation": STATES,
+    "sparsity": STATES,
+    "allocation": STATES,
+}
+"""How many events of a kind a checkpoint keeps; of allocations, those that changed no bits."""
 
 
 class Telling:
-    """Events of one training. `history` is what a resumed training tells again, so that its curves are whole.
+    """Events of one training. `history` is what a resumed training tells again, so that its curves are whole; of long
+    trainings some of it, so that a checkpoint does not grow without end.
 
     stopped: whether the listener has raised, which is how a run is stopped: always between two steps.
     """
@@ -75,7 +85,7 @@ class Telling:
             "rate": training.settings.rate * training.rate_factor,
         }
         self._sum, self._count = 0.0, 0
-        self.history = _thinned([*self.history, event])
+        self.history = thinned([*self.history, event])
         self._tell(event)
         self.progress()
 
@@ -110,7 +120,7 @@ class Telling:
             "seconds": self._began - began,
         }
         self._rest = [event, weights(training), activations(training), *events]
-        self.history += self._rest
+        self.history = thinned(self.history + self._rest)
 
     def rest(self) -> None:
         """Tells what was noted of the epoch."""
@@ -162,10 +172,14 @@ def _histogram(values: Tensor) -> dict[str, object]:
     return {"from": least, "to": greatest, "counts": counts}
 
 
-def _thinned(history: list[Event]) -> list[Event]:
-    """The history with every second loss taken out where there are too many."""
-    losses = [i for i, event in enumerate(history) if event["event"] == "training"]
-    if len(losses) <= KEPT:
-        return history
-    drop = set(losses[1:-1:2])
-    return [event for i, event in enumerate(history) if i not in drop]
+def thinned(history: list[Event]) -> list[Event]:
+    """The history with every second event taken out of the kinds of which there are too many.
+
+    The first and the last of a kind stay, and every allocation that changed bits.
+    """
+    places: dict[str, list[int]] = {kind: [] for kind in KEPT}
+    for place, event in enumerate(history):
+        if event["event"] in places and not event.get("changed"):
+            places[event["event"]].append(place)
+    drop = {place for kind, mine in places.items() if len(mine) > KEPT[kind] for place in mine[1:-1:2]}
+    return [event for place, event in enumerate(history) if place not in drop]

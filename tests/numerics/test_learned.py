@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qexplore.numerics import Range, Spec, grid_of
-from qexplore.numerics.learned import Codes, add_scaled, blocks, fake_quantize, fake_quantize_rows, round_units
+from qexplore.numerics.learned import BLOCK, Codes, add_scaled, blocks, fake_quantize_rows, round_straight, round_units
+from tests.numerics.whole import fake_quantize
 
 Surrogate = Callable[[Tensor, Tensor, Tensor], Tensor]
 STEP = 1e-6
@@ -130,3 +131,61 @@ def test_a_sum_in_other_units_has_the_derivatives_of_the_plain_one(seed: int, br
     factors = torch.randn(2, dtype=torch.float64, generator=generator)
     inputs = [value.clone().requires_grad_() for value in (one, other, factors[0], factors[1])]
     assert torch.autograd.gradcheck(add_scaled, inputs)
+
+
+LARGE = (4, 4, 2 * BLOCK // 256, 32)  # twice as many values as are taken whole
+LAYS: dict[str, Callable[[Tensor], Tensor]] = {
+    "plain": lambda x: x,
+    "channels-last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "chunk": lambda x: torch.cat([x, x], 1).chunk(2, 1)[1],
+    "chunk-of-channels-last": lambda x: (
+        torch.cat([x, x], 1).contiguous(memory_format=torch.channels_last).chunk(2, 1)[1]
+    ),
+    "expanded": lambda x: x[:, :1].expand(x.shape),
+    "transposed": lambda x: x.mT.contiguous().mT,
+}
+
+
+@pytest.mark.parametrize("lay", LAYS)
+@pytest.mark.filterwarnings("error")
+def test_large_tensors_of_any_order_in_memory_are_rounded_with_the_right_values_and_gradients(lay: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, gradient = torch.randn(2, *LARGE, generator=generator) * 5
+    x = LAYS[lay](x)
+    zero, codes, floor = torch.tensor(2.0, requires_grad=True), Codes(0, 15), torch.tensor(-1.2, requires_grad=True)
+    units = x.detach().requires_grad_()
+    result = round_units(units, zero, codes, floor)
+    assert torch.equal(result, x.clamp(-1.2, 13).round().clamp(-2, 13))
+    result.backward(gradient)
+    assert torch.equal(units.grad, gradient * ((x > -1.2) & (x < 13)))
+    assert float(zero.grad) == pytest.approx(-float(gradient[x >= 13].double().sum()), rel=1e-2, abs=0.5)
+    assert float(floor.grad) == pytest.approx(float(gradient[x <= -1.2].double().sum()), rel=1e-2, abs=0.5)
+    assert torch.equal(round_straight(x), x.round())
+
+
+@pytest.mark.parametrize("other", LAYS)
+@pytest.mark.parametrize("lay", LAYS)
+@pytest.mark.filterwarnings("error")
+def test_large_tensors_of_any_order_in_memory_are_added_with_the_right_values_and_gradients(
+    lay: str, other: str
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    first, second, gradient = torch.randn(3, *LARGE, generator=generator)
+    inputs = [LAYS[lay](first), LAYS[other](second), torch.tensor(0.5), torch.tensor(-3.0)]
+    leaves = [value.detach().requires_grad_() for value in inputs]
+    result = add_scaled(*leaves)
+    torch.testing.assert_close(result.detach(), 0.5 * inputs[0] - 3 * inputs[1])
+    result.backward(gradient)
+    assert torch.equal(leaves[0].grad, 0.5 * gradient)
+    assert torch.equal(leaves[1].grad, -3 * gradient)
+    for leaf, value in zip(leaves[2:], inputs[:2], strict=True):
+        assert float(leaf.grad) == pytest.approx(float((gradient.double() * value).sum()), rel=1e-3, abs=0.5)
+
+
+def test_pieces_that_belong_together_are_of_one_order_in_memory_or_whole() -> None:
+    x = torch.randn(LARGE)
+    last = x.contiguous(memory_format=torch.channels_last)
+    assert len(blocks(x, x.clone())) == len(blocks(last, last.clone())) == 4
+    for a, b in blocks(last, last * 2):
+        assert torch.equal(a * 2, b)
+    assert [len(blocks(*pair)) for pair in ((x, last), (x, x[:, :1].expand(x.shape)), (last, x))] == [1, 1, 1]

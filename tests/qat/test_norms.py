@@ -10,15 +10,16 @@ from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
+from qexplore.numerics import Spec
 from qexplore.ptq import Calibration
 from qexplore.qat.finish import _reestimate
-from qexplore.qat.norms import norms_of
+from qexplore.qat.norms import fold_statically, norms_of
 from qexplore.qat.quantizers import quantizers_of
 from qexplore.qat.settings import Settings
 from qexplore.qat.trainable import Trainable
 from qexplore.qat.training import Training
 from tests.network.nets import built
-from tests.qat.small import QUICK, calibration, done, quantized
+from tests.qat.small import QUICK, calibration, done, quantized, watched
 
 
 def normed(seen: Calibration, *, negative: bool = False, **settings: object) -> tuple[nn.Module, Network]:
@@ -157,6 +158,125 @@ def test_a_norm_without_gain_is_refused_in_one_sentence_and_folded_statically(se
     with pytest.raises(QexploreError, match="has no gain and shift to train: put the step 'fold-bn' first"):
         done(quantized(model, seen, fold=False), seen, ("qat", {**QUICK, "batch_norm": "keep"}))
     done(quantized(model, seen, fold=False), seen, ("qat", QUICK))
+
+
+class TwoNorms(nn.Module):
+    """A convolution and two batch norms in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.one, self.two = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.BatchNorm2d(8)
+        self.head = nn.Linear(8, 5)
+        nn.init.uniform_(self.one.weight, 0.5, 1.5)
+        nn.init.uniform_(self.two.weight, 2, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.two(self.one(self.conv(x)))).mean((2, 3)))
+
+
+class Perceptron(nn.Module):
+    """A batch norm behind a linear layer, so that it has one value a channel of each image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.head = nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.norm(self.first(x))))
+
+
+class Tied(nn.Module):
+    """A convolution that is called twice, each time with a batch norm of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.again = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.one, self.two, self.head = nn.BatchNorm2d(8), nn.BatchNorm2d(8), nn.Linear(8, 5)
+        nn.init.uniform_(self.two.weight, 0.5, 1.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.one(self.again(torch.relu(self.stem(x)))))
+        return self.head(torch.relu(self.two(self.again(x))).mean((2, 3)))
+
+
+def made(kind: type[nn.Module]) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return kind().eval()
+
+
+BUDGET = {"kb": 0.9, "every": 1, "freeze": 0.0}
+
+
+@pytest.mark.parametrize("step", ["qat", "qbitopt"])
+@pytest.mark.parametrize("mode", ["keep", "frozen", "double-forward"])
+def test_of_two_norms_in_a_row_none_is_kept_and_that_is_told(mode: str, step: str, seen: Calibration) -> None:
+    network = quantized(made(TwoNorms), seen, fold=False)
+    words = r"'two' follows another, 'one', .* set batch_norm to static, or put the step 'fold-bn' first"
+    with pytest.raises(QexploreError, match=words):
+        done(network, seen, (step, {**QUICK, "batch_norm": mode, **(BUDGET if step == "qbitopt" else {})}))
+
+
+@pytest.mark.parametrize("step", ["qat", "qbitopt"])
+@pytest.mark.parametrize(("mode", "before"), [("static", []), ("keep", ["fold-bn"])])
+def test_two_norms_in_a_row_are_folded_one_after_the_other(
+    mode: str, before: list[str], step: str, seen: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = seen.data.tensors("calibration")[0]
+
+    def said(training: Training) -> Tensor:
+        with torch.no_grad(), training.evaluating():
+            return training.trainable(x.clone())
+
+    found = watched(monkeypatch, said)
+    network = Network.of(made(TwoNorms), x[:1], Spec(bits=4, granularity="channel"), Spec(bits=4, symmetric=False))
+    network = done(network, seen, *before, "weight-ranges", "activation-ranges")
+    settings = {**QUICK, "batch_norm": mode, **(BUDGET if step == "qbitopt" else {})}
+    network = done(network, seen, (step, settings))
+    assert not any(op.kind == "batchnorm" for op in network.graph.ops)
+    assert set(network.bits) == {site.name for site in network.sites}
+    far = (network(x) - found[0]).abs()
+    assert float(far.median()) < 1e-5 * float(found[0].abs().max())
+
+
+def test_a_site_that_comes_to_act_behind_a_second_norm_is_calibrated_there(seen: Calibration) -> None:
+    first, after = (quantized(made(TwoNorms), seen, fold=False) for _ in range(2))
+    done(first, seen, "fold-bn", "fold-bn", "weight-ranges", "activation-ranges")
+    fold_statically(after, seen)
+    torch.testing.assert_close(first.samples["conv.out"].sort().values, after.samples["conv.out"].sort().values)
+
+
+@pytest.mark.parametrize("step", ["qat", "prune"])
+@pytest.mark.parametrize("mode", ["keep", "double-forward"])
+def test_one_value_a_channel_is_no_batch_for_a_norm(mode: str, step: str) -> None:
+    few = calibration((6,), images=4)
+    network = Network.of(made(Perceptron), few.data.batch_of("train", [0])[0])
+    if step == "qat":
+        network = quantized(made(Perceptron), few, fold=False)
+    with pytest.raises(QexploreError, match=r"one value a channel in a batch of one image.*set batch to 2 or more"):
+        done(network, few, (step, {**QUICK, "batch": 1, "batch_norm": mode}))
+
+
+@pytest.mark.parametrize(("mode", "batch"), [("keep", 2), ("frozen", 1), ("static", 1)])
+def test_two_values_a_channel_are_a_batch_and_a_frozen_norm_needs_none(mode: str, batch: int) -> None:
+    few = calibration((6,), images=4)
+    network = quantized(made(Perceptron), few, fold=False)
+    done(network, few, ("qat", {"epochs": 1, "rate": 1e-4, "batch": batch, "batch_norm": mode}))
+
+
+@pytest.mark.parametrize("mode", ["keep", "frozen", "double-forward"])
+def test_a_budget_is_not_kept_by_a_weight_that_its_norms_would_tell_apart(mode: str, seen: Calibration) -> None:
+    network = quantized(made(Tied), seen, fold=False)
+    words = r"share the weight 'again\.weight' .* set batch_norm to static, or put the step 'fold-bn' first"
+    with pytest.raises(QexploreError, match=words):
+        done(network, seen, ("qbitopt", {**QUICK, **BUDGET, "batch_norm": mode}))
+
+
+def test_bits_are_not_allocated_to_a_weight_that_its_norms_will_tell_apart(seen: Calibration) -> None:
+    network = quantized(made(Tied), seen, fold=False)
+    with pytest.raises(QexploreError, match=r"'again\.weight' .* put the step 'fold-bn' before 'allocate-bits'"):
+        done(network, seen, ("allocate-bits", {"kb": 0.9}))
+    done(quantized(made(Tied), seen), seen, ("allocate-bits", {"kb": 0.9}))
 
 
 def test_gains_stay_positive(seen: Calibration) -> None:

@@ -22,6 +22,8 @@ from qexplore.qat.trainable import Trainable
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import BadRecipe, Recipe
 from qexplore.report import Event, Report
+from tests.network.nets import built
+from tests.qat.small import calibration, done
 
 TASK = qx.Task("resnet-digits")
 QUICK: dict[str, Any] = {"epochs": 1, "batch": 64, "rate": 0.01}
@@ -173,6 +175,27 @@ def test_a_pruning_that_goes_on_from_its_checkpoint_ends_with_the_same_bits(
     assert torch.equal(resumed(x), whole(x))
 
 
+@pytest.mark.parametrize("first", [{"scope": "network"}, {"scope": "layer"}])
+@pytest.mark.parametrize("name", ["add-relu", "concat-relu", "shared-convolution", "perceptron"])
+def test_channels_go_after_all_but_a_few_weights_have_gone_and_every_layer_keeps_one(
+    name: str, first: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qexplore.qat.loop.check_alive", lambda *_: None)  # of so few weights a network may die
+    model, x = built(name)
+    seen = calibration(tuple(x.shape[1:]))
+    network = Network.of(model, x[:1])
+    quick = {"epochs": 1, "batch": 8, "rate": 1e-4}
+    network = done(network, seen, ("prune", {**quick, "sparsity": 0.97, **first}))
+    before = dict(network.masks)
+    network = done(network, seen, ("prune", {**quick, "sparsity": 0.6, "method": "channels"}))
+    assert all(bool(mask.any()) and bool((before[name] | ~mask).all()) for name, mask in network.masks.items())
+    coupling = couple(network)
+    gone, sets = gone_in(coupling, network.masks), coupling.sets()
+    for number in sets.unique().tolist():
+        mine = gone[sets == number]
+        assert int(mine.sum()) >= min(round(0.6 * len(mine)), len(mine) - 1)
+
+
 def test_pruning_comes_before_ranges() -> None:
     for step in ("weight-ranges", "activation-ranges"):
         with pytest.raises(BadRecipe, match="prune"):
@@ -189,6 +212,21 @@ def test_pruning_comes_before_ranges() -> None:
 def test_settings_with_which_nothing_can_be_pruned_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(QexploreError, match="Pruning needs"):
         pruned(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sparsity": 1.5}, "Pruning needs a sparsity from 0 to below 1"),
+        ({"method": "chanels"}, "channels"),
+        ({"rate": -1.0}, "The setting 'rate' of a training"),
+        ({"reestimate": 5, "batch_norm": "static"}, "set batch_norm to keep"),
+    ],
+)
+def test_settings_are_checked_before_the_first_step_of_a_recipe(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(QexploreError, match=words):
+        check(recipe_of({"prune": settings}))
+    check(recipe_of({"prune": {"reestimate": 5}}))  # batch norms are kept where nothing is said
 
 
 def test_methods_and_scopes_that_do_not_exist_are_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from qexplore.allocate import InfeasibleBudget
+from qexplore.allocate import InfeasibleBudget, cost
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network, Own
+from qexplore.network.table import identity
 from qexplore.numerics import quantize
 from qexplore.ptq import STEPS, Calibration
 from qexplore.qat.fisher import MEASURED, MODELLED, Fisher, modelled
@@ -269,6 +271,34 @@ def test_noise_on_the_weights_does_not_shrink_their_traces() -> None:
         training.loss(x, y).backward()
         noisy.take(1, 0.5)
     assert noisy.traces["conv.weight"] == pytest.approx(plain, rel=0.2)
+
+
+class Normed(nn.Module):
+    """A batch norm behind a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.norm(self.conv(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("mode", ["static", "keep", "frozen", "double-forward"])
+def test_what_is_handed_over_costs_what_was_told_with_the_last_allocation(mode: str) -> None:
+    seen = calibration((3, 8, 8))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = quantized(Normed().eval(), seen, fold=False)
+    events: list[Event] = []
+    settings: dict[str, Any] = {**QUICK, "kb": 0.15, "gbops": 1e-3, "every": 1, "freeze": 0.0, "batch_norm": mode}
+    network = STEPS.get("qbitopt")(network, seen, Report(events.append), **settings)
+    last = [event for event in events if event["event"] == "allocation"][-1]
+    assert last["bits"] == network.bits
+    assert len(set(network.bits.values())) > 1
+    now = cost(pd.DataFrame([identity(network, site) for site in network.sites]), network.bits)
+    assert now == pytest.approx(last["cost"])
+    assert now["kb"] <= 0.15
 
 
 def test_means_move_with_their_memory() -> None:

@@ -16,10 +16,11 @@ from qexplore.network.clamps import clamp
 from qexplore.network.fitting import Fitted
 from qexplore.network.graph import LAYERS
 from qexplore.numerics import Grid, Range, Spec, grid_of
-from qexplore.numerics.learned import Codes, fake_quantize, fake_quantize_rows
+from qexplore.numerics.learned import Codes, fake_quantize_rows
 from qexplore.qat.quantizers import LEAST, Quantizer, quantizers_of
 from qexplore.qat.trainable import Trainable
 from tests.network.nets import built
+from tests.numerics.whole import fake_quantize
 from tests.qat.small import calibration, quantized
 
 SPECS = {

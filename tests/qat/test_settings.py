@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName
@@ -166,6 +167,38 @@ def test_one_training_image_is_too_few() -> None:
     seen = calibration((3, 8, 8), images=1)
     with pytest.raises(QexploreError, match="The training part has 1 images; training needs at least 2"):
         done(quantized(built("add-relu")[0], seen), seen, ("qat", QUICK))
+
+
+class Reversed(nn.Module):
+    """A transposed convolution, which is no layer whose weights are trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("step", ["qat", "prune", "qbitopt"])
+def test_a_network_in_which_nothing_is_trained_says_so(step: str) -> None:
+    from qexplore.network import Network
+
+    seen = calibration((3, 8, 8))
+    network = Network.of(Reversed().eval(), seen.data.batch_of("train", [0])[0])
+    settings: dict[str, Any] = {**QUICK, **({"activation_bits": 4} if step == "qbitopt" else {})}
+    if step != "prune":
+        network, settings = quantized(Reversed().eval(), seen), {**settings, "learn": False}
+    with pytest.raises(QexploreError, match="Nothing is trained in this network: it has no convolution and no linear"):
+        done(network, seen, (step, settings))
+
+
+def test_where_there_are_ranges_alone_they_are_trained() -> None:
+    seen = calibration((3, 8, 8))
+    network = quantized(Reversed().eval(), seen, bits=3)
+    before = {name: network.fitted(network.site(name), 3).grid.scale for name in network.bits}
+    network = done(network, seen, ("qat", {**QUICK, "quantizer_rate": 0.05}))
+    assert all(not torch.equal(network.fitted(network.site(n), 3).grid.scale, old) for n, old in before.items())
 
 
 @pytest.mark.parametrize("batch", [1, 2, 23, 24, 10_000])

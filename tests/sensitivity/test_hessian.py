@@ -83,6 +83,42 @@ def test_traces_are_those_of_the_hessians(task: qx.Task, network: Network, forme
         assert error < 0.1 * want, name
 
 
+class Tied(nn.Module):
+    """A layer that is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again, self.last = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.first(x))
+        return self.last(torch.tanh(self.again(torch.tanh(self.again(x)))))
+
+
+def test_the_trace_of_a_weight_that_layers_share_is_that_of_the_one_tensor() -> None:
+    """With what the two calls have in common: its second derivatives are not those of each call alone, added up."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = Tied().eval()
+        part = 2 * torch.randn(10, 3), torch.randint(0, 3, (10,))
+    data, (x, y) = qx.Data(calibration=part, evaluation=part), part
+
+    def loss(weight: Tensor) -> Tensor:
+        return F.cross_entropy(torch.func.functional_call(model, {"again.weight": weight}, (x,)), y)
+
+    hessian = torch.autograd.functional.hessian(loss, model.again.weight.detach())
+    exact = float(hessian.reshape(9, 9).trace())
+    network = Network.of(model, x[:1])
+    first, second = (site for site in network.sites if site.kind == "weight" and site.layer.startswith("again"))
+    found = [traces(network, Calibration(data, seed), Report(), 10) for seed in range(40)]
+    values = np.array([each[first.name] + each[second.name] for each in found])
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    assert abs(values.mean() - exact) <= 4 * error
+    assert error < 0.1 * abs(exact)
+    assert {first.numel, second.numel} == {4, 5}
+    assert all(each[first.name] * second.numel == pytest.approx(each[second.name] * first.numel) for each in found)
+
+
 def test_more_probes_leave_less_noise(task: qx.Task, network: Network) -> None:
     few, many = (
         np.array([traces(network, Calibration(task.data, s), Report(), n)["first.weight"] for s in range(25)]).std()

@@ -29,7 +29,8 @@ def hessian_trace(network: Network, calibration: Calibration, bits: Sequence[int
     of the loss's second-order expansion. The Hessian of an activation is that of an image's loss, its mean over the
     images. Traces by Hutchinson with vectors of ±1 on the calibration images, on the real network. Project's own
     choice: each site has double backward passes of its own, without the noise that blocks between sites would add;
-    a trace that comes out below 0 counts as 0.
+    a trace that comes out below 0 counts as 0; the trace of a weight that layers share is that of the one tensor, and
+    each of its sites has as large a share of it as of its elements.
     Raises QexploreError where an operation has no second derivative, or a range was found without images.
     """
     errors = {(site.name, b): _error(network, site, b) for site in network.sites for b in bits}
@@ -54,13 +55,20 @@ def traces(network: Network, calibration: Calibration, report: Report, probes: i
 
 
 class _Double:
-    """The real network, twice differentiable in every weight and activation."""
+    """The real network, twice differentiable in every weight and activation.
+
+    weights: leaves by the first of the sites that share them.
+    """
 
     def __init__(self, network: Network) -> None:
-        self.network = network
         self.at = {site.at: site.name for site in network.sites if site.kind == "activation"}
-        self.weights = {name: layer.weight.detach().requires_grad_() for name, layer in network.layers.items()}
-        self.plan = network.real_plan(self.weights)
+        self.shares = _shares(network)
+        self.weights = {
+            name: network.layers[network.site(name).layer].weight.detach().requires_grad_() for name in self.shares
+        }
+        self.plan = network.real_plan(
+            {network.site(site).layer: self.weights[name] for name, of in self.shares.items() for site in of}
+        )
 
     def quadratic(self, x: Tensor, y: Tensor, probes: int, generator: torch.Generator) -> dict[str, float]:
         """Site → mean over the probes of vᵀ H v, H of the loss summed over the images."""
@@ -72,11 +80,11 @@ class _Double:
                 times = 1 if name in self.at.values() else probes  # an activation has a vector for each image
                 for _ in range(times):
                     sums[name] += _curvature(name, slope, tensors[name], generator) / times
-        return sums
+        return {site: share * sums[name] for name in sums for site, share in self.shares.get(name, {name: 1.0}).items()}
 
     def _loss(self, x: Tensor, y: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Weights and activations by site, and the loss summed over the images."""
-        tensors = {f"{name}.weight": weight for name, weight in self.weights.items()}
+        tensors = dict(self.weights)
 
         def watch(op: str, value: Any) -> None:
             if op in self.at and value.requires_grad:
@@ -84,8 +92,18 @@ class _Double:
 
         images = x.detach().clone().requires_grad_()
         loss = summed_loss(self.plan.watch(images, watch), y)
-        names = {site.name for site in self.network.sites}
-        return {name: value for name, value in tensors.items() if name in names}, loss
+        return tensors, loss
+
+
+def _shares(network: Network) -> dict[str, dict[str, float]]:
+    """Weights that differ, by the first site of each → its sites, and the share of its elements that each one counts
+    as its own.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for site in network.sites:
+        if site.kind == "weight":
+            found.setdefault(site.tied, {})[site.name] = float(site.numel)
+    return {name: {site: n / sum(of.values()) for site, n in of.items()} for name, of in found.items()}
 
 
 def _curvature(name: str, slope: Tensor, tensor: Tensor, generator: torch.Generator) -> float:

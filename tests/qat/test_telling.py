@@ -1,0 +1,57 @@
+"""What a training has told is kept with its checkpoints, thinned where it would grow without end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from qexplore.ptq import STEPS
+from qexplore.qat import telling
+from qexplore.qat.telling import KEPT, thinned
+from qexplore.report import Event, Report
+from qexplore.runs.training_log import Log
+from qexplore.runs.trainings import Stage
+from tests.network.nets import built
+from tests.qat.small import QUICK, Memory, calibration, quantized
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_of_a_kind_that_is_told_again_and_again_some_are_kept_the_first_and_the_last_among_them(kind: str) -> None:
+    history: list[Event] = []
+    for at in range(4 * KEPT[kind]):
+        history = thinned([*history, {"event": kind, "at": at}, {"event": "epoch", "at": at}])
+        kept = [event["at"] for event in history if event["event"] == kind]
+        assert KEPT[kind] // 2 <= len(kept) <= KEPT[kind] or at < KEPT[kind] // 2
+        assert kept == sorted(kept)
+        assert (kept[0], kept[-1]) == (0, at)
+    assert [event["at"] for event in history if event["event"] == "epoch"] == list(range(4 * KEPT[kind]))
+
+
+def test_allocations_that_changed_bits_are_all_kept() -> None:
+    changed = [at % 3 for at in range(1000)]
+    history: list[Event] = []
+    for at, count in enumerate(changed):
+        history = thinned([*history, {"event": "allocation", "at": at, "changed": count}])
+    assert [event["at"] for event in history if event["changed"]] == [at for at in range(1000) if changed[at]]
+    assert len(history) <= sum(map(bool, changed)) + KEPT["allocation"]
+    assert (history[0]["at"], history[-1]["at"]) == (0, 999)
+
+
+def test_a_long_training_that_goes_on_tells_as_much_as_its_page_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind in ("weights", "activations"):
+        monkeypatch.setitem(telling.KEPT, kind, 6)
+    memory, events, again = Memory(), list[Event](), list[Event]()
+    settings: dict[str, Any] = {**QUICK, "batch": 24, "epochs": 20}
+    for told in (events, again):
+        seen = calibration((3, 8, 8), key="3-qat", keeper=memory)
+        STEPS.get("qat")(quantized(built("add-relu")[0], seen), seen, Report(told.append), **settings)
+    assert sum(event["event"] == "weights" for event in events) == 21
+    stage, whole = (Stage(Log().extend(enumerate(told)).stages[3], 0.0) for told in (again, events))
+    assert stage.marks[["epoch", "accuracy"]].equals(whole.marks[["epoch", "accuracy"]])
+    for site in ("stem.weight", "stem.out"):
+        few, all_ = (each.ends[each.ends["site"] == site] for each in (stage, whole))
+        assert 3 <= len(few) <= 6
+        assert (few["epoch"].iloc[0], few["epoch"].iloc[-1]) == (0, 20)
+        assert all_.merge(few).equals(few.reset_index(drop=True))
+    assert len(stage.weights("stem.weight")) == len(stage.ends[stage.ends["site"] == "stem.weight"])

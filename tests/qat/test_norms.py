@@ -272,6 +272,21 @@ def test_a_budget_is_not_kept_by_a_weight_that_its_norms_would_tell_apart(mode: 
         done(network, seen, ("qbitopt", {**QUICK, **BUDGET, "batch_norm": mode}))
 
 
+@pytest.mark.parametrize("mode", ["keep", "frozen", "double-forward"])
+def test_without_a_budget_such_a_weight_becomes_several_that_say_what_the_training_said(
+    mode: str, seen: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = seen.data.tensors("calibration")[0]
+
+    def said(training: Training) -> Tensor:
+        with torch.no_grad(), training.evaluating():
+            return training.trainable(x.clone())
+
+    found = watched(monkeypatch, said)
+    network = done(quantized(made(Tied), seen, fold=False, bits=8), seen, ("qat", {**QUICK, "batch_norm": mode}))
+    assert float((network(x) - found[0]).abs().median()) < 1e-5 * float(found[0].abs().max())
+
+
 def test_bits_are_not_allocated_to_a_weight_that_its_norms_will_tell_apart(seen: Calibration) -> None:
     network = quantized(made(Tied), seen, fold=False)
     with pytest.raises(QexploreError, match=r"'again\.weight' .* put the step 'fold-bn' before 'allocate-bits'"):

@@ -54,10 +54,11 @@ def load(training: Training, actors: Actors, owner: dict[str, Any], report: Repo
     if kept is None:
         return []
     tensors, facts = kept
-    if facts.get("owner") != owner:
-        report.event(
-            "log", text=f"The checkpoint {key} is {_difference(facts.get('owner'), owner)}; {key} starts anew."
-        )
+    its = facts.get("owner")
+    if isinstance(its, dict):  # settings that are newer than the checkpoint had their defaults
+        its = {**asdict(type(training.settings)()), **its}
+    if its != owner:
+        report.event("log", text=f"The checkpoint {key} is {_difference(its, owner)}; {key} starts anew.")
         return []
     trainable = training.trainable
     with torch.no_grad():

@@ -28,16 +28,16 @@ class StageLog:
     def after(self, earlier: StageLog) -> StageLog:
         """This log with what `earlier` had told up to the step at which this one goes on.
 
-        A resumed step may tell again what was told before; what it tells so is left out of the earlier log.
+        A resumed step tells again some of what was told before; what it tells so is taken from it alone.
         """
         begun = int(self.started.get("at", 0))
         if not begun:
             return self
         told = {}
         for name in TOLD:
-            own = self.told[name]
-            begins = int(own[0]["at"]) if own else begun + 1
-            told[name] = [one for one in earlier.told[name] if int(one["at"]) < min(begins, begun + 1)] + own
+            again = {int(one["at"]) for one in self.told[name]}
+            before = [one for one in earlier.told[name] if int(one["at"]) <= begun and int(one["at"]) not in again]
+            told[name] = sorted([*before, *self.told[name]], key=lambda one: int(one["at"]))
         return StageLog({**self.started, "at": earlier.started.get("at", 0)}, told, self.ended)
 
 

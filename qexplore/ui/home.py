@@ -78,7 +78,8 @@ def live() -> None:
 
 
 def _cards(profile: profiles.Profile, found: Found, predicted: float) -> list[Card]:
-    full = profile.parameters * 4 / 1000
+    weights = profile.sites[profile.sites["kind"] == "weight"].drop_duplicates("tied")
+    full = int(weights["numel"].sum()) * 4 / 1000
     m = found.measured
     value = percent(m.value) if m is not None else "measuring …" if found.pending else "not measured"
     note = f"{interval(m.low, m.high)}, {m.images:,} images" if m is not None else "on the evaluation images"

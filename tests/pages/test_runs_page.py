@@ -94,3 +94,17 @@ def test_a_training_at_work_can_be_paused_and_another_run_cannot(shelf: Store, o
     Records(shelf.root).finish(run_id, "cancelled")
     shelf.submit(SPEC)
     assert "Pause" not in labels(opened("runs"))
+
+
+@pytest.mark.parametrize(
+    ("state", "label"), [("paused", "Resume"), ("paused", "From the start"), ("done", "Run again")]
+)
+def test_a_run_that_was_deleted_elsewhere_meanwhile_is_told_and_the_list_stays(
+    shelf: Store, opened: Callable[..., AppTest], state: str, label: str
+) -> None:
+    other, run_id = training(shelf, "done"), training(shelf, state)
+    at = opened("runs", run=run_id)
+    shelf.delete(run_id)
+    press(at, label)
+    assert [run.id for run in shelf.runs()] == [other]
+    assert any(run_id in toast.value for toast in at.toast)

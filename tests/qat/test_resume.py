@@ -231,3 +231,14 @@ def test_no_clock_decides_an_allocation() -> None:
     assert not first.exact  # the search was given up
     assert "nodes" in first.note
     assert limits.best(Limits(**budget), table, {}).bits == first.bits
+
+
+def test_a_checkpoint_from_before_a_setting_was_there_goes_on() -> None:
+    memory, events = Memory(), list[Event]()
+    expected = trained("plain", images(), Report())
+    with pytest.raises(Stop):
+        trained("plain", images(keeper=memory), stopping_after(0, "epoch"))
+    for _, facts in memory.states.values():
+        facts["owner"] = {k: v for k, v in facts["owner"].items() if k != "quantizer_optimizer"}
+    assert same(trained("plain", images(keeper=memory), Report(events.append)), expected)
+    assert next(event for event in events if event["event"] == "training-started")["at"] == 3

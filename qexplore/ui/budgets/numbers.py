@@ -44,7 +44,7 @@ def _baseline(found: Found, profile_points: pd.DataFrame) -> Card:
     best = dearest(profile_points, found.answer.cost)
     if best is None:
         return Card("uniform bits", "none as small", "2 bits everywhere cost more", "uniform")
-    name = f"{best['label']} bits, costs no more"
+    name = f"{best['label']} bits everywhere, costs no more"
     return Card(name, percent(best["accuracy"]), verdict(found.measured, best), "uniform")
 
 
@@ -74,11 +74,9 @@ def _price(found: Found) -> Card:
     if not prices:
         return Card("price of a bit", "no limit", "nothing is limited")
     names = {"weight_bits": "weight bit", "activation_bits": "activation bit", "kb": "KB", "gbops": "GBOP"}
-    said = [f"{small(value)} per {names[limit]}" for limit, value in prices.items() if value > 0]
+    said = [f"{small(value)} nats per {names[limit]}" for limit, value in prices.items() if value > 0]
     first = next((limit for limit, value in prices.items() if value > 0), None)
     if first is None:
         return Card("price of a bit", "0", "no limit binds: more would buy nothing")
-    rest = "; ".join(said[1:])
-    return Card(
-        f"one more {names[first]} saves", f"{small(prices[first])} nats", rest or "of predicted loss, on average"
-    )
+    rest = "; ".join(["slope of the predicted loss, here", *said[1:]])
+    return Card(f"price of a {names[first]}", f"{small(prices[first])} nats per {names[first]}", rest)

@@ -33,6 +33,8 @@ def sentence(one: Known, training: Training) -> str:
     gain, gap = after["accuracy"] - before["accuracy"], fp32["accuracy"] - before["accuracy"]
     method = _METHODS.get(training.main.step if training.main else "", "Training")
     course = f"from {percent(before['accuracy'])} to {percent(after['accuracy'])} (FP32 {percent(fp32['accuracy'])})"
+    if training.main is not None and training.main.step == "qbitopt":
+        course += ", where the start is the recipe's bits everywhere: part of it is the first allocation's"
     if training.zeros:
         return _pruned(training, before, after, fp32)
     if training.noise:

@@ -21,6 +21,11 @@ _TOLD = {
     "cancelled": "Cancelled; what it has learned is kept.",
     "lost": "Its process is gone; what it has learned is kept.",
 }
+_EMPTY = {
+    "paused": "Paused before it had learned anything.",
+    "cancelled": "Cancelled before it had learned anything.",
+    "lost": "Its process is gone, and nothing was learned yet.",
+}
 
 
 def standing(one: Known) -> None:
@@ -49,14 +54,17 @@ def _working(run: Run) -> None:
 
 def _stopped(run: Run) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="stopped"):
-        text = run.error if run.state == "failed" else _TOLD.get(run.state, run.error or run.state)
+        kept = bool(store().checkpoints(run.id))
+        text = (
+            run.error if run.state == "failed" else (_TOLD if kept else _EMPTY).get(run.state, run.error or run.state)
+        )
         st.markdown(f"{ICONS.get(run.state, '')} {text}", width="stretch")
         changes = _remedy(run)
         if changes:
             told = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
             label = f"Start again with {told}"
             st.button(label, icon=":material/healing:", key="remedy", type="primary", on_click=_mend, args=(run,))
-        resume = "Resume" if store().checkpoints(run.id) else "Start again"
+        resume = "Resume" if kept else "Start again"
         kind: Literal["primary", "secondary"] = "secondary" if changes else "primary"
         st.button(resume, icon=":material/resume:", key="resume", type=kind, on_click=_resume, args=(run.id,))
 

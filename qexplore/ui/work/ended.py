@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import streamlit as st
@@ -123,16 +125,25 @@ def _several(runs: list[Run]) -> None:
 
 
 def _resume(run_id: str) -> None:
-    store().resume(run_id)
+    with _told():
+        store().resume(run_id)
 
 
 def _start(run_id: str) -> None:
-    store().repeat(run_id)
+    with _told():
+        store().repeat(run_id)
 
 
 def _delete(ids: list[str]) -> None:
     for run_id in ids:
-        try:
+        with _told():
             store().delete(run_id)
-        except QexploreError as error:
-            st.toast(str(error), icon=":material/error:")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Says what went wrong: another tab, or the command line, may have been quicker."""
+    try:
+        yield
+    except QexploreError as error:
+        st.toast(str(error), icon=":material/error:")

@@ -37,7 +37,7 @@ def progress(run: Run) -> str:
         return "waits for its turn"
     left = run.seconds_left
     phase = run.message or "starting"
-    return f"{phase} · {seconds(left)} left" if left is not None else f"{phase} …"
+    return f"{phase} · {seconds(left)} left" if left else f"{phase} …"
 
 
 def outcome(run: Run) -> str:

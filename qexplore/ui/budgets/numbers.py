@@ -44,8 +44,8 @@ def _baseline(found: Found, profile_points: pd.DataFrame) -> Card:
     best = dearest(profile_points, found.answer.cost)
     if best is None:
         return Card("uniform bits", "none as small", "2 bits everywhere cost more", "uniform")
-    name = f"{best['label']} bits everywhere, costs no more"
-    return Card(name, percent(best["accuracy"]), verdict(found.measured, best), "uniform")
+    note = f"weights and activations, costs no more; {verdict(found.measured, best)}"
+    return Card(f"{best['label']} bits", percent(best["accuracy"]), note, "uniform")
 
 
 def dearest(profile_points: pd.DataFrame, cost: dict[str, float]) -> dict[str, Any] | None:
@@ -78,5 +78,5 @@ def _price(found: Found) -> Card:
     first = next((limit for limit, value in prices.items() if value > 0), None)
     if first is None:
         return Card("price of a bit", "0", "no limit binds: more would buy nothing")
-    rest = "; ".join(["slope of the predicted loss, here", *said[1:]])
-    return Card(f"price of a {names[first]}", f"{small(prices[first])} nats per {names[first]}", rest)
+    rest = "; ".join(["slope of the predicted loss here, per unit", *said[1:]])
+    return Card(f"price of a {names[first]}", f"{small(prices[first])} nats", rest)

@@ -3,6 +3,8 @@ PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests that wait for background workers, which stand back for everything else that wants a processor.
+ALONE := tests/browser tests/runs tests/profiles/test_worker.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: app test clean
@@ -17,8 +19,8 @@ test: $(VENV)/develop.done
 	home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
 	export QEXPLORE_HOME="$$home" OMP_NUM_THREADS=1 && \
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal --nbmake --nbmake-timeout=300 \
-		--ignore=tests/browser tests $(wildcard notebooks/*.ipynb) && \
-	$(BIN)/pytest tests/browser
+		$(ALONE:%=--ignore=%) tests $(wildcard notebooks/*.ipynb) && \
+	$(BIN)/pytest $(ALONE)
 
 clean:
 	rm -rf $(VENV)

@@ -33,7 +33,10 @@ def arguments(parser: ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every training, such as epochs=5"
     )
     parser.add_argument(
-        "--keep", type=Path, metavar="FILE", help="keep every trial there: what it has is not measured again"
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="keep its trials there, a file a study; none is measured twice",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a Markdown file to write")
 

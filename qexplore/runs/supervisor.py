@@ -42,12 +42,12 @@ class Watched:
 
     def overdue(self, now: Run, patience: float) -> float | None:
         """The seconds that the wish to stop had, where they are over; by either clock, as one may be set."""
-        if self.wish != wish(now):
-            self.wish, self.since = wish(now), time.monotonic()
-        paused = self.wish == "paused"
+        paused = wish(now) == "paused"
         asked, grace = (now.pause_asked, patience) if paused else (now.cancel_asked, GRACE_SECONDS)
-        if asked is None or self.since is None:
+        if asked is None:
             return None
+        if self.since is None or self.wish != wish(now):
+            self.wish, self.since = wish(now), time.monotonic()
         return grace if max(time.monotonic() - self.since, time.time() - asked) >= grace else None
 
 

@@ -155,6 +155,21 @@ def test_a_finished_training_answers_the_question(opened: Open, home: Path) -> N
     assert "93.0–97.0 %, 500 images" in cards(at)
 
 
+@pytest.mark.parametrize(("step", "said"), [("qat", False), ("qbitopt", True)])
+def test_of_qbitopt_it_is_said_that_the_allocation_has_its_part(
+    step: str, said: bool, opened: Open, home: Path
+) -> None:
+    events = recipe_events(step, before=0.71, after=0.95, fp32=0.986)
+    at = opened("training", task=TASK, run=put(home, events, "done"))
+    assert ("part of the change is the allocation's" in words(at)) == said
+
+
+def test_what_was_paused_before_its_first_step_says_so(opened: Open, home: Path) -> None:
+    at = opened("training", task=TASK, run=put(home, recipe_events("qat", done=0, after=None), "paused"))
+    assert "Paused before it had learned anything." in words(at)
+    assert "Start again" in [button.label for button in at.button]
+
+
 def test_a_training_that_failed_shows_its_error_and_its_remedy_starts_it_again(opened: Open, home: Path) -> None:
     error = (
         "The training diverged at step 61 (epoch 4): the loss is nan; the first site with numbers that are not finite "

@@ -208,6 +208,16 @@ def made(kind: type[nn.Module]) -> nn.Module:
 BUDGET = {"kb": 0.9, "every": 1, "freeze": 0.0}
 
 
+def what_trainings_say(x: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The logits of `x` at the end of each training from now on."""
+
+    def said(training: Training) -> Tensor:
+        with torch.no_grad(), training.evaluating():
+            return training.trainable(x.clone())
+
+    return watched(monkeypatch, said)
+
+
 @pytest.mark.parametrize("step", ["qat", "qbitopt"])
 @pytest.mark.parametrize("mode", ["keep", "frozen", "double-forward"])
 def test_of_two_norms_in_a_row_none_is_kept_and_that_is_told(mode: str, step: str, seen: Calibration) -> None:
@@ -223,12 +233,7 @@ def test_two_norms_in_a_row_are_folded_one_after_the_other(
     mode: str, before: list[str], step: str, seen: Calibration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = seen.data.tensors("calibration")[0]
-
-    def said(training: Training) -> Tensor:
-        with torch.no_grad(), training.evaluating():
-            return training.trainable(x.clone())
-
-    found = watched(monkeypatch, said)
+    found = what_trainings_say(x, monkeypatch)
     network = Network.of(made(TwoNorms), x[:1], Spec(bits=4, granularity="channel"), Spec(bits=4, symmetric=False))
     network = done(network, seen, *before, "weight-ranges", "activation-ranges")
     settings = {**QUICK, "batch_norm": mode, **(BUDGET if step == "qbitopt" else {})}
@@ -277,12 +282,7 @@ def test_without_a_budget_such_a_weight_becomes_several_that_say_what_the_traini
     mode: str, seen: Calibration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = seen.data.tensors("calibration")[0]
-
-    def said(training: Training) -> Tensor:
-        with torch.no_grad(), training.evaluating():
-            return training.trainable(x.clone())
-
-    found = watched(monkeypatch, said)
+    found = what_trainings_say(x, monkeypatch)
     network = done(quantized(made(Tied), seen, fold=False, bits=8), seen, ("qat", {**QUICK, "batch_norm": mode}))
     assert float((network(x) - found[0]).abs().median()) < 1e-5 * float(found[0].abs().max())
 

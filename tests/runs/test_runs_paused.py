@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
 from qexplore.runs import ACTIVE, FINISHED, Store
 from qexplore.runs.deaths import outcome
 from qexplore.runs.records import Records
+from qexplore.runs.supervisor import Watched
+from qexplore.runs.workers import Adopted
 from tests.runs.conftest import eventually, working
 
 TRAIN = {"kind": "train", "n": 150, "every": 10, "pause": 0.01}
@@ -49,6 +52,23 @@ def test_a_paused_training_goes_on_at_the_very_step(store: Store) -> None:
     assert at(store, child, "training-started") == [last]
     assert again.result == {"sum": 150 * 151 // 2}
     assert [one.id for one in store.line(child)] == [run_id, child]
+
+
+@pytest.mark.parametrize("wish", ["cancel_asked", "pause_asked"])
+def test_the_time_to_stop_begins_with_the_wish_and_not_with_the_run(
+    wish: str, shelf: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shelf.run(shelf.submit(TRAIN))
+    watched = Watched(run, Adopted(0, None))
+    monkeypatch.setattr("qexplore.runs.supervisor.time.monotonic", lambda: 100.0)
+    assert watched.overdue(run, 1.5) is None  # nobody has asked for anything yet
+    monkeypatch.setattr("qexplore.runs.supervisor.time.monotonic", lambda: 200.0)
+    asked = replace(run, **{wish: time.time() + 1000})
+    assert watched.overdue(asked, 1.5) is None
+    monkeypatch.setattr("qexplore.runs.supervisor.time.monotonic", lambda: 201.4)
+    assert watched.overdue(asked, 1.5) is None
+    monkeypatch.setattr("qexplore.runs.supervisor.time.monotonic", lambda: 201.6)
+    assert watched.overdue(asked, 1.5) == 1.5
 
 
 @pytest.mark.parametrize("patience", [4.0])

@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 def answer(one: Known, training: Training) -> None:
     """Draws the sentence and the cards."""
-    st.markdown(sentence(one, training))
+    st.markdown(" ".join(filter(None, (sentence(one, training), _start_of(training)))))
     strip(cards(one, training))
 
 
@@ -33,8 +33,6 @@ def sentence(one: Known, training: Training) -> str:
     gain, gap = after["accuracy"] - before["accuracy"], fp32["accuracy"] - before["accuracy"]
     method = _METHODS.get(training.main.step if training.main else "", "Training")
     course = f"from {percent(before['accuracy'])} to {percent(after['accuracy'])} (FP32 {percent(fp32['accuracy'])})"
-    if training.main is not None and training.main.step == "qbitopt":
-        course += ", where the start is the recipe's bits everywhere: part of it is the first allocation's"
     if training.zeros:
         return _pruned(training, before, after, fp32)
     if training.noise:
@@ -48,6 +46,13 @@ def sentence(one: Known, training: Training) -> str:
     if gap > _NOISE:
         return f"**{method} recovers all of the {_bare(gap)} that were lost:** {course}."
     return f"**{method} gains {_bare(gain)}, though nothing had been lost:** {course}."
+
+
+def _start_of(training: Training) -> str:
+    """What the accuracy before QBitOpt is of, which changes the bits before it trains."""
+    if training.after is None or training.main is None or training.main.step != "qbitopt":
+        return ""
+    return "It starts from the recipe's bits everywhere, so that part of the change is the allocation's."
 
 
 def _pruned(training: Training, before: Row, after: Row, fp32: Row) -> str:

@@ -55,14 +55,13 @@ def _working(run: Run) -> None:
 def _stopped(run: Run) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="stopped"):
         kept = bool(store().checkpoints(run.id))
-        text = (
-            run.error if run.state == "failed" else (_TOLD if kept else _EMPTY).get(run.state, run.error or run.state)
-        )
+        told = _TOLD if kept else _EMPTY
+        text = run.error if run.state == "failed" else told.get(run.state, run.error or run.state)
         st.markdown(f"{ICONS.get(run.state, '')} {text}", width="stretch")
         changes = _remedy(run)
         if changes:
-            told = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
-            label = f"Start again with {told}"
+            listed = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
+            label = f"Start again with {listed}"
             st.button(label, icon=":material/healing:", key="remedy", type="primary", on_click=_mend, args=(run,))
         resume = "Resume" if kept else "Start again"
         kind: Literal["primary", "secondary"] = "secondary" if changes else "primary"

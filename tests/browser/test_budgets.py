@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.look import card, chart, forgive_probes, go, slider
 
@@ -107,10 +107,19 @@ def test_a_link_reproduces_the_view(page: Page, app_url: str, open_page: Callabl
     expect(card(other, "measured accuracy")).to_have_text(measured, timeout=30_000)
 
 
+def resting(page: Page, mark: Locator) -> dict[str, float]:
+    """Where a mark of a figure is, once answers that arrive beside it have stopped moving it."""
+    box, before = mark.bounding_box(), None
+    while box is None or box != before:
+        page.wait_for_timeout(400)
+        box, before = mark.bounding_box(), box
+    return box
+
+
 def test_a_clicked_bar_picks_its_site_and_a_lock_holds(page: Page, app_url: str) -> None:
     go(page, app_url, "budgets")
     expect(card(page, "measured accuracy")).to_contain_text("%", timeout=30_000)
-    box = chart(page, BARS).locator(".mark-rect path").nth(12).bounding_box()
+    box = resting(page, chart(page, BARS).locator(".mark-rect path").nth(12))
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page).to_have_url(re.compile("site="))
     site = re.search(r"site=([^&]+)", page.url)[1]

@@ -19,6 +19,6 @@ st.caption(
 )
 changed = quantizer.quantizer(profile.tensor(site), site, stored, state, key=f"{profile.task} {site}")
 if changed is not None:
-    st.query_params["grid"] = quantizer.write_state(changed)
+    ui.write_address("grid", quantizer.write_state(changed))
 with st.expander("The same in a notebook", icon=":material/code:"):
     st.code(quantizer.cell(profile.task, site, changed or state))

@@ -2,7 +2,7 @@
 
 from qexplore.ui.chrome import header, pick_site, site_picker, title
 from qexplore.ui.draw import figure, table
-from qexplore.ui.navigation import app
+from qexplore.ui.navigation import app, write_address
 from qexplore.ui.stored import profile_of, row_of, scores, store, tasks
 from qexplore.ui.strip import Card, strip
 
@@ -21,4 +21,5 @@ __all__ = [
     "table",
     "tasks",
     "title",
+    "write_address",
 ]

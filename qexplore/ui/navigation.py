@@ -22,6 +22,7 @@ _PAGES = {
     "runs": ("Runs", ":material/list_alt:"),
 }
 _MARK = str(Path(__file__).with_name("mark.svg"))
+_ADDRESS = Path(__file__).with_name("address.js").read_text(encoding="utf-8")
 _FOLDER = Path(__file__).parents[2] / "pages"
 
 
@@ -35,6 +36,7 @@ def app() -> None:
     }
     page = st.navigation(list(pages.values()), position="top")
     st.html(Path(__file__).with_name("style.css"))
+    st.html(f"<script class='qx-unseen'>{_ADDRESS}</script>", unsafe_allow_javascript=True)
     try:
         store()  # a home that cannot be used stops every page, with one sentence
         _run(page.title)
@@ -46,10 +48,20 @@ def _run(title: str) -> None:
     """Carries out the page with this title as a part of app.py, not with `page.run()`.
 
     For what is bound to the address by `page.run()` belongs to one page: Streamlit 1.67 then takes task and site out of
-    the link to the next page, and writes an entry into the browser's history that nobody has visited.
+    the link to the next page. What a page binds alone is dropped when the next page ends; address.js keeps that out of
+    the browser's history.
     """
     file = next(file for file, (known, _) in _PAGES.items() if known == title)
     runpy.run_path(str(_FOLDER / f"{file}.py"), run_name="__main__")
+
+
+def write_address(name: str, text: str) -> None:
+    """Puts a setting into the address, unless it stands there.
+
+    Each writing sends the whole address of this page to the browser, which may have gone back to another by then.
+    """
+    if st.query_params.get(name) != text:
+        st.query_params[name] = text
 
 
 def through_app() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.helpers import fits
-from tests.browser.look import PAGES, forgive_probes, go
+from tests.browser.helpers import fits, settled
+from tests.browser.look import PAGES, forgive_probes, go, slider
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -54,4 +55,26 @@ def test_ways_on_arrive_at_their_task_and_site(
     page.go_back()
     expect(page.get_by_role("combobox", name="site")).to_have_value("blocks.1.first.conv.weight", timeout=30_000)
     expect(page.get_by_text("ResNet on digits").first).to_be_visible()
+    forgive_probes(errors)
+
+
+def test_back_leads_to_the_page_before_as_it_was_left(page: Page, app_url: str, errors: list[str]) -> None:
+    go(page, app_url, "budgets")
+    first = page.evaluate("history.length")
+    slider(page, "average weight bits").press("ArrowLeft")
+    expect(page).to_have_url(re.compile(r"/budgets\?w="), timeout=30_000)
+    left = page.url
+    for entries, (name, path) in enumerate((("Quantizer", "quantizer"), ("Network", "network")), start=1):
+        page.get_by_role("link", name=name, exact=True).first.click()
+        expect(page).to_have_url(f"{app_url}/{path}", timeout=30_000)  # what Budgets alone has bound is dropped
+        if path == "quantizer":
+            page.locator("[data-set=bits]").press("ArrowRight")
+            expect(page).to_have_url(re.compile("grid="), timeout=30_000)
+        assert page.evaluate("history.length") == first + entries
+    page.go_back()
+    expect(page.locator("[data-set=bits]")).to_have_value("5", timeout=30_000)
+    settled(page)
+    page.go_back()
+    expect(page.get_by_role("heading", name="Budgets").first).to_be_visible(timeout=30_000)
+    expect(page).to_have_url(left)
     forgive_probes(errors)

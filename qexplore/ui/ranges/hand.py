@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from qexplore.ui.navigation import write_address
 from qexplore.ui.quantizer import quantizer
 from qexplore.ui.ranges.choice import Choice, Ends, rounded, write_hand
 
@@ -31,5 +32,5 @@ def by_hand(choice: Choice) -> Ends | None:
     if changed is None or changed["low"] >= changed["high"]:
         return choice.ends
     ends = rounded((float(changed["low"]), float(changed["high"])))
-    st.query_params["hand"] = write_hand(int(choice.row["index"]), ends)
+    write_address("hand", write_hand(int(choice.row["index"]), ends))
     return ends

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
+from qexplore.figures.words import percent
 from qexplore.recipes import Recipe, presets
 from qexplore.recipes.ablation import BUILD_UP, WITHOUT, variants
 from qexplore.runs import Store, profiles
@@ -117,7 +118,7 @@ def test_the_answer_stands_in_one_sentence_with_its_figures(opened: Open) -> Non
     at = opened("post_training", **HERE)
     said = words(at)
     assert "**equalize buys most: +89.0 points.** :gray[Scales channels" in said
-    assert "The steps lead from 10.2 % without any to 99.6 % with all (FP32 99.6 %)." in said
+    assert "The steps lead from 10.2 % with none of them to 99.6 % with all (FP32 99.6 %)." in said
     drawn = [chart.proto.alt for chart in at.get("vega_lite_chart")]
     assert len(drawn) == 2 + (BARE in profiles.load(TASK).diagnoses)  # with a stored diagnosis: the culprits too
     assert drawn[0].startswith("Floating bars")
@@ -260,6 +261,17 @@ def test_the_culprit_is_sought_in_the_recipe_that_is_shown(opened: Open, debugge
     at = opened("post_training", **HERE, debug="as above")
     at.button(key="find-culprit").click().run()
     assert queued(debugged) == [{"kind": "debug", "task": TASK, "recipe": PRESET, "seed": 0}]
+
+
+@pytest.mark.parametrize(("pipeline", "keeps"), [("standard", "activation-ranges (logits: cross-entropy)"), ("plain", "")])
+def test_two_recipes_without_optional_steps_are_told_apart(opened: Open, pipeline: str, keeps: str) -> None:
+    at = opened("post_training", task="mobilenet-digits", pipeline=pipeline, format="W3A3", ranges="tensor")
+    said, table = words(at), profiles.load("mobilenet-digits").ablation
+    assert ("is another recipe" in said) == bool(keeps)
+    if keeps:
+        first = table[table["recipe"] == "standard-w3a3-per-tensor"].set_index("name").loc["none", "accuracy"]
+        assert f"“no optional step” above ({percent(first)}) is another recipe: it keeps {keeps}." in said
+        assert at.button_group(key="debug").options == ["plain recipe", "as above"]
 
 
 def test_an_address_without_a_recipe_is_told_in_place(opened: Open) -> None:

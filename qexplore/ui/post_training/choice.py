@@ -29,7 +29,7 @@ class Own:
 class Choice:
     """What the address says.
 
-    picked: the recipe of the pickers; plain: the same bits and granularity without any optional step.
+    picked: the recipe of the pickers; plain: the same bits and granularity, ranges and nothing else.
     off: optional steps that are switched off. own: a recipe laid over the pickers, such as a repair.
     """
 

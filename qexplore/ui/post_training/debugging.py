@@ -18,19 +18,23 @@ from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice
 from qexplore.ui.post_training.findings import findings, fixes
 from qexplore.ui.post_training.flow import culprits, flow
+from qexplore.ui.post_training.kept import apart
 from qexplore.ui.post_training.known import Known
 from qexplore.ui.post_training.leads import leads
 from qexplore.ui.post_training.offer import button, spoken
 from qexplore.ui.work.watch import active, ask, watch
 
-_BARE, _ABOVE = "without any step", "as above"  # they stand in the address
+_BARE, _ABOVE = "plain recipe", "as above"  # they stand in the address
 _TAKES = 25  # seconds on a network of the zoo, on a slow core, the fixes measured
 
 
-def debugging(profile: Profile, choice: Choice) -> None:
-    """The section of the page: which recipe, its flowchart, findings and what to try next."""
+def debugging(profile: Profile, choice: Choice, table: pd.DataFrame | None) -> None:
+    """The section of the page: which recipe, its flowchart, findings and what to try next.
+
+    table: the ablation of the complete recipe, None where nobody has measured it.
+    """
     st.markdown("#### Find the culprit :gray[:small[what goes wrong, where, and what repairs it?]]")
-    subject = _subject(choice)
+    subject = _subject(choice, table)
     found = known.diagnosis(profile, subject)
     if found is None:
         _offer(profile, subject)
@@ -67,14 +71,16 @@ def _pick(profile: Profile, mark: dict[str, object]) -> None:
     st.session_state["debugged-site"] = {profile.task: mark.get("site")}
 
 
-def _subject(choice: Choice) -> Recipe:
-    """Which recipe is debugged: the bare ranges of these bits, or the recipe of the page."""
+def _subject(choice: Choice, table: pd.DataFrame | None) -> Recipe:
+    """Which recipe is debugged: the plain one of these bits, or the recipe of the page."""
     if choice.recipe == choice.plain:
         return choice.plain
     with st.container(horizontal=True, vertical_alignment="center"):
         bare = _choose_bare()
         subject = choice.plain if bare else choice.recipe
         st.markdown(f":gray[{subject.name}]", width="content")
+    if bare and (told := apart(choice, table)):
+        st.caption(f"{subject.name} sets ranges and rounds, nothing else. {told}")
     return subject
 
 

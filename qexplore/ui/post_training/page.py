@@ -30,7 +30,7 @@ def bench(profile: Profile) -> None:
     else:
         offer(profile, choice.complete)
     keep(profile, choice)
-    debugging(profile, choice)
+    debugging(profile, choice, found.value if found else None)
 
 
 def _switched(profile: Profile, choice: Choice, found: Known | None) -> None:

@@ -50,7 +50,7 @@ def answer(table: pd.DataFrame) -> str:
         )
     whole = float(last["accuracy"] - first["accuracy"])
     course = (
-        f"from {percent(first['accuracy'])} without any to {percent(last['accuracy'])} with all (FP32 {percent(fp32)})"
+        f"from {percent(first['accuracy'])} with none of them to {percent(last['accuracy'])} with all (FP32 {percent(fp32)})"
     )
     if first["p"] > SIGNIFICANT:
         nothing = f"**Nothing that {images:,} images could show:** the steps lead {course}"
@@ -107,7 +107,7 @@ def replaceable(table: pd.DataFrame) -> str:
 
 
 def sides(table: pd.DataFrame) -> None:
-    """Weights alone and activations alone quantized, and the time that the recipe takes."""
+    """The complete recipe with weights alone and activations alone quantized, and the time that it takes."""
     whole = table[table["complete"]].iloc[0]
     cards = [_side(table, "weights only"), _side(table, "activations only")]
     took = Card("the complete recipe takes", seconds(float(whole["seconds"])), "evaluation not counted")
@@ -121,7 +121,7 @@ def _side(table: pd.DataFrame, name: str) -> Card | None:
     row = rows.iloc[0]
     other = {"weights only": "activations real", "activations only": "weights real"}[name]
     note = f"{interval(row['low'], row['high'])}, {int(row['images']):,} images, {other}"
-    return Card(name, percent(row["accuracy"]), note)
+    return Card(f"the complete recipe, {name}", percent(row["accuracy"]), note)
 
 
 def switched(choice: Choice, now: Known | None) -> str:

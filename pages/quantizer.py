@@ -8,6 +8,7 @@ from qexplore.ui import quantizer
 profile = ui.header("Quantizer", "What does a grid do to one tensor?")
 site = ui.site_picker(profile.sites)
 row = ui.row_of(profile.sites, site)
+values = profile.tensor(site)
 stored = (float(row["lo"]), float(row["hi"]))
 start = {"kind": "symmetric" if row["kind"] == "weight" else "asymmetric", "powerOfTwo": False, "bits": 4}
 state = quantizer.read_state(
@@ -17,7 +18,16 @@ st.caption(
     "Drag the two ends of the range, or let the values decide. A narrow range rounds finely and clips much; a wide one "
     "clips nothing and rounds coarsely. The smallest error lies between."
 )
-changed = quantizer.quantizer(profile.tensor(site), site, stored, state, key=f"{profile.task} {site}")
+changed = quantizer.quantizer(
+    values,
+    site,
+    stored,
+    state,
+    key=f"{profile.task} {site}",
+    channels=quantizer.whole_channels(profile, row, values),
+    own=quantizer.recipes_own(profile, row),
+)
+st.caption(quantizer.about(profile, row, values))
 if changed is not None:
     ui.write_address("grid", quantizer.write_state(changed))
 with st.expander("The same in a notebook", icon=":material/code:"):

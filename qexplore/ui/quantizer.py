@@ -12,6 +12,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from qexplore.runs.profiles import Profile
+from qexplore.ui.ranges.choice import stored_method
+
 _FILES = Path(__file__).with_name("components")
 KINDS = ("asymmetric", "symmetric", "unsigned")
 _WIDTHS = tuple(str(bits) for bits in range(1, 9))
@@ -37,11 +40,15 @@ def quantizer(
     *,
     key: str,
     fixed: bool = False,
+    channels: int = 0,
+    own: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
     """Draws the view; returns {bits, kind, powerOfTwo, low, high} once a hand has changed it, None before.
 
     values: sample of the tensor, at most some thousands, in its own unit. stored: the range of the profile.
     state: where to start, with the keys of the answer. fixed: bits and kind of grid have no controls here.
+    channels: equal slices of `values`, one after another, whose SQNR on grids of their own stands beside that of the one
+    grid; 0 where there is none. own: as `recipes_own` gives it, None where it is told elsewhere.
     """
     data = {
         "tensor": key,
@@ -50,9 +57,46 @@ def quantizer(
         "stored": list(stored),
         "state": dict(state),
         "fixed": fixed,
+        "channels": channels,
+        "own": None if own is None else dict(own),
     }
     answer = _view(data=data, key=key, default={"state": None}, on_state_change=lambda: None)
     return None if answer.state is None else dict(answer.state)
+
+
+def whole_channels(profile: Profile, row: Mapping[str, Any], values: NDArray[np.float32]) -> int:
+    """Number of channels of a weight all of whose values are kept, channel after channel; 0 for any other site."""
+    rows = int((profile.channels["site"] == row["site"]).sum())
+    return rows if row["kind"] == "weight" and rows and len(values) == int(row["numel"]) else 0
+
+
+def recipes_own(profile: Profile, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the profile's recipe makes of a site: name (of the figure), and sqnr (bits → SQNR as the page prints it).
+
+    All values of the site, each grid with the range by the recipe's estimator.
+    """
+    rows = profile.ranges
+    rows = rows[(rows["site"] == row["site"]) & (rows["method"] == stored_method(profile, str(row["kind"])))]
+    told = {str(bits): _decibels(value) for bits, value in zip(rows["bits"], rows["sqnr_db"], strict=True)}
+    return {"name": "SQNR, the recipe's", "sqnr": told}
+
+
+def about(profile: Profile, row: Mapping[str, Any], values: NDArray[np.float32]) -> str:
+    """Which SQNR is of what."""
+    channels = whole_channels(profile, row, values)
+    told = ["The picture and the errors are of **one grid** for the whole tensor."]
+    if channels > 1:
+        told.append(f"**{channels} grids**: one a channel, each over the same share of the channel's own range.")
+    grids = "one grid a channel, each range" if row["granularity"] == "channel" else "one grid, its range"
+    method, name = stored_method(profile, str(row["kind"])), profile.recipe["name"]
+    told.append(f"**The recipe's**: as {name} would at these bits, {grids} by {method}.")
+    if len(values) < int(row["numel"]) and row["kind"] == "weight":
+        told.append(f"The picture has {len(values):,} of {int(row['numel']):,} values, the recipe's SQNR all.")
+    return " ".join(told)
+
+
+def _decibels(value: float) -> str:
+    return f"{value:.2f} dB" if np.isfinite(value) else "no error"
 
 
 def read_state(text: str | None, start: Mapping[str, Any]) -> dict[str, Any]:

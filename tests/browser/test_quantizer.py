@@ -78,3 +78,21 @@ def test_the_smallest_error_is_smallest(page: Page, app_url: str) -> None:
     for other in ("full", "stored"):
         page.locator(f"[data-do={other}]").click()
         assert float(shown(page, "mse")) >= best
+
+
+def test_one_grid_a_grid_a_channel_and_the_recipes_own_stand_side_by_side(page: Page, app_url: str) -> None:
+    site, profile = "stem.conv.weight", profiles.load("mobilenet-digits")
+    x = torch.from_numpy(profile.tensor(site).copy())
+    low, high = 0.8 * float(x.min()), 0.9 * float(x.max())
+    go(page, app_url, f"quantizer?site={site}&grid=symmetric,4,{low},{high}")
+    expect(page.locator("[data-show=channels]")).to_have_text(re.compile("dB"))
+    rows = x.reshape(16, -1)
+    each = Range(0.8 * rows.amin(1).clamp(max=0), 0.9 * rows.amax(1).clamp(min=0))
+    expected = quantization_error(rows, Spec(bits=4, symmetric=True, signed=True, granularity="channel"), each)
+    assert float(shown(page, "channels").removesuffix(" dB")) == pytest.approx(expected.sqnr_db, abs=0.02)
+    ranges = profile.ranges.set_index(["site", "method", "bits"])["sqnr_db"]
+    assert shown(page, "own") == f"{ranges.loc[site, 'mse', 4]:.2f} dB"
+    expect(page.locator("[data-name=own]")).to_have_text("SQNR, the recipe's")
+    expect(page.get_by_text("as w8a8 would at these bits, one grid a channel, each range by mse")).to_be_visible()
+    page.locator("[data-set=bits]").press("ArrowRight")
+    assert shown(page, "own") == f"{ranges.loc[site, 'mse', 5]:.2f} dB"

@@ -263,7 +263,9 @@ def test_the_culprit_is_sought_in_the_recipe_that_is_shown(opened: Open, debugge
     assert queued(debugged) == [{"kind": "debug", "task": TASK, "recipe": PRESET, "seed": 0}]
 
 
-@pytest.mark.parametrize(("pipeline", "keeps"), [("standard", "activation-ranges (logits: cross-entropy)"), ("plain", "")])
+@pytest.mark.parametrize(
+    ("pipeline", "keeps"), [("standard", "activation-ranges (logits: cross-entropy)"), ("plain", "")]
+)
 def test_two_recipes_without_optional_steps_are_told_apart(opened: Open, pipeline: str, keeps: str) -> None:
     at = opened("post_training", task="mobilenet-digits", pipeline=pipeline, format="W3A3", ranges="tensor")
     said, table = words(at), profiles.load("mobilenet-digits").ablation

@@ -42,6 +42,20 @@ function errorOf(x, g) {
   return { rounding: rounding / n, clipping: clipping / n, mse, sqnr, clipped: clipped / n };
 }
 
+// SQNR in dB where each of `rows` consecutive slices of equal length has a grid of its own, over its own range times
+// the shares that the ends of the whole range have of the values' own.
+function channelSqnr(x, rows, spec, lowShare, highShare) {
+  const length = x.length / rows;
+  let signal = 0, noise = 0;
+  for (let row = 0; row < rows; row++) {
+    const slice = x.subarray(row * length, (row + 1) * length);
+    const low = slice.reduce((a, b) => Math.min(a, b), 0), high = slice.reduce((a, b) => Math.max(a, b), 0);
+    noise += errorOf(slice, makeGrid(spec, lowShare * low, highShare * high)).mse;
+    signal += slice.reduce((sum, v) => sum + v * v, 0) / length;
+  }
+  return noise > 0 ? 10 * Math.log10(signal / noise) : Infinity;
+}
+
 // Errors over clips: the range [c·low, c·high] for shares c of the full range.
 function errorCurve(x, spec, low, high, steps = 72) {
   const curve = [];

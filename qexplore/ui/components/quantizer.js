@@ -40,12 +40,24 @@ class Bench {
     if (this.low === this.high) this.high = this.low + 1;
     this.stored = data.stored;
     this.name = data.name;
+    this.channels = data.channels;
+    this.own = data.own;
+    this.title();
     this.state = { logarithmic: false, ...data.state };
     const reach = 0.06 * (this.high - this.low);
     this.view = [Math.min(this.low, this.state.low) - reach, Math.max(this.high, this.state.high) + reach];
     this.bins = binned(this.x, this.view[0], this.view[1], BINS);
     this.fill();
     this.draw();
+  }
+
+  // Whose SQNR each card shows.
+  title() {
+    const names = { sqnr: this.channels > 1 ? "SQNR, one grid" : "SQNR", channels: `SQNR, ${this.channels} grids`, own: this.own?.name };
+    for (const name of this.root.querySelectorAll("[data-name]")) name.textContent = names[name.dataset.name] ?? "";
+    for (const card of this.root.querySelectorAll("[data-card]")) {
+      card.hidden = card.dataset.card === "own" ? !this.own : !(this.channels > 1);
+    }
   }
 
   fill() {
@@ -128,12 +140,15 @@ class Bench {
   }
 
   write(grid, error) {
+    const decibels = (v) => (v === Infinity ? "no error" : `${v.toFixed(2)} dB`);
     const percent = (v) => `${(100 * v).toFixed(v && v < 0.01 ? 2 : 1)} %`;
     const show = {
       bits: this.state.bits,
       low: short(this.state.low),
       high: short(this.state.high),
-      sqnr: error.sqnr === Infinity ? "no error" : `${error.sqnr.toFixed(2)} dB`,
+      sqnr: decibels(error.sqnr),
+      channels: this.channels > 1 ? decibels(this.byChannel()) : "",
+      own: this.own?.sqnr[this.state.bits] ?? "not measured",
       mse: error.mse.toExponential(3),
       rounding: error.rounding.toExponential(3),
       clipping: error.clipping.toExponential(3),
@@ -148,6 +163,11 @@ class Bench {
       `${this.x.length} values of ${this.name} on a grid of ${2 ** this.state.bits} points: SQNR ${show.sqnr}, ${show.clipped} clipped.`);
     this.svg.errors.setAttribute("aria-label",
       `Mean squared error over the clip: smallest, ${this.best.mse.toExponential(2)}, at ${Math.round(100 * this.best.share)} % of the full range.`);
+  }
+
+  byChannel() {
+    const s = this.state, share = (end, full) => (full ? end / full : 1);
+    return channelSqnr(this.x, this.channels, s, share(s.low, this.low), share(s.high, this.high));
   }
 
   report() {

@@ -49,9 +49,7 @@ def answer(table: pd.DataFrame) -> str:
             f"This recipe alone ends at **{percent(last['accuracy'])}**, {points(last['accuracy'] - fp32)} from FP32."
         )
     whole = float(last["accuracy"] - first["accuracy"])
-    course = (
-        f"from {percent(first['accuracy'])} with none of them to {percent(last['accuracy'])} with all (FP32 {percent(fp32)})"
-    )
+    course = f"from {percent(first['accuracy'])} with none of them to {percent(last['accuracy'])} with all (FP32 {percent(fp32)})"
     if first["p"] > SIGNIFICANT:
         nothing = f"**Nothing that {images:,} images could show:** the steps lead {course}"
         return f"{nothing}, {points(whole)}; p = {first['p']:.2f}."

@@ -104,6 +104,11 @@ class Recipe:
         }
         return document | ({"sites": {name: dict(own) for name, own in self.sites.items()}} if self.sites else {})
 
+    def to_yaml(self) -> str:
+        """The recipe as a file holds it."""
+        text: str = yaml.safe_dump(self.to_document(), sort_keys=False, allow_unicode=True)
+        return text
+
     @property
     def optional(self) -> tuple[str, ...]:
         """Names of the steps without which everything is quantized still."""
@@ -131,6 +136,10 @@ class Recipe:
         if not steps:
             raise BadRecipe(f"The recipe {self.name!r} has no steps but these: keep at least one.")
         return replace(self, steps=steps)
+
+    def with_bits(self, bits: Mapping[str, int]) -> Recipe:
+        """The recipe, and then an allocation: other bits at single sites, with what it has calibrated."""
+        return replace(self, steps=(*self.steps, StepSetting("set-bits", dict(bits))))
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
         """The recipe with `settings` changed: {"weights.bits": 4, "activation-ranges.method": "percentile"}; strings

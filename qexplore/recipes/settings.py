@@ -26,7 +26,9 @@ def check_step(step: StepSetting) -> None:
     """
     function: Any = STEPS.get(step.name)
     defaults = defaults_of(function)
-    if hasattr(function, "takes"):
+    if getattr(function, "takes", defaults) is None:  # names that only the network knows
+        defaults |= dict.fromkeys(step.settings)
+    elif hasattr(function, "takes"):
         defaults |= function.takes
     elif any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         # A step that sets ranges hands what it does not know itself to the estimator of this name.

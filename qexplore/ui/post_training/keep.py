@@ -5,7 +5,6 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 import streamlit as st
-import yaml
 
 from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training.choice import Choice, word
@@ -24,7 +23,7 @@ def _ways(profile: Profile, choice: Choice) -> None:
     recipe, task = choice.recipe, profile.task
     said = word(recipe)
     file = f"{recipe.name.replace(' ', '-').replace(',', '')}.yaml"
-    text = yaml.safe_dump(recipe.to_document(), sort_keys=False, allow_unicode=True)
+    text = recipe.to_yaml()
     left, right = st.columns(2, gap="large")
     with left:
         st.caption("As a file")

@@ -116,9 +116,12 @@ def facts(profile: Profile) -> str:
     """The line that says what is being quantized."""
     fp32 = profile.fp32
     between = interval(fp32["low"], fp32["high"])
+    some = ""
+    if profile.images:
+        some = f", {percent(profile.fp32_here['value'])} on the {profile.images:,} that the figures are of"
     said = [
         called(profile.task),
-        f"{metric_of(profile)} **{percent(fp32['value'])}** ({between}) on {fp32['images']:,} images",
+        f"{metric_of(profile)} **{percent(fp32['value'])}** ({between}) on {fp32['images']:,} images{some}",
         f"{profile.parameters:,} parameters",
         f"{len(profile.sites):,} sites",
     ]

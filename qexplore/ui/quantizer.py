@@ -47,8 +47,8 @@ def quantizer(
 
     values: sample of the tensor, at most some thousands, in its own unit. stored: the range of the profile.
     state: where to start, with the keys of the answer. fixed: bits and kind of grid have no controls here.
-    channels: equal slices of `values`, one after another, whose SQNR on grids of their own stands beside that of the one
-    grid; 0 where there is none. own: as `recipes_own` gives it, None where it is told elsewhere.
+    channels: equal slices of `values`, one after another, whose SQNR on grids of their own stands beside that of the
+    one grid; 0 where there is none. own: as `recipes_own` gives it, None where it is told elsewhere.
     """
     data = {
         "tensor": key,

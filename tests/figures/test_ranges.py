@@ -11,6 +11,7 @@ import pytest
 
 from qexplore import figures
 from qexplore.figures import ranges
+from qexplore.runs import profiles
 
 VALUES = np.random.default_rng(0).normal(size=800)
 SITE = pd.DataFrame(
@@ -146,6 +147,17 @@ def test_channels_far_apart_stand_on_an_axis_that_shows_both() -> None:
     assert "scale" not in ranges.equalized(CHANNELS, "a").spec["encoding"]["y"]
     far = CHANNELS.assign(lo=[-800.0, -1.0, -0.5, -1.0, -2.0])
     assert ranges.equalized(far, "a").spec["encoding"]["y"]["scale"]["type"] == "symlog"
+
+
+@pytest.mark.parametrize("task", ["mobilenet-digits", "resnet20-cifar10"])
+@pytest.mark.parametrize("kind", ["weight", "activation"])
+def test_no_two_estimators_share_a_colour_or_a_shape(task: str, kind: str) -> None:
+    profile = profiles.load(task)
+    drawn = ranges.everywhere(profile.estimators, kind, fp32=0.99)
+    marks = next(layer["encoding"] for layer in drawn.spec["layer"] if "shape" in layer["encoding"])
+    for look in ("color", "shape"):
+        scale = marks[look]["scale"]
+        assert len(set(scale["range"])) == len(scale["domain"]) == drawn.data["method"].nunique()
 
 
 def test_an_estimator_has_the_same_colour_and_shape_wherever_it_is_drawn() -> None:

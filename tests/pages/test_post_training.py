@@ -249,6 +249,25 @@ def test_what_led_to_a_repair_stays_until_the_repaired_recipe_is_debugged(home: 
     assert at.success
 
 
+def test_no_difference_is_told_between_accuracies_on_other_images(opened: Open, debugged: Path) -> None:
+    at = opened("post_training", **HERE)
+    at.button(key="apply-0").click().run()
+    shelve(debugged, queued(debugged)[0], {"accuracy": {**accuracy(0.992), "images": 10_000}, "steps": []})
+    at.run()
+    said = words(at)
+    assert "10,000 images" in said
+    assert "+89.0 points" not in said
+    assert "intervals lie apart" not in said
+
+
+@pytest.mark.parametrize(("task", "told"), [("resnet20-cifar10", True), ("mobilenet-digits", False)])
+def test_where_figures_are_of_fewer_images_the_first_line_has_fp32_on_both(opened: Open, task: str, told: bool) -> None:
+    profile = profiles.load(task)
+    fewer = f"{percent(profile.fp32_here['value'])} on the 500 that the figures are of"
+    both = f"on {profile.fp32['images']:,} images, {fewer}"
+    assert (both in words(opened("post_training", task=task))) == told
+
+
 def test_a_healthy_network_is_called_healthy(home: Path, opened: Open) -> None:
     spec = {"kind": "debug", "task": TASK, "recipe": BARE, "seed": 0}
     shelve(home, spec, {"accuracy": accuracy(0.994)}, debug_json=diagnosis(healthy=True))

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import pandas as pd
 import pytest
 import yaml
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 import qexplore as qx
@@ -57,6 +58,7 @@ def test_where_no_accuracy_of_a_site_is_stored_the_page_opens_at_few_bits_and_me
     assert not at.exception
     assert at.select_slider(key="b").value <= 4
     assert bench.asked[-1]["task"] == "resnet20-cifar10"
+    assert bench.asked[-1]["images"] == profiles.load("resnet20-cifar10").images == 500  # those of all other figures
 
 
 @pytest.mark.parametrize(("page", "query"), [("ranges", {}), ("budgets", {"w": "3.7", "a": "4.1"})])
@@ -68,6 +70,30 @@ def test_where_the_images_are_absent_nothing_is_asked_and_one_notice_says_so(
     assert bench.asked == []
     assert "nothing new can be" in at.info[0].value
     assert list(at.warning) == []
+
+
+def test_an_accuracy_that_nobody_knows_is_a_sentence_and_not_an_empty_picture(
+    opened: Open, bench: Bench, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QEXPLORE_DATA", str(home))
+    at = opened("ranges", task="resnet20-cifar10")
+    assert "**Accuracy:** not measured with these ranges, for the images are not here" in words(at)
+    assert "accuracy" not in at.dataframe[0].value.columns
+    drawn = [chart.proto.alt for chart in at.get("vega_lite_chart")]
+    assert not any("Accuracy of the network with each range" in alt for alt in drawn)
+    assert "FP32 on the same 500 images" in words(at)
+
+
+def test_the_dotted_line_is_fp32_on_the_images_of_the_points(
+    opened: Open, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    monkeypatch.setenv("QEXPLORE_DATA", str(tmp_path))
+    at = opened("ranges", task="resnet20-cifar10")
+    profile = profiles.load("resnet20-cifar10")
+    lines = [d for chart in at.get("vega_lite_chart") for d in chart.proto.datasets if d.name == "fp32"]
+    drawn = [float(convert_arrow_bytes_to_pandas_df(line.data.data)["fp32"].iloc[0]) for line in lines]
+    assert drawn == [profile.fp32_here["value"]] * 3
 
 
 def test_a_stored_accuracy_is_what_a_run_measures() -> None:

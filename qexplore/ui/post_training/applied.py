@@ -57,8 +57,8 @@ def _card(label: str, row: dict[str, float] | None) -> Card:
 
 
 def _change(before: dict[str, float] | None, now: dict[str, float] | None) -> list[Card]:
-    if before is None or now is None:
-        return []
+    if before is None or now is None or int(before["images"]) != int(now["images"]):
+        return []  # a difference between other images would be one of images as well
     apart = before["high"] < now["low"] or now["high"] < before["low"]
     note = "the 95 % intervals lie apart" if apart else "the 95 % intervals overlap"
     return [Card("change", points(now["accuracy"] - before["accuracy"]), note)]

@@ -85,9 +85,11 @@ def worth(profile: Profile, made: Recipe, fix: Document, before: Document) -> st
     )
     if not row:
         return "not measured yet"
-    change = points(row["accuracy"] - before["accuracy"])
+    own = int(row["images"])
+    paired = own == int(before["images"])  # else the difference would be one of images as well
+    change = f"{points(row['accuracy'] - before['accuracy'])}: " if paired else ""
     took = f", {seconds(float(fix['seconds']))}" if fix["seconds"] is not None else ""
-    return f"{change}: {measured(row['accuracy'], row['low'], row['high'], int(row['images']))}{took}"
+    return f"{change}{measured(row['accuracy'], row['low'], row['high'], own)}{took}"
 
 
 def _apply(profile: Profile, own: Own) -> None:

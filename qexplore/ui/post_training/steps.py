@@ -30,7 +30,7 @@ def steps(profile: Profile, choice: Choice, found: Known) -> None:
     left, right = st.columns([1.7, 1], gap="large")
     with left:
         st.markdown("**One step after another** :gray[:small[what each adds to those above it]]")
-        figure(figures.waterfall(table, _now(choice, now)))
+        figure(figures.waterfall(table, _now(now, int(table["images"].iloc[0]))))
     with right:
         _right(table)
     sides(table)
@@ -49,7 +49,8 @@ def answer(table: pd.DataFrame) -> str:
             f"This recipe alone ends at **{percent(last['accuracy'])}**, {points(last['accuracy'] - fp32)} from FP32."
         )
     whole = float(last["accuracy"] - first["accuracy"])
-    course = f"from {percent(first['accuracy'])} with none of them to {percent(last['accuracy'])} with all (FP32 {percent(fp32)})"
+    course = f"from {percent(first['accuracy'])} with none of them to {percent(last['accuracy'])} with all"
+    course += f" (FP32 {percent(fp32)})"
     if first["p"] > SIGNIFICANT:
         nothing = f"**Nothing that {images:,} images could show:** the steps lead {course}"
         return f"{nothing}, {points(whole)}; p = {first['p']:.2f}."
@@ -79,8 +80,12 @@ def _apart(rows: pd.DataFrame) -> pd.Series[bool]:
     return (rows["low"] > rows["high"].shift()) | (rows["high"] < rows["low"].shift())
 
 
-def _now(choice: Choice, now: Known | None) -> dict[str, Any] | None:
-    return None if now is None else {**now.value, "name": "as switched"}
+def _now(now: Known | None, images: int) -> dict[str, Any] | None:
+    """The recipe as it is switched, for the waterfall; named with its images where the other bars have `images`."""
+    if now is None:
+        return None
+    own = int(now.value["images"])
+    return {**now.value, "name": "as switched" if own == images else f"as switched, {own:,} images"}
 
 
 def _right(table: pd.DataFrame) -> None:

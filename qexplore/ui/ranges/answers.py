@@ -92,7 +92,7 @@ def _measure(choice: Choice, wanted: list[str], asker: str) -> dict[str, Tried]:
         "seed": profile.seed,
         "bits": choice.allocation(),
         "variants": {by: {choice.site: choice.settings(by)} for by in wanted},
-        "images": None,
+        "images": choice.profile.images,
     }
     reply = bench.ask(request, asker)
     base = Tried(_of(reply), 0, 0, 1.0)

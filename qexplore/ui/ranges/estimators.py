@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.figures import ranges as figures
+from qexplore.ui.absent import how_to_get
 from qexplore.ui.draw import figure
 from qexplore.ui.ranges.answers import Found, accuracies
 from qexplore.ui.ranges.choice import Choice
@@ -20,15 +21,31 @@ def picture(choice: Choice) -> None:
 
 def outcomes(choice: Choice, found: Found) -> None:
     """What the network keeps with each range, and what the site loses."""
-    drawn = figures.outcomes(
-        accuracies(choice, found), choice.site, fp32=float(choice.profile.fp32["value"]), picked=choice.by
-    )
-    figure(drawn, key="outcomes", words=False)
+    fp32 = choice.profile.fp32_here
+    if found.tried:
+        drawn = figures.outcomes(accuracies(choice, found), choice.site, fp32=float(fp32["value"]), picked=choice.by)
+        figure(drawn, key="outcomes", words=False)
+        st.caption(
+            "Accuracy of the whole network as measured, with 95 % intervals; the dotted line is FP32 on the same "
+            f"{fp32['images']:,} images."
+        )
+    else:
+        with st.container(border=True, key="no-outcomes"):
+            st.markdown(_unknown(choice, found))
     figure(figures.parts(choice.shown, choice.site, picked=choice.by), key="parts", words=False)
-    st.caption(
-        "Above: accuracy of the whole network as measured, with 95 % intervals; the dotted line is FP32. Below: mean "
-        "squared error of the site, unit of the site squared; blue is lost by rounding, ochre by clipping."
-    )
+    st.caption("Mean squared error of the site, unit of the site squared; blue is lost by rounding, ochre by clipping.")
+
+
+def _unknown(choice: Choice, found: Found) -> str:
+    """Why there is no accuracy to draw, and what to do."""
+    if found.pending:
+        images = choice.profile.fp32_here["images"]
+        return f"**Accuracy:** the network is measured with each of these ranges on {images:,} images …"
+    if how_to_get(choice.profile.task):
+        return (
+            "**Accuracy:** not measured with these ranges, for the images are not here: how to get them stands above."
+        )
+    return "**Accuracy:** not measured with these ranges."
 
 
 def numbers(choice: Choice, found: Found) -> None:
@@ -40,10 +57,10 @@ def numbers(choice: Choice, found: Found) -> None:
     rows["gained"] = [t.gained if t else None for t in tried]
     rows["lost"] = [t.lost if t else None for t in tried]
     rows[["accuracy", "low", "high"]] *= 100
+    measured = ["accuracy", "low", "high", "gained", "lost"] if found.tried else []
     number, small = st.column_config.NumberColumn, "%.3g"
-    columns = ["method", "lo", "hi", "scale", "sqnr_db", "rounding", "clipping", "accuracy", "low", "high", "gained"]
     st.dataframe(
-        rows[[*columns, "lost"]],
+        rows[["method", "lo", "hi", "scale", "sqnr_db", "rounding", "clipping", *measured]],
         hide_index=True,
         column_config={
             "method": "range",

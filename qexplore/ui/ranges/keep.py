@@ -34,6 +34,7 @@ def keep(choice: Choice) -> None:
         st.caption(
             "These carry the whole recipe out, with activations calibrated on weights at their own bits; this page "
             "changes the bits afterwards. With weights at few bits the two can differ by some images."
+            + (f" They measure all images; this page {some:,} of them." if (some := choice.profile.images) else "")
         )
 
 

@@ -58,7 +58,7 @@ def _measured(choice: Choice, found: Found, by: str, label: str) -> Card:
     if tried is None:
         said = "measuring …" if found.pending else "not measured"
         untouched = by == HAND and choice.ends is None
-        note = "move an end of the range below" if untouched else "on all evaluation images"
+        note = "move an end of the range below" if untouched else "on evaluation images"
         return Card(label, said, note, "measured", waiting=True)
     m = tried.measured
     how = f"in {seconds(m.seconds)}" if m.seconds is not None else "stored"

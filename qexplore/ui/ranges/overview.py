@@ -39,7 +39,8 @@ def everywhere(profile: Profile) -> None:
     if lacking(profile, "everywhere"):
         return
     st.caption(
-        "Where lines part, the choice of a range decides; the dotted line is FP32, thin lines are 95 % intervals. "
+        "Where lines part, the choice of a range decides; the dotted line is FP32 on the same "
+        f"{profile.fp32_here['images']:,} images, thin lines are 95 % intervals. "
         "mse + cross-entropy is mse everywhere but at the logits; dynamic ranges are found anew for every image while "
         "the network runs, which costs time. Least error is not always best accuracy: the error counts every value "
         "alike, the network does not."
@@ -48,7 +49,7 @@ def everywhere(profile: Profile) -> None:
         with column:
             stored = stored_method(profile, kind)
             st.markdown(f"All **{kind}s** :gray[:small[stored: {stored}]]")
-            drawn = figures.everywhere(profile.estimators, kind, fp32=float(profile.fp32["value"]))
+            drawn = figures.everywhere(profile.estimators, kind, fp32=float(profile.fp32_here["value"]))
             figure(drawn, key=f"everywhere-{kind}", words=False)
             st.markdown(drawn.alt)
 

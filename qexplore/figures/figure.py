@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -41,6 +41,12 @@ class Live(Figure):
     picks: str = ""
     zooms: str = ""
     title: str = ""
+
+    def grown(self) -> Live:
+        """The figure whose height is that of its plot: a legend that a narrow page breaks into rows stands below it and
+        takes nothing from it.
+        """
+        return replace(self, spec={**self.spec, "autosize": {"type": "fit-x", "contains": "padding"}})
 
     def document(self) -> dict[str, Any]:
         """The complete Vega-Lite document with its data inside."""

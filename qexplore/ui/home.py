@@ -19,6 +19,7 @@ from qexplore.ui.strip import Card, strip
 from qexplore.ui.work.words import ICONS, ago, name, outcome
 
 TASK = "mobilenet-digits"
+_PLOT = 125  # pixels
 _WAYS = (
     (
         "quantizer",
@@ -72,7 +73,8 @@ def live() -> None:
         with right:
             bars = figures.allocation(profile.sites, found.answer.bits, height=190)
             figure(bars, key="home-allocation", words=False)
-            figure(frontier_of(profile, found, predicted, height=215), key="home-frontier", words=False)
+            frontier = frontier_of(profile, found, predicted, height=_PLOT).grown()
+            figure(frontier, key="home-frontier", words=False)
             st.caption(f"The bits of each site of {TASK}, weights upwards, and what such budgets cost in accuracy.")
     watch(question, found)
 

@@ -24,6 +24,15 @@ def test_the_first_page_does_not_scroll_sideways_on_a_phone(open_page, app_url):
     assert fits(page)
 
 
+def test_a_phone_shows_the_accuracy_in_a_picture_that_can_be_read(open_page, app_url):
+    page = open_page(width=390, height=844)
+    page.goto(app_url)
+    accuracy = page.locator("svg.marks", has=page.get_by_text("average weight bits", exact=True))
+    plot = accuracy.locator("g.root > g > path.background")
+    expect(plot).to_be_attached(timeout=30_000)
+    assert plot.bounding_box()["height"] >= 100
+
+
 def test_no_request_leaves_this_machine(page, app_url):
     asked = []
     page.on("request", lambda request: asked.append(request.url))

@@ -53,7 +53,7 @@ def _spec(names: list[str]) -> dict[str, Any]:
     ]
     rows: dict[str, Any] = {"data": {"name": "rows"}}
     return {
-        "height": 290,
+        "height": 190,
         "width": "container",
         "padding": PADDING,
         "layer": [

@@ -49,7 +49,7 @@ def everywhere(profile: Profile) -> None:
         with column:
             stored = stored_method(profile, kind)
             st.markdown(f"All **{kind}s** :gray[:small[stored: {stored}]]")
-            drawn = figures.everywhere(profile.estimators, kind, fp32=float(profile.fp32_here["value"]))
+            drawn = figures.everywhere(profile.estimators, kind, fp32=float(profile.fp32_here["value"])).grown()
             figure(drawn, key=f"everywhere-{kind}", words=False)
             st.markdown(drawn.alt)
 

@@ -13,6 +13,7 @@ from qexplore.runs.checkpoints import FileKeeper
 from qexplore.runs.debug_job import diagnose
 from qexplore.runs.jobs import JOBS
 from qexplore.runs.profile_job import profile
+from qexplore.runs.sensitivity_job import score
 from qexplore.zoo import Task
 
 
@@ -57,3 +58,4 @@ def measure(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
 
 JOBS.register("debug")(diagnose)
 JOBS.register("profile")(profile)
+JOBS.register("sensitivity")(score)

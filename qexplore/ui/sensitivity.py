@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from qexplore import figures
@@ -12,19 +13,21 @@ from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
 from qexplore.ui.lacking import lacking
 from qexplore.ui.onward import onward
-from qexplore.ui.stored import scores
+from qexplore.ui.scored import ON_DEMAND, compared, offer, scored
 
 METRICS = {
     "fit": "fit: empirical Fisher information × quantization noise",
     "loss": "loss: measured, one site at a time",
     "sqnr": "sqnr: noise over signal of the site alone",
+    "hessian-trace": "hessian-trace: average trace of the Hessian × squared quantization error (HAWQ-V2, Dong et al. "
+    "2020)",
 }
 
 
 def choices(profile: Profile) -> tuple[str, int]:
     """Metric and bit width; both live in the address."""
     left, right = st.columns([3, 2])
-    names = [name for name in METRICS if name in profile.metrics]
+    names = [name for name in METRICS if name in (*profile.metrics, *ON_DEMAND)]
     with left:
         metric = st.selectbox(
             "metric", names, key="metric", bind="query-params", help="\n\n".join(METRICS[name] for name in names)
@@ -35,10 +38,23 @@ def choices(profile: Profile) -> tuple[str, int]:
     return str(metric), int(bits)
 
 
+def known(profile: Profile, metric: str) -> None:
+    """Goes on only where the metric is known; else offers it, and the page ends there."""
+    if scored(profile, metric) is None:
+        offer(profile, metric)
+        st.stop()
+
+
+def _table(profile: Profile, metric: str) -> pd.DataFrame:
+    table = scored(profile, metric)
+    assert table is not None  # `known` has seen to that
+    return table
+
+
 def cells(profile: Profile, metric: str, site: str) -> None:
     """The heat map."""
     order = st.session_state.get("order", "network")
-    drawn = figures.heatmap(scores(profile, metric), picked=site, order=order)
+    drawn = figures.heatmap(_table(profile, metric), picked=site, order=order)
     figure(drawn, on_pick=pick_site, beside=_order)
 
 
@@ -51,7 +67,7 @@ def worst(profile: Profile, metric: str, bits: int, site: str) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**Worst at {bits} bits** :gray[:small[by {metric}]]")
-        figure(figures.ranking(scores(profile, metric), bits, picked=site), on_pick=pick_site)
+        figure(figures.ranking(_table(profile, metric), bits, picked=site), on_pick=pick_site)
     with right:
         _agreement(profile, metric, bits, site)
 
@@ -61,8 +77,9 @@ def _agreement(profile: Profile, metric: str, bits: int, site: str) -> None:
         return
     other = metric if metric != "loss" else "fit"
     st.markdown(f"**Does {other} agree with the measured loss?**")
-    figure(figures.agreement(profile.sensitivity, other, bits, picked=site), key="agreement", on_pick=pick_site)
-    table = figures.correlations(profile.sensitivity).pivot(index="metric", columns="bits", values="correlation")
+    every = compared(profile)
+    figure(figures.agreement(every, other, bits, picked=site), key="agreement", on_pick=pick_site)
+    table = figures.correlations(every).pivot(index="metric", columns="bits", values="correlation")
     st.dataframe(table.style.format("{:.2f}"), alt="Spearman's rank correlation of each metric with the measured loss.")
     st.caption(
         "Spearman's rank correlation with the measured loss, per bit width: 1 is the same order of sites. At many bits "
@@ -72,7 +89,7 @@ def _agreement(profile: Profile, metric: str, bits: int, site: str) -> None:
 
 def next_steps(profile: Profile, metric: str, bits: int) -> None:
     """What the table suggests, each with the page where it can be tried."""
-    table = scores(profile, metric)
+    table = _table(profile, metric)
     at = table[table["bits"] == bits].sort_values("loss", ascending=False)
     first, last = at.iloc[0], at[at["numel"] >= at["numel"].median()].iloc[-1]
     index = int(first["index"])

@@ -10,7 +10,7 @@ import pandas as pd
 import qexplore as qx
 from qexplore.plain import plain
 from qexplore.report import Report
-from qexplore.runs.engine_jobs import ablation
+from qexplore.runs.engine_jobs import ablation, score
 
 
 def test_an_ablation_files_its_table_and_gives_its_rows(tmp_path: Path) -> None:
@@ -24,3 +24,13 @@ def test_an_ablation_files_its_table_and_gives_its_rows(tmp_path: Path) -> None:
     again = qx.ablate("mobilenet-digits", "w8a8", seed=1)
     pd.testing.assert_frame_equal(filed.drop(columns="seconds"), again.drop(columns="seconds"))
     assert any(event["event"] == "progress" for event in events)
+
+
+def test_a_metric_is_scored_as_the_verb_scores_it_and_on_as_many_images_as_are_asked_for(tmp_path: Path) -> None:
+    spec = {"kind": "sensitivity", "task": "resnet-digits", "recipe": "w8a8", "seed": 0, "metric": "fit"}
+    found = score(spec, Report(), tmp_path)
+    assert found["metric"] == "fit"
+    filed = pd.read_parquet(tmp_path / "sensitivity.parquet")
+    pd.testing.assert_frame_equal(filed, qx.sensitivity("resnet-digits", "fit"))
+    assert score({**spec, "images": 32}, Report(), tmp_path)["images"] == 32
+    assert not filed["loss"].equals(pd.read_parquet(tmp_path / "sensitivity.parquet")["loss"])

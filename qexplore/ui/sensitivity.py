@@ -80,6 +80,7 @@ def _agreement(profile: Profile, metric: str, bits: int, site: str) -> None:
     every = compared(profile)
     figure(figures.agreement(every, other, bits, picked=site), key="agreement", on_pick=pick_site)
     table = figures.correlations(every).pivot(index="metric", columns="bits", values="correlation")
+    table = table.rename(columns="{} bits".format)
     st.dataframe(table.style.format("{:.2f}"), alt="Spearman's rank correlation of each metric with the measured loss.")
     st.caption(
         "Spearman's rank correlation with the measured loss, per bit width: 1 is the same order of sites. At many bits "

@@ -78,7 +78,6 @@ class Study:
         gauges = tuple(g for g in self.gauges if g.table in chosen)
         return replace(self, variants=variants, gauges=gauges)
 
-
     def rows(self, words: Sequence[str]) -> Study:
         """The study with the variants alone whose names contain one of `words`; QexploreError for a word in no name."""
         names = list(dict.fromkeys(v.name for v in self.variants))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qexplore.network import Network
 from qexplore.registry import Registry
 from qexplore.report import Report
+from qexplore.zoo.augmentation import Moves
 
 S = TypeVar("S", bound=Callable[..., Network])
 BATCH = 128  # images at a time: larger ones leave the caches of a CPU
@@ -35,6 +36,9 @@ class Batches(Protocol):
 
     @property
     def interval(self) -> tuple[float, float] | None: ...
+
+    @property
+    def moves(self) -> Moves: ...
 
 
 State = tuple[dict[str, Tensor], dict[str, Any]]

@@ -18,6 +18,8 @@ from qexplore.registry import key_of
 QUANTIZER_KEYS = ("bits", "symmetric", "signed", "granularity", "power_of_two")
 KEYS = ("name", "title", "weights", "activations", "steps", "sites")
 LOGITS = "logits"  # the site on whose grid the network's output lies, whatever its name
+FIRST, LAST = "first", "last"  # the first and the last weights of the network, whatever their layers' names
+ALIASES = (LOGITS, FIRST, LAST)
 POST_TRAINING, TRAINING = "post-training", "training"
 TRAINS = ("prune", "qat", "qbitopt")  # steps that train
 NEEDED = ("fold-bn", "weight-ranges", "activation-ranges")
@@ -45,8 +47,8 @@ class StepSetting:
 class Recipe:
     """Steps in order, and the quantizers of weights and activations as keyword arguments of `Spec`.
 
-    sites: what is different at single sites, by name or "logits": bits, range [lo, hi], or method (a range estimator)
-    with its options.
+    sites: what is different at single sites, by name or as one of ALIASES: bits, range [lo, hi], or method (a range
+    estimator) with its options.
     """
 
     name: str

@@ -47,7 +47,8 @@ def check_kinds(where: str, settings: Mapping[str, Any], defaults: Mapping[str, 
             raise UnknownName(f"setting of {where} called", name, defaults)
         default = defaults[name]
         kinds, words = WORDS.get(type(default), ((object,), "anything"))
-        if not isinstance(value, kinds) or isinstance(value, bool) is not isinstance(default, bool):
+        mistaken = default is not None and isinstance(value, bool) is not isinstance(default, bool)
+        if mistaken or not isinstance(value, kinds):
             raise BadRecipe(f"The setting {name!r} of {where} is {words}, such as {default!r}; not {value!r}.")
 
 

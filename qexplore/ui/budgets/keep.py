@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found, Question
+from qexplore.ui.link import link
 from qexplore.ui.onward import onward
 from qexplore.ui.post_training.choice import word
 from qexplore.ui.snippets import allocate_cell, allocate_command
@@ -37,7 +37,7 @@ def keep(question: Question, metric: str, found: Found) -> None:
 def _share(question: Question, metric: str, found: Found) -> None:
     profile, limits, locked = question.profile, question.budget.limits(), question.locked
     st.caption("The address of this page is the state: who opens it sees this allocation.")
-    st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
+    link()
     st.caption("The same in a notebook: the allocation, and its accuracy")
     recipe = word(Recipe.from_document(profile.recipe))
     st.code(allocate_cell(profile.task, metric, limits, locked, recipe, profile.seed))

@@ -104,13 +104,10 @@ def _pictures(found: Albums, source: str, preprocessing: Preprocessing, seed: in
     parts = parted(found.first.labels, None if found.test is None else found.test.labels, seed, calibration)
     first = Shelf(found.first, preprocessing)
     test = first if found.test is None else Shelf(found.test, preprocessing)
-    made = {
-        "train": None if parts.train is None else Pictures(first, parts.train),
-        "calibration": Pictures(first, parts.calibration),
-        "evaluation": Pictures(test, parts.evaluation),
-    }
     return Data(
-        **made,
+        train=None if parts.train is None else Pictures(first, parts.train),
+        calibration=Pictures(first, parts.calibration),
+        evaluation=Pictures(test, parts.evaluation),
         classes=found.classes,
         interval=preprocessing.interval,
         preprocessing=preprocessing,

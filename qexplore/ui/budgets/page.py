@@ -28,6 +28,7 @@ from qexplore.ui.locks import read_locks
 from qexplore.ui.stored import scores
 
 METRIC = "fit"
+_PLOT = 150  # pixels of the frontier itself
 
 
 @st.fragment
@@ -83,7 +84,7 @@ def _frontier(profile: Profile, found: Found, predicted: float) -> None:
     axis = axis if axis in found.answer.cost else "weight_bits"
     if found.measured is not None:
         remember_tried(profile.task, found)
-    drawn = frontier_of(profile, found, predicted, axis=axis, tried=tried(profile.task))
+    drawn = frontier_of(profile, found, predicted, axis=axis, tried=tried(profile.task), height=_PLOT).grown()
     figure(drawn, key="frontier", beside=_axis)
 
 

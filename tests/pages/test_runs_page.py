@@ -25,9 +25,9 @@ def shelf(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store()
 
 
-def training(shelf: Store, state: str = "") -> str:
+def training(shelf: Store, state: str = "", *, recipe: str = "w8a8") -> str:
     """A run that has trained for 7 epochs and, where a state is given, ended in it."""
-    run_id, records = shelf.submit(SPEC), Records(shelf.root)
+    run_id, records = shelf.submit({**SPEC, "recipe": recipe}), Records(shelf.root)
     records.claim(run_id, 1, "x")
     records.tell(run_id, [(0.0, BEGIN), (1.0, EPOCH)], None)
     (shelf.folder(run_id) / "checkpoints").mkdir()
@@ -63,6 +63,47 @@ def test_a_training_that_stopped_goes_on_or_starts_anew(
     assert (newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == (run_id, ["3-qat"])
     press(opened("runs", run=run_id), "From the start")
     assert (newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == (None, [])
+
+
+def test_a_training_that_was_resumed_leads_to_the_run_that_went_on(
+    shelf: Store, opened: Callable[..., AppTest]
+) -> None:
+    run_id = training(shelf, "paused", recipe="qat-w3a3")
+    at, records = opened("runs", run=run_id), Records(shelf.root)
+    press(at, "Resume")
+    after = newest(shelf).id
+    at = opened("runs", run=run_id)
+    assert "Resume" not in labels(at)
+    assert "From the start" in labels(at)
+    link = next(one.proto for one in at.get("page_link") if after in one.proto.label)
+    assert link.label == f"Run {after} went on from it and is queued"
+    assert link.page.endswith("training")
+    assert f"run={after}" in link.query_string
+    records.finish(after, "cancelled")  # it had learned nothing yet
+    assert "Resume" in labels(opened("runs", run=run_id))
+
+
+def test_a_click_on_resume_that_comes_too_late_is_told(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    run_id = training(shelf, "paused")
+    at = opened("runs", run=run_id)
+    after = shelf.resume(run_id)
+    press(at, "Resume")
+    assert len(shelf.runs()) == 2
+    assert any(f"run {after} went on from it" in toast.value for toast in at.toast)
+
+
+def test_a_resumed_run_tells_the_time_of_the_whole_training(
+    shelf: Store, opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 30.0))
+    first = training(shelf, "paused")
+    second = shelf.resume(first)
+    Records(shelf.root).finish(second, "done", result={})
+    told = [caption.value for caption in opened("runs", run=second).caption]
+    assert f"Carries run {first} on. The 2 runs together took 60 s." in told
+    third = shelf.resume(second)
+    Records(shelf.root).finish(third, "done", result={})
+    assert f"Repeats run {second}." in [caption.value for caption in opened("runs", run=third).caption]
 
 
 def test_a_training_that_is_done_is_run_again_from_its_start(shelf: Store, opened: Callable[..., AppTest]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qexplore.recipes import Recipe
-from qexplore.runs import Store, profiles
+from qexplore.runs import Run, Store, profiles
 from qexplore.runs.records import Records
 from qexplore.runs.trainings import Training
 from qexplore.ui.training.answer import sentence
@@ -145,6 +145,29 @@ def test_a_resumed_training_shows_what_was_told_before_the_pause(opened: Open, h
     put(home, rest, parent=first)
     at = opened("training", task=TASK)
     assert table_of(at, "Curve of the accuracy", "marks")["epoch"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_training_that_was_resumed_leads_to_the_run_that_went_on(opened: Open, home: Path) -> None:
+    first = put(home, recipe_events("qat", done=2, after=None), "paused")
+    second = put(home, recipe_events("qat", at=40, after=None, done=3), parent=first)
+    at = opened("training", task=TASK, run=first)
+    assert "Paused, and resumed since." in words(at)
+    assert "resume" not in {button.key for button in at.button}
+    link = next(one.proto for one in at.get("page_link") if second in one.proto.label)
+    assert link.page.endswith("training")
+    assert f"run={second}" in link.query_string
+
+
+def test_a_resumed_training_took_as_long_as_all_of_its_runs(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 40.0))
+    first = put(home, recipe_events("qat", done=2, after=None), "paused")
+    second = put(home, recipe_events("qat", at=40), "done", parent=first)
+    at = opened("training", task=TASK, run=second, view="compare", runs=second)
+    assert "80 s" in cards(at)
+    assert "6 epochs, in 2 runs, seed 0" in cards(at)
+    assert at.dataframe[0].value["took"].tolist() == ["80 s"]
 
 
 def test_a_finished_training_answers_the_question(opened: Open, home: Path) -> None:

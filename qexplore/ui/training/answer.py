@@ -151,4 +151,5 @@ def _took(one: Known, training: Training) -> Card | None:
     if took is None or one.active:
         return None
     epochs = f"{training.epochs:g} epochs, " if training.epochs else ""
-    return Card("the whole run took", seconds(took), f"{epochs}seed {one.seed}")
+    parts = f"in {one.parts} runs, " if one.parts > 1 else ""
+    return Card("the whole run took", seconds(took), f"{epochs}{parts}seed {one.seed}")

@@ -17,6 +17,7 @@ from qexplore.ui.draw import figure
 from qexplore.ui.snippets import SNIPPETS
 from qexplore.ui.stored import store
 from qexplore.ui.work.results import results
+from qexplore.ui.work.succession import went_on
 from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table
 
 
@@ -81,7 +82,7 @@ def _one(run: Run) -> None:
         if training is not None:
             st.caption(f"Trained: {training.text}.")
         if run.parent:
-            st.caption(f"Carries run {run.parent} on.")
+            st.caption(_carries_on(run))
         with st.container(horizontal=True):
             _again(run)
             st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
@@ -92,13 +93,30 @@ def _one(run: Run) -> None:
             st.json({"spec": run.spec, "result": run.result, "engine": run.engine}, expanded=1)
 
 
+def _carries_on(run: Run) -> str:
+    """Which run it carries on, and how long the whole line has worked; a done one was repeated."""
+    line = store().line(run.id)
+    if len(line) == 1:
+        return f"Repeats run {run.parent}."
+    whole = store().seconds(run.id)
+    took = f" The {len(line)} runs together took {seconds(whole)}." if whole is not None else ""
+    return f"Carries run {run.parent} on.{took}"
+
+
 def _again(run: Run) -> None:
-    """What is done is run again from its start; what is not goes on, or starts anew where it could do either."""
+    """What is done is run again from its start; what is not goes on, or starts anew where it could do either.
+
+    What went on in another run already leads to that one: nothing is trained twice by mistake.
+    """
     if run.state == "done":
         st.button("Run again", icon=":material/replay:", key="again", on_click=_start, args=(run.id,))
         return
-    st.button("Resume", icon=":material/resume:", key="again", on_click=_resume, args=(run.id,))
-    if store().checkpoints(run.id):
+    after = store().successor(run.id)
+    if after is None:
+        st.button("Resume", icon=":material/resume:", key="again", on_click=_resume, args=(run.id,))
+    else:
+        went_on(after)
+    if after is not None or store().checkpoints(run.id):
         st.button("From the start", icon=":material/replay:", key="anew", on_click=_start, args=(run.id,))
 
 

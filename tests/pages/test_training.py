@@ -280,6 +280,17 @@ def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) ->
     assert [settings[name] for name in ("weight_bits", "activation_bits", "kb")] == [3.5, 6.0, 12.5]
 
 
+def test_a_budget_that_cannot_be_met_is_refused_at_the_form_with_the_least_that_is_possible(opened: Open) -> None:
+    at = opened("training", task=BARE, train="qbitopt-4", qkb="0.5")
+    (told,) = at.error
+    assert "A budget of 0.5 KB of weights cannot be met: the least that is possible is" in told.value
+    assert at.button(key="start-training").disabled
+    least = float(told.value.partition(" is ")[2].partition(";")[0].rpartition(" is ")[2])
+    again = opened("training", task=BARE, train="qbitopt-4", qkb=str(least))
+    assert not again.error
+    assert not again.button(key="start-training").disabled
+
+
 def test_another_recipe_brings_its_own_budget(opened: Open) -> None:
     at = opened("training", task=BARE, train="qbitopt-3")
     assert at.slider(key="qw").value == 3.0

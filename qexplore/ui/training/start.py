@@ -7,6 +7,8 @@ from typing import Any
 import streamlit as st
 
 from qexplore.recipes import Recipe
+from qexplore.runs.feasible import refusal
+from qexplore.runs.profiles import Profile
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
@@ -23,8 +25,8 @@ _ABOUT = """**qat**: weights, ranges and rounding learn together at fixed bits.
 **prune30**: weights are set to zero while the real network trains; then it is quantized and trained on."""
 
 
-def start(task: str) -> None:
-    """Draws the pickers and the button that queues the run."""
+def start(profile: Profile) -> None:
+    """Draws the pickers and the button that queues the run; a budget that cannot be met is refused here already."""
     presets = training_presets()
     if not presets:
         st.info("This installation has no recipe that trains.", icon=":material/info:")
@@ -39,9 +41,13 @@ def start(task: str) -> None:
         with more, st.popover("settings", icon=":material/tune:", width="stretch"):
             others, seed = _more(name, recipe)
             choice = Choice(name, seed, {**changes, **others})
-            _words(task, choice)
+            _words(profile.task, choice)
+        refused = refusal(profile, choice.recipe)
         with button:
-            _button(task, choice)
+            _button(profile.task, choice, refused)
+        with st.container():  # always there: an element that comes and goes would make its neighbours anew
+            if refused:
+                st.error(refused, icon=":material/block:")
 
 
 def _recipe(presets: dict[str, Recipe]) -> str:
@@ -159,16 +165,16 @@ def _words(task: str, choice: Choice) -> None:
     st.code(train_cell(task, choice.preset, choice.changes, choice.seed), wrap_lines=True)
 
 
-def _button(task: str, choice: Choice) -> None:
-    spec, absent = choice.spec(task), how_to_get(task)
+def _button(task: str, choice: Choice, refused: str) -> None:
+    spec, hindrance = choice.spec(task), refused or how_to_get(task)
     st.button(
         "Start training",
         type="primary",
         icon=":material/play_arrow:",
         key="start-training",
         width="stretch",
-        disabled=bool(absent) or bool(active([spec])),
-        help=absent or None,
+        disabled=bool(hindrance) or bool(active([spec])),
+        help=hindrance or None,
         on_click=queue,
         args=(spec,),
     )

@@ -70,7 +70,7 @@ def test_how_far_a_training_is_stands_in_one_line(say, run):
     records.tell(run, [(0.0, begin)], None)
     assert say("runs", "show", run, "--json").document["training"] == "qat, 2 of 20 epochs"
     records.tell(run, [(1.0, {"event": "epoch", "epoch": 3, "at": 15, "accuracy": 0.9, "images": 1300})], None)
-    assert "qat, 3 of 20 epochs, 90.0 % of 1,300 held-out images" in say("runs", "show", run).out
+    assert "qat, 3 of 20 epochs, 90.0 % of 1,300 calibration images" in say("runs", "show", run).out
 
 
 @pytest.mark.parametrize("action", ["show", "cancel", "pause", "resume", "repeat", "delete"])

@@ -58,7 +58,7 @@ def test_a_training_that_stopped_goes_on_or_starts_anew(
     at = opened("runs", run=run_id)
     assert {"Resume", "From the start"} <= set(labels(at))
     assert "Run again" not in labels(at)
-    assert any("qat, 7 of 20 epochs, 91.2 % of 300 held-out images" in caption.value for caption in at.caption)
+    assert any("qat, 7 of 20 epochs, 91.2 % of 300 calibration images" in caption.value for caption in at.caption)
     press(at, "Resume")
     assert (newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == (run_id, ["3-qat"])
     press(opened("runs", run=run_id), "From the start")

@@ -114,7 +114,7 @@ def test_a_training_that_works_shows_its_curve_and_what_is_held_out(opened: Open
     run = put(home, recipe_events("qbitopt", done=2, after=None), recipe="qbitopt-3")
     at = opened("training", task=TASK)
     assert "qbitopt-3 trains, 2 of 6 epochs behind it" in words(at)
-    assert "held-out accuracy so far" in cards(at)
+    assert "accuracy so far, held out" in cards(at)
     assert "2 of 2" in cards(at)
     before = len(table_of(at, "Curve of the accuracy", "marks"))
     tell(home, run, [event for event in recipe_events("qbitopt", done=3, after=None) if event.get("at", 0) > 40])
@@ -229,6 +229,7 @@ def test_up_to_four_trainings_are_compared_and_named_in_the_address(opened: Open
     assert rows["bits or budget"].iloc[0] == "4 weight bits, 4 activation bits"
     assert rows["bits or budget"].iloc[2] == "3 weight bits, 3 activation bits"
     assert "90.0 % (88.0–92.0 %, 500 images)" in rows["accuracy"].iloc[0]
+    assert "71.0 % (69.0–73.0 %, 500 images)" in rows["before"].iloc[0]
     assert set(table_of(at, "Curves of the accuracy", "curves")["letter"]) == {"A", "B", "C"}
     at.multiselect(key="training-runs").set_value([mine]).run()
     assert at.query_params["runs"] in (mine, [mine])

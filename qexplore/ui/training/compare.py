@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -36,7 +37,10 @@ def compare(profile: Profile, one: Known, training: Training) -> None:
     st.dataframe(
         table(told),
         hide_index=True,
-        column_config={"accuracy": st.column_config.TextColumn("accuracy after training", width="large")},
+        column_config={
+            "before": st.column_config.TextColumn("before training, evaluation images", width="medium"),
+            "accuracy": st.column_config.TextColumn("after training, evaluation images", width="medium"),
+        },
         alt=f"{len(told)} trainings with their accuracies.",
     )
 
@@ -75,7 +79,7 @@ def table(told: list[tuple[Known, Training]]) -> pd.DataFrame:
                 "recipe": one.recipe,
                 "bits or budget": spent(one, training),
                 "seed": one.seed,
-                "before": percent(training.before["accuracy"]) if training.before else "",
+                "before": _measured(training.before) if training.before else "",
                 "accuracy": _accuracy(training),
                 "took": seconds(one.seconds) if one.seconds is not None else "",
                 "run": one.id,
@@ -88,11 +92,16 @@ def table(told: list[tuple[Known, Training]]) -> pd.DataFrame:
 def _accuracy(training: Training) -> str:
     after, latest = training.after, training.latest
     if after is not None:
-        return measured(after["accuracy"], after["low"], after["high"], int(after["images"]))
+        return _measured(after)
     if latest is None:
         return ""
     between = interval(latest["low"], latest["high"])
-    return f"{percent(latest['accuracy'])} ({between}, {int(latest['images']):,} held-out images so far)"
+    return f"{percent(latest['accuracy'])} ({between}, {int(latest['images']):,} calibration images so far)"
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """An accuracy on the evaluation images, as a step tells it."""
+    return measured(row["accuracy"], row["low"], row["high"], int(row["images"]))
 
 
 def spent(one: Known, training: Training) -> str:

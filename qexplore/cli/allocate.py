@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from qexplore.allocate import Budget, allocate
 from qexplore.cli import scores
 from qexplore.cli.lines import number, table
 from qexplore.cli.pairs import pairs
+from qexplore.cli.places import require_place
 from qexplore.cli.subject import add_subject, require_subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
+from qexplore.recipes import Recipe
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -23,6 +26,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--kb", type=float, metavar="KB", help="thousands of bytes of weights, at most")
     parser.add_argument("--gbops", type=float, metavar="G", help="thousands of millions of bit operations, at most")
     parser.add_argument("--lock", action="append", default=[], metavar="SITE=BITS", help="bits that must stay")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the recipe with these bits, for `run`")
     parser.add_argument("--hull", action="store_true", help="the fast answer of the convex hull, not the exact optimum")
 
 
@@ -31,9 +35,14 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     if not budget.limits():
         raise QexploreError("No budget was given; name one or more of --weight-bits, --activation-bits, --kb, --gbops.")
     require_subject(words)
+    if words.out is not None:
+        require_place(words.out, "The recipe")
     locked = {site: _width(bits) for site, bits in pairs(words.lock, "--lock").items()}
     scored = scores.read(words.table) if words.table else scores.compute(words, watcher)
     answer = allocate(scored, budget, exact=not words.hull, locked=locked)
+    if words.out is not None:
+        recipe = replace(Recipe.load(words.recipe).with_bits(answer.bits), name=words.out.stem, title="")
+        words.out.write_text(recipe.to_yaml(), encoding="utf-8")
     return {
         "bits": answer.bits,
         "cost": answer.cost,

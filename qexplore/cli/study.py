@@ -30,6 +30,9 @@ def arguments(parser: ArgumentParser) -> None:
         "--only", action="append", metavar="WORD", help="only tables with this word in their name; repeatable"
     )
     parser.add_argument(
+        "--row", action="append", metavar="WORD", help="only rows with this word in their name; repeatable"
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every training, such as epochs=5"
     )
     parser.add_argument(
@@ -74,6 +77,8 @@ def _study(name: str, words: Namespace) -> Study:
     study = STUDIES.get(name)(_plain(given)) if given else STUDIES.get(name)()
     if words.only:
         study = study.only(words.only)
+    if words.row:
+        study = study.rows(words.row)
     if words.task:
         for task in words.task:
             Task(task)
@@ -96,6 +101,8 @@ def _command(name: str, words: Namespace) -> str:
         parts += ["--task", task]
     for word in words.only or ():
         parts += ["--only", word]
+    for word in words.row or ():
+        parts += ["--row", word]
     for setting in words.set:
         parts += ["--set", setting]
     if words.keep is not None:

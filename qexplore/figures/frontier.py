@@ -35,28 +35,31 @@ def frontier(
     here: Mapping[str, Any] | None,
     *,
     fp32: float,
+    images: int | None = None,
     axis: str = "weight_bits",
     tried: pd.DataFrame | None = None,
     height: int = 275,
 ) -> Live:
     """Measured points, the predicted path of the slider, and the present allocation.
 
-    points: measured allocations with label, `axis`, accuracy, low, high, images; labels "uniform N" are baselines.
+    points: measured allocations with label, `axis`, accuracy, low, high, images; labels "uniform W…A…" are baselines.
     path: columns `axis` and accuracy: predicted accuracy (fraction) as this budget alone moves.
-    here: `axis`, predicted, and, once measured, accuracy, low, high, images; None for no place. fp32: fraction.
+    here: `axis`, predicted, and, once measured, accuracy, low, high, images; None for no place.
+    fp32: fraction; images: how many of the evaluation images served for all of it, None for all of them.
     tried: more measured allocations, of this visit, with the columns of points.
     """
     floor = _floor(points, fp32)
     parts = [_measured(points, axis, floor), _tried(tried, axis), _here(here, axis)]
     marks = pd.concat([part for part in parts if len(part)], ignore_index=True)
     line = pd.DataFrame({"x": path[axis], "accuracy": path["accuracy"]})
-    reference = pd.DataFrame({"fp32": [fp32], "text": [f"FP32 {percent(fp32)}"]})
+    same = f" on the same {images:,} images" if images else ""
+    reference = pd.DataFrame({"fp32": [fp32], "text": [f"FP32 {percent(fp32)}{same}"]})
     return Live(
         title="Accuracy over the budget: measured points, the predicted path, and the present allocation.",
         name="frontier",
         alt=_finding(points, here, fp32, axis),
-        look="Filled: measured, with 95 % intervals. Hollow and dashed: predicted. Mixed bits pay where they lie above "
-        "the squares.",
+        look="Filled: measured, with 95 % intervals. Hollow and dashed: predicted. Squares: W bits for all weights, A "
+        "for all activations; mixed bits pay where they lie above them.",
         data=marks.drop(columns="text"),
         spec=_spec(AXES[axis], floor, height),
         tables={"marks": marks, "path": line, "reference": reference},
@@ -87,7 +90,7 @@ def _tag(label: str, value: float, floor: float) -> str:
     if not label.startswith("uniform"):
         return ""
     bits = label.removeprefix("uniform").strip()
-    return f"{bits} bits ↓ {percent(value, 0)}" if value < floor else bits
+    return f"{bits} ↓ {percent(value, 0)}" if value < floor else bits
 
 
 def _tried(tried: pd.DataFrame | None, axis: str) -> pd.DataFrame:
@@ -120,7 +123,7 @@ def _finding(points: pd.DataFrame, here: Mapping[str, Any] | None, fp32: float, 
         where = f"Here, at {here[axis]:.3g} {AXES[axis]}: predicted {percent(here['predicted'])}"
         where += f", measured {percent(here['accuracy'])}" if here.get("accuracy") is not None else ""
     uniform = points[points["label"].str.startswith("uniform")]
-    named = ", ".join(f"{label} bits {percent(value)}" for label, value in zip(uniform["label"], uniform["accuracy"]))
+    named = ", ".join(f"{label} {percent(value)}" for label, value in zip(uniform["label"], uniform["accuracy"]))
     return f"{where}; FP32 {percent(fp32)}; measured: {named}." if named else f"{where}; FP32 {percent(fp32)}."
 
 

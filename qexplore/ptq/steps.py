@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qexplore.network import Network
 from qexplore.registry import Registry
 from qexplore.report import Report
+from qexplore.zoo.augmentation import Moves
 
 S = TypeVar("S", bound=Callable[..., Network])
 BATCH = 128  # images at a time: larger ones leave the caches of a CPU
@@ -35,6 +36,9 @@ class Batches(Protocol):
 
     @property
     def interval(self) -> tuple[float, float] | None: ...
+
+    @property
+    def moves(self) -> Moves: ...
 
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
@@ -92,14 +96,17 @@ class Step(Protocol):
 STEPS: Registry[Step] = Registry("step")
 
 
-def takes(defaults: Mapping[str, Any], check: Callable[[Mapping[str, Any]], object] | None = None) -> Callable[[S], S]:
-    """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults.
+def takes(
+    defaults: Mapping[str, Any] | None, check: Callable[[Mapping[str, Any]], object] | None = None
+) -> Callable[[S], S]:
+    """Decorator of a step that takes settings besides its own keyword arguments: their names and defaults, or None
+    where the network knows their names.
 
     check: raises QexploreError for settings that cannot be meant, before the first step of a recipe starts.
     """
 
     def mark(step: S) -> S:
-        step.takes, step.check = dict(defaults), check  # type: ignore[attr-defined]
+        step.takes, step.check = None if defaults is None else dict(defaults), check  # type: ignore[attr-defined]
         return step
 
     return mark

@@ -14,7 +14,7 @@ from qexplore.errors import QexploreError
 from qexplore.network.graph import channels_last
 from qexplore.ptq import Calibration
 from qexplore.qat.settings import Settings
-from qexplore.zoo.augmentation import mirrored, shifted
+from qexplore.zoo.augmentation import Moves, mirrored, shifted
 
 PART = "train"
 PRIME = 1_000_003
@@ -30,6 +30,7 @@ class Images:
             raise QexploreError(f"The training part has {self.count} images; training needs at least 2.")
         self.batch = min(settings.batch, self.count)
         self.per_epoch = self.count // self.batch
+        self.moves = moves_of(settings, self.data.moves)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of epoch `number` from batch `start` on; what does not fill a batch is left out for once."""
@@ -46,6 +47,12 @@ class Images:
     def _augmented(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if x.dim() != 4:
             return x
-        if self.settings.shift:
-            x = shifted(x, self.settings.shift, generator)
-        return mirrored(x, generator) if self.settings.flip else x
+        if self.moves.shift:
+            x = shifted(x, self.moves.shift, generator)
+        return mirrored(x, generator) if self.moves.flip else x
+
+
+def moves_of(settings: Settings, own: Moves) -> Moves:
+    """How images are moved: as the settings say, or as the data themselves do where these say nothing."""
+    shift = own.shift if settings.shift is None else settings.shift
+    return Moves(shift, own.flip if settings.flip is None else settings.flip)

@@ -37,7 +37,8 @@ class Settings:
     keeps the last.
     damping: strength of the pull of weights to the grid; freezing: share of steps in which a weight's code turns back,
     above which it is held; 0 does neither (the cures of Nagel et al. 2022 for oscillating weights).
-    shift, flip: images are moved by up to so many pixels each way, and mirrored half of the time.
+    shift, flip: images are moved by up to so many pixels each way, and mirrored half of the time; None: as is usual
+    with the task's images (digits 1 and not, CIFAR-10 3 and mirrored, those of your own not at all).
     half: convolutions in bfloat16; only processors that have it gain by it.
     """
 
@@ -61,8 +62,8 @@ class Settings:
     ema: float = 0.0
     damping: float = 0.0
     freezing: float = 0.0
-    shift: int = 0
-    flip: bool = False
+    shift: int | None = None
+    flip: bool | None = None
     half: bool = False
 
     def __post_init__(self) -> None:
@@ -77,7 +78,11 @@ class Settings:
         _between("warmup", self.warmup, 0, self.epochs)
         _between("reestimate", self.reestimate, 0, MOST)
         _between("temperature", self.temperature, 0.1, 100)
-        _between("shift", self.shift, 0, 64)
+        if self.shift is not None:
+            _whole("shift", self.shift)
+            _between("shift", self.shift, 0, 64)
+        if not isinstance(self.flip, bool | None):
+            raise QexploreError(f"The setting 'flip' of a training is true, false or null; not {self.flip!r}.")
         for name in ("momentum", "smoothing", "ema"):
             _between(name, getattr(self, name), 0, 0.9999999)
         for name in ("distill", "noise", "freezing"):
@@ -104,6 +109,11 @@ class Settings:
 def defaults_of(kind: type = Settings) -> dict[str, Any]:
     """Name and default of every setting."""
     return {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+
+
+def _whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise QexploreError(f"The setting {name!r} of a training is a whole number; not {value!r}.")
 
 
 def _between(name: str, value: float, least: float, most: float) -> None:

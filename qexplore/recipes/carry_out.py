@@ -19,16 +19,18 @@ from qexplore.zoo import Task
 
 RESCALE = ("replace-relu6", "equalize", "absorb-high-bias")
 RANGES = ("weight-ranges", "activation-ranges")
+BITS = ("allocate-bits", "set-bits")
 # What is not done to a network that was trained on its grids.
-UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges", "allocate-bits")
+UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges", *BITS)
 # What a step needs behind it, because it would undo the step or make nonsense of it, and why.
 BEFORE = {
     "weight-ranges": (("prune",), "trains the real weights"),
     "activation-ranges": ((*RESCALE, "prune"), "changes the size of activations"),
     "allocate-bits": (("fold-bn", *RESCALE, *RANGES, "prune"), "changes the grids that bits are for"),
-    "adaround": (("fold-bn", *RESCALE, "weight-ranges", "allocate-bits"), "changes the weights or their grids"),
+    "set-bits": (("fold-bn", *RESCALE, *RANGES, "prune", "allocate-bits"), "changes the grids that bits are for"),
+    "adaround": (("fold-bn", *RESCALE, "weight-ranges", *BITS), "changes the weights or their grids"),
     "correct-bias": (
-        ("fold-bn", *RESCALE, "weight-ranges", "allocate-bits", "adaround"),
+        ("fold-bn", *RESCALE, "weight-ranges", *BITS, "adaround"),
         "changes the weights or their grids",
     ),
     **dict.fromkeys(("qat", "qbitopt"), (UNTRAINED, "would undo what was trained")),

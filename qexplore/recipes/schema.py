@@ -18,6 +18,8 @@ from qexplore.registry import key_of
 QUANTIZER_KEYS = ("bits", "symmetric", "signed", "granularity", "power_of_two")
 KEYS = ("name", "title", "weights", "activations", "steps", "sites")
 LOGITS = "logits"  # the site on whose grid the network's output lies, whatever its name
+FIRST, LAST = "first", "last"  # the first and the last weights of the network, whatever their layers' names
+ALIASES = (LOGITS, FIRST, LAST)
 POST_TRAINING, TRAINING = "post-training", "training"
 TRAINS = ("prune", "qat", "qbitopt")  # steps that train
 NEEDED = ("fold-bn", "weight-ranges", "activation-ranges")
@@ -45,8 +47,8 @@ class StepSetting:
 class Recipe:
     """Steps in order, and the quantizers of weights and activations as keyword arguments of `Spec`.
 
-    sites: what is different at single sites, by name or "logits": bits, range [lo, hi], or method (a range estimator)
-    with its options.
+    sites: what is different at single sites, by name or as one of ALIASES: bits, range [lo, hi], or method (a range
+    estimator) with its options.
     """
 
     name: str
@@ -104,6 +106,11 @@ class Recipe:
         }
         return document | ({"sites": {name: dict(own) for name, own in self.sites.items()}} if self.sites else {})
 
+    def to_yaml(self) -> str:
+        """The recipe as a file holds it."""
+        text: str = yaml.safe_dump(self.to_document(), sort_keys=False, allow_unicode=True)
+        return text
+
     @property
     def optional(self) -> tuple[str, ...]:
         """Names of the steps without which everything is quantized still."""
@@ -131,6 +138,10 @@ class Recipe:
         if not steps:
             raise BadRecipe(f"The recipe {self.name!r} has no steps but these: keep at least one.")
         return replace(self, steps=steps)
+
+    def with_bits(self, bits: Mapping[str, int]) -> Recipe:
+        """The recipe, and then an allocation: other bits at single sites, with what it has calibrated."""
+        return replace(self, steps=(*self.steps, StepSetting("set-bits", dict(bits))))
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
         """The recipe with `settings` changed: {"weights.bits": 4, "activation-ranges.method": "percentile"}; strings

@@ -26,7 +26,9 @@ def check_step(step: StepSetting) -> None:
     """
     function: Any = STEPS.get(step.name)
     defaults = defaults_of(function)
-    if hasattr(function, "takes"):
+    if getattr(function, "takes", defaults) is None:  # names that only the network knows
+        defaults |= dict.fromkeys(step.settings)
+    elif hasattr(function, "takes"):
         defaults |= function.takes
     elif any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values()):
         # A step that sets ranges hands what it does not know itself to the estimator of this name.
@@ -45,7 +47,8 @@ def check_kinds(where: str, settings: Mapping[str, Any], defaults: Mapping[str, 
             raise UnknownName(f"setting of {where} called", name, defaults)
         default = defaults[name]
         kinds, words = WORDS.get(type(default), ((object,), "anything"))
-        if not isinstance(value, kinds) or isinstance(value, bool) is not isinstance(default, bool):
+        mistaken = default is not None and isinstance(value, bool) is not isinstance(default, bool)
+        if mistaken or not isinstance(value, kinds):
             raise BadRecipe(f"The setting {name!r} of {where} is {words}, such as {default!r}; not {value!r}.")
 
 

@@ -10,7 +10,7 @@ import torch
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
 from qexplore.numerics import RANGES, Range, checked_bits
-from qexplore.recipes.schema import LOGITS, BadRecipe
+from qexplore.recipes.schema import ALIASES, FIRST, LOGITS, BadRecipe
 from qexplore.recipes.settings import check_kinds, defaults_of
 
 PLAIN = ("bits", "range", "method")
@@ -41,17 +41,25 @@ def own_of(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> dict[str
     names = [_name(network, name) for name in sites]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise BadRecipe(f"The logits are the site {twice!r} of this network: set what holds there under one name.")
+        alias = next(said for said, name in zip(sites, names, strict=True) if name == twice and said != name)
+        raise BadRecipe(f"{alias!r} is the site {twice!r} of this network: set what holds there under one name.")
     return {name: _own(own) for name, own in zip(names, sites.values(), strict=True)}
 
 
 def _name(network: Network, name: str) -> str:
-    """The name of the site that is meant; a site that is called 'logits' itself comes first."""
-    if name != LOGITS or any(site.name == LOGITS for site in network.sites):
+    """The name of the site that is meant; a site that is called so itself comes first."""
+    if name not in ALIASES or any(site.name == name for site in network.sites):
         return network.site(name).name
-    if network.logits is None:
-        raise QexploreError("The output of this network lies on no grid: name a site of its own instead of 'logits'.")
-    return network.logits.name
+    if name == LOGITS:
+        if network.logits is None:
+            raise QexploreError(
+                "The output of this network lies on no grid: name a site of its own instead of 'logits'."
+            )
+        return network.logits.name
+    weights = [site.name for site in network.sites if site.kind == "weight"]
+    if not weights:
+        raise QexploreError(f"This network has no quantized weights, and so no {name!r} ones: leave them out.")
+    return weights[0 if name == FIRST else -1]
 
 
 def _own(own: Mapping[str, Any]) -> Own:

@@ -17,7 +17,7 @@ from qexplore.zoo import Task
 
 PATIENCE = 600.0  # seconds that the measurements on images may take, as estimated
 EVERYWHERE = 110  # evaluations of the table of estimators that serve all sites
-POINTS = 96  # evaluations of the measured allocations, on two parts
+POINTS = 126  # evaluations of the measured allocations, most of them on two parts
 SITE_METHODS = 6  # estimators that can serve a site, and the recipe's own
 TIMED, ROUNDS = 8, 4  # images, and how often they are timed
 DIAGNOSES = ("w3a3-per-tensor", "w8a8-per-tensor", "w4a4-per-tensor", "w8a8")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from qexplore.runs.profile_channels import channel_table
 from qexplore.runs.profile_extent import Extent, extent, few
 from qexplore.runs.profile_ranges import estimator_table, range_table
 from qexplore.runs.profile_recipes import ablation_table, diagnoses, step_table
-from qexplore.runs.profiles import FORMAT
+from qexplore.runs.profiles import FORMAT, uniform_label
 from qexplore.zoo import Task
 
 KEPT = 4096  # values of a site that a histogram needs
@@ -72,6 +74,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     _recipes(small, chosen, seed, report, folder)
     save_file(_tensors(network, seed), folder / "tensors.safetensors")
     header = _header(task, recipe, seed, network, bool(spec.get("everything"))) | {
+        "fp32_here": _accuracy(small, task.model, "evaluation").to_document(),
         "fp32_calibration": _accuracy(small, task.model, "calibration").to_document(),
         "images": small.data.count("evaluation"),
         "left_out": chosen.left_out,
@@ -113,15 +116,22 @@ def _accuracy(task: Task, network: Any, part: str) -> Accuracy:
 
 
 def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Measured allocations: the uniform ones, and the frontier of the `fit` table over pairs of average bits."""
-    tries: list[tuple[str, Answer]] = [(f"uniform {bits}", uniform(table, bits)) for bits in UNIFORM]
-    for w, a in FRONTIER:
-        budget = Budget(weight_bits=w, activation_bits=a)
-        tries.append((f"frontier {w:g} / {a:g}", allocate(table, budget)))
+    """Measured allocations: the uniform ones, and the frontier of the `fit` table over pairs of average bits.
+
+    The accuracy on the calibration images, from which predictions are learned, is NaN where weights and activations
+    are uniform at different bits: those are there to compare with.
+    """
+    tries: list[tuple[str, Answer, bool]] = []
+    for w, a in product(UNIFORM, UNIFORM):
+        tries.append((uniform_label(w, a), uniform(table, w, a), w == a))
+    for weight_bits, activation_bits in FRONTIER:
+        budget = Budget(weight_bits=weight_bits, activation_bits=activation_bits)
+        tries.append((f"frontier {weight_bits:g} / {activation_bits:g}", allocate(table, budget), True))
     rows = []
-    for label, answer in report.track(tries, "measuring allocations"):
+    for label, answer, forecasts in report.track(tries, "measuring allocations"):
         with network.using(answer.bits):
-            seen, held = _accuracy(task, network, "evaluation"), _accuracy(task, network, "calibration")
+            seen = _accuracy(task, network, "evaluation")
+            held = _accuracy(task, network, "calibration").value if forecasts else math.nan
         rows.append(
             {
                 "label": label,
@@ -131,7 +141,7 @@ def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -
                 "low": seen.low,
                 "high": seen.high,
                 "images": seen.images,
-                "calibration_accuracy": held.value,
+                "calibration_accuracy": held,
                 "bits": json.dumps(answer.bits),
             }
         )

@@ -18,7 +18,7 @@ from qexplore.runs.store import Store
 from qexplore.zoo import entry, names
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-FORMAT = 2
+FORMAT = 3
 PARTS = {
     "by_site": "the accuracy of each range estimator at each site",
     "everywhere": "each range estimator at all sites",
@@ -27,6 +27,11 @@ PARTS = {
     "diagnoses": "diagnoses",
 }
 """Parts that a profile of a slow network leaves out, in words."""
+
+
+def uniform_label(weight_bits: int, activation_bits: int) -> str:
+    """Name of a measured allocation with the same bits for all weights, and the same for all activations."""
+    return f"uniform W{weight_bits}A{activation_bits}"
 
 
 class NoProfile(QexploreError):
@@ -129,6 +134,17 @@ class Profile:
         return dict(self.header["fp32"])
 
     @property
+    def fp32_here(self) -> dict[str, Any]:
+        """FP32 accuracy on the very images of the evaluation part on which everything else here was measured."""
+        return dict(self.header["fp32_here"])
+
+    @property
+    def images(self) -> int | None:
+        """How many images of the evaluation part everything here was measured on; None where it was all of them."""
+        count = int(self.header["images"])
+        return count if count < int(self.fp32["images"]) else None
+
+    @property
     def parameters(self) -> int:
         return int(self.header["parameters"])
 
@@ -166,7 +182,7 @@ class Profile:
         """
         from scipy.optimize import isotonic_regression
 
-        points = self.points.sort_values("predicted_loss")
+        points = self.points.dropna(subset="calibration_accuracy").sort_values("predicted_loss")
         drop = self.header["fp32_calibration"]["value"] - points["calibration_accuracy"].to_numpy(float)
         fitted = isotonic_regression(drop).x.clip(min=0)
         return np.log10(points["predicted_loss"].to_numpy(float).clip(min=1e-12)), fitted
@@ -175,13 +191,12 @@ class Profile:
 def predict_accuracy(profile: Profile, loss: float | Floats) -> Any:
     """Accuracy expected of an allocation whose summed sensitivity by `fit` is `loss` (nats): a float, or one each.
 
-    FP32 accuracy on the evaluation images less the drop that points of like predicted loss have shown on the
-    calibration
-    images, monotone and linear in log loss between points (project's own choice). No better than its points: beyond the
-    worst of them it stays constant.
+    FP32 accuracy on the profile's evaluation images less the drop that points of like predicted loss have shown on the
+    calibration images, monotone and linear in log loss between points (project's own choice). No better than its
+    points: beyond the worst of them it stays constant.
     """
     at, drop = profile.forecast
-    predicted = float(profile.fp32["value"]) - np.interp(
+    predicted = float(profile.fp32_here["value"]) - np.interp(
         np.log10(np.clip(np.asarray(loss, float), 1e-12, None)), at, drop
     )
     return float(predicted) if np.ndim(loss) == 0 else predicted

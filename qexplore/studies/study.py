@@ -78,5 +78,14 @@ class Study:
         gauges = tuple(g for g in self.gauges if g.table in chosen)
         return replace(self, variants=variants, gauges=gauges)
 
+    def rows(self, words: Sequence[str]) -> Study:
+        """The study with the variants alone whose names contain one of `words`; QexploreError for a word in no name."""
+        names = list(dict.fromkeys(v.name for v in self.variants))
+        for word in words:
+            if not any(word.lower() in name.lower() for name in names):
+                raise QexploreError(f"No row of the tables has {word!r} in its name; they are: {'; '.join(names)}.")
+        kept = tuple(v for v in self.variants if any(word.lower() in v.name.lower() for word in words))
+        return replace(self, variants=kept)
+
 
 STUDIES: Registry[Callable[..., Study]] = Registry("study")

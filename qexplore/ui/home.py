@@ -85,7 +85,7 @@ def _cards(profile: profiles.Profile, found: Found, predicted: float) -> list[Ca
     note = f"{interval(m.low, m.high)}, {m.images:,} images" if m is not None else "on the evaluation images"
     return [
         Card("weights", f"{found.answer.cost['kb']:.1f} KB", f"{full:.0f} KB in 32-bit floats"),
-        Card("predicted accuracy", percent(predicted), f"FP32 {percent(profile.fp32['value'])}", "predicted"),
+        Card("predicted accuracy", percent(predicted), f"FP32 {percent(profile.fp32_here['value'])}", "predicted"),
         Card("measured accuracy", value, note, "measured", waiting=m is None),
     ]
 

@@ -24,28 +24,38 @@ print(result.fp32_accuracy, result.accuracy)
 result.sites"""
 
 
-def allocate_cell(task: str, metric: str, limits: Mapping[str, float], locked: Mapping[str, int]) -> str:
-    """A notebook cell that makes the allocation of the page."""
+def allocate_cell(
+    task: str, metric: str, limits: Mapping[str, float], locked: Mapping[str, int], recipe: Any, seed: int
+) -> str:
+    """A notebook cell that makes the allocation of the page and measures it.
+
+    recipe: what prepares the network, a preset or a document.
+    """
     budget = ", ".join(f"{name}={value:g}" for name, value in limits.items())
     locks = f", locked={json.dumps(dict(locked))}" if locked else ""
     return "\n".join(
         [
             "import qexplore as qx",
             "",
-            f"task = qx.Task({json.dumps(task)})",
-            f"table = qx.sensitivity(task, metric={json.dumps(metric)})",
+            f"task, recipe = qx.Task({json.dumps(task)}), qx.Recipe.load({recipe!r})",
+            f"table = qx.sensitivity(task, metric={json.dumps(metric)}, recipe=recipe, seed={seed})",
             f"answer = qx.allocate(table, qx.Budget({budget}), exact=True{locks})",
-            "answer.bits, answer.cost",
+            f"result = qx.run(task, recipe.with_bits(answer.bits), seed={seed})",
+            "answer.cost, result.accuracy",
         ]
     )
 
 
-def allocate_command(task: str, metric: str, limits: Mapping[str, float], locked: Mapping[str, int]) -> str:
-    """A command line that makes the allocation of the page."""
+def allocate_command(
+    task: str, metric: str, limits: Mapping[str, float], locked: Mapping[str, int], file: str, seed: int
+) -> str:
+    """Two command lines: the allocation of the page into a recipe file, and its measurement."""
     words = [f"--metric {metric}"]
     words += [f"--{name.replace('_', '-')} {value:g}" for name, value in limits.items()]
     words += [f"--lock {shlex.quote(site)}={bits}" for site, bits in locked.items()]
-    return f"python -m qexplore allocate --task {task} {' '.join(words)} --json"
+    words += [f"--seed {seed}", f"--out {shlex.quote(file)}"]
+    made = f"python -m qexplore allocate --task {task} {' '.join(words)}"
+    return f"{made}\n{run_command(task, file, seed)}"
 
 
 def run_cell(task: str, recipe: Any, seed: int) -> str:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class Moves(NamedTuple):
+    """What leaves the class of an image as it is: shift, by up to so many pixels each way; flip, left for right."""
+
+    shift: int = 0
+    flip: bool = False
+
+
+STILL = Moves()
 
 
 def shifted(x: Tensor, most: int, generator: torch.Generator | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from torch import nn
 from qexplore.places import WAYS, roots
 from qexplore.report import Report
 from qexplore.zoo.albums import Albums
+from qexplore.zoo.augmentation import Moves
 from qexplore.zoo.data import Data
 from qexplore.zoo.downloaded import downloaded_albums
 from qexplore.zoo.entries import Entry
@@ -25,11 +26,10 @@ CALIBRATION = 1024
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 NAMES = ("", "cifar10", "cifar-10", "cifar", "CIFAR10")
 PREPROCESSING = Preprocessing(3, None, None, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-RESNET20 = Settings(
-    epochs=45, batch=128, rate=0.15, warmup=6, decay=5e-4, smoothing=0.05, shift=3, flip=True, half=True
-)
+MOVES = Moves(shift=3, flip=True)
+RESNET20 = Settings(epochs=45, batch=128, rate=0.15, warmup=6, decay=5e-4, smoothing=0.05, **MOVES._asdict(), half=True)
 MOBILENETV2 = Settings(
-    epochs=28, batch=128, rate=0.15, warmup=5, decay=5e-4, smoothing=0.05, shift=3, flip=True, half=True
+    epochs=28, batch=128, rate=0.15, warmup=5, decay=5e-4, smoothing=0.05, **MOVES._asdict(), half=True
 )
 
 
@@ -62,6 +62,7 @@ def cifar10() -> Data:
         preprocessing=PREPROCESSING,
         source="cifar10",
         skipped=found.skipped,
+        moves=MOVES,
     )
 
 

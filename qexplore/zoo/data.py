@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.plain import interval as interval_of
 from qexplore.report import Report
+from qexplore.zoo.augmentation import STILL, Moves
 from qexplore.zoo.errors import BadData
 from qexplore.zoo.gathering import gathered, numbers_of
 from qexplore.zoo.image_files import Skipped
@@ -37,6 +38,7 @@ class Data:
     interval: least and greatest value that the images can have, if that is known; recipes without images need it.
     preprocessing, source: what pictures go through and what a user calls them; None and "" for images of your own.
     notices: sentences on what was chosen when the images were opened.
+    moves: how training images are moved where a recipe does not say.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Data:
         source: str = "",
         skipped: tuple[Skipped, ...] = (),
         notices: tuple[str, ...] = (),
+        moves: Moves = STILL,
     ) -> None:
         self.train = _opened("train", train)
         self.calibration = _opened("calibration", calibration)
@@ -58,6 +61,7 @@ class Data:
         self.classes = None if classes is None else tuple(classes)
         self.interval = None if interval is None else _ends(interval)
         self.preprocessing, self.source, self.notices = preprocessing, source, notices
+        self.moves = moves
         self._skipped = skipped
         self._counts: dict[str, int] = {}
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qexplore.zoo.augmentation import Moves
 from qexplore.zoo.data import Data
 from qexplore.zoo.splits import balanced
 
@@ -34,6 +35,7 @@ def digits() -> Data:
         evaluation=evaluation,
         classes=tuple(str(digit) for digit in range(10)),
         interval=(0.0, 1.0),
+        moves=Moves(shift=1),
     )
 
 

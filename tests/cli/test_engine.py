@@ -71,6 +71,16 @@ def test_allocate_reads_as_text(say, scores):
     assert "kb " in spoken.out
 
 
+def test_an_allocation_is_written_as_a_recipe_that_runs(say, scores, tmp_path):
+    file = tmp_path / "mine.yaml"
+    spoken = say("allocate", "--table", str(scores), "--weight-bits", "3", "--out", str(file), "--json")
+    assert spoken.status == 0, spoken.err
+    ran = say("run", str(file), "--task", TASK, "--json")
+    assert ran.status == 0, ran.err
+    assert ran.document["recipe"]["name"] == "mine"
+    assert {row["site"]: row["bits"] for row in ran.document["sites"]} == spoken.document["bits"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -89,6 +99,7 @@ def test_allocate_reads_as_text(say, scores):
         (["allocate", "--task", TASK], "--weight-bits"),
         (["allocate", "--task", TASK, "--weight-bits", "-1"], "-1"),
         (["allocate", "--task", TASK, "--weight-bits", "4", "--lock", "input=x"], "--lock"),
+        (["allocate", "--task", TASK, "--weight-bits", "4", "--out", "no/where.yaml"], "recipe cannot be written to"),
         (["allocate", "--table", "missing.json", "--weight-bits", "4"], "missing.json"),
         (["bench", "evaluatoin"], "There is no bench"),
     ],

@@ -93,7 +93,7 @@ def sensitivity(sites: pd.DataFrame, metric: str, chance: np.random.Generator) -
 
 def points(sites: pd.DataFrame) -> pd.DataFrame:
     """Uniform allocations and a frontier, as a profile measures them."""
-    labels = [(f"uniform {b}", float(b), float(b)) for b in MENU]
+    labels = [(f"uniform W{b}A{b}", float(b), float(b)) for b in MENU]
     labels += [(f"frontier {w:g} / {a:g}", w, a) for w in (2.5, 3.5, 4.0, 5.0, 6.0) for a in (2.5, 3.0, 4.0, 6.0, 8.0)]
     numel = float(sites.loc[sites["kind"] == "weight", "numel"].sum())
     rows = []
@@ -168,6 +168,8 @@ def header(sites: pd.DataFrame, task: str) -> dict[str, Any]:
         "torch": "2.15.0",
         "command": f"python -m qexplore.runs.profile_job {task} FOLDER",
         "fp32": accuracy,
+        "fp32_here": accuracy,
+        "images": 500,
         "fp32_calibration": accuracy,
         "parameters": int(sites.loc[sites["kind"] == "weight", "numel"].sum()),
         "macs": int(sites.loc[sites["kind"] == "weight", "macs"].sum()),

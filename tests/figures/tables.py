@@ -28,7 +28,7 @@ def sensitivity(metric: str = "fit", scale: float = 1.0) -> pd.DataFrame:
 
 POINTS = pd.DataFrame(
     {
-        "label": ["uniform 2", "uniform 4", "uniform 8", "frontier 4"],
+        "label": ["uniform W2A2", "uniform W4A4", "uniform W8A8", "frontier 4"],
         "weight_bits": [2.0, 4.0, 8.0, 3.9],
         "accuracy": [0.31, 0.95, 0.98, 0.97],
         "low": [0.27, 0.93, 0.966, 0.953],

@@ -81,7 +81,7 @@ def test_a_prediction_never_has_the_look_of_a_measurement() -> None:
 def test_the_frontier_states_where_one_is_and_every_baseline() -> None:
     said = figures.frontier(POINTS, PATH, HERE, fp32=0.984).alt
     assert "at 4 average weight bits: predicted 95.5 %" in said
-    assert all(f"uniform {b} bits" in said for b in (2, 4, 8))
+    assert all(f"uniform W{b}A{b} " in said for b in (2, 4, 8))
 
 
 def test_the_heatmap_names_the_site_that_hurts_most() -> None:

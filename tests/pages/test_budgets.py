@@ -9,15 +9,21 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import yaml
 from streamlit.testing.v1 import AppTest
 
+import qexplore as qx
 from qexplore.allocate import Budget
-from qexplore.runs import profiles
+from qexplore.figures.words import percent
+from qexplore.recipes import Recipe
+from qexplore.runs import prepared, profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Question, find
 from qexplore.ui.budgets.editor import edited
+from qexplore.ui.budgets.keep import recipe_of
 from qexplore.ui.budgets.numbers import verdict
+from qexplore.ui.budgets.picture import beside
 from qexplore.ui.locks import BadLock, read_locks, write_locks
 from qexplore.ui.stored import scores
 from tests.pages.conftest import Bench
@@ -32,13 +38,19 @@ def rested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qexplore.ui.budgets.page.find", functools.partial(find, ask=True))
 
 
-def bars(at: AppTest) -> dict[str, int]:
-    """The bits that the allocation figure draws."""
+def drawn(at: AppTest, figure: str, name: str) -> pd.DataFrame:
+    """The table `name` of the figure whose title begins so."""
     import pyarrow as pa
 
-    chart = next(c for c in at.get("vega_lite_chart") if c.proto.alt.startswith("Bars with the bits"))
-    table = next(d for d in chart.proto.datasets if d.name == "bars").data.data
-    frame = pa.ipc.open_stream(table).read_pandas()
+    chart = next(c for c in at.get("vega_lite_chart") if c.proto.alt.startswith(figure))
+    table = next(d for d in chart.proto.datasets if d.name == name).data.data
+    found: pd.DataFrame = pa.ipc.open_stream(table).read_pandas()
+    return found
+
+
+def bars(at: AppTest) -> dict[str, int]:
+    """The bits that the allocation figure draws."""
+    frame = drawn(at, "Bars with the bits", "bars")
     return dict(zip(frame["site"], frame["bits"], strict=True))
 
 
@@ -121,6 +133,53 @@ def test_the_full_measurement_goes_to_the_queue(opened: Open, monkeypatch: pytes
     next(b for b in at.button if b.label == "Measure as a run").click().run()
     assert queued[0]["kind"] == "measure"
     assert queued[0]["bits"] == bars(at)
+
+
+def test_the_allocation_as_a_recipe_measures_what_the_page_measures(opened: Open) -> None:
+    at = opened("budgets", task="resnet-digits", w="2.5", a="3.5")
+    profile = profiles.load("resnet-digits")
+    found = find(Question(profile, scores(profile, "fit"), Budget(weight_bits=2.5, activation_bits=3.5), {}))
+    shared = recipe_of(profile, found)
+    assert shared.name == "resnet-digits-allocation"
+    read = Recipe.from_document(yaml.safe_load(shared.to_yaml()))
+    asked = {"task": profile.task, "recipe": profile.recipe, "seed": profile.seed, "bits": bars(at)}
+    assert qx.run(profile.task, read).accuracy.to_document() == prepared.answer(asked)["accuracy"]
+
+
+COSTS = [(w, a) for w in (2, 3, 4) for a in (2, 3, 8)]
+GRID = pd.DataFrame(
+    [{"label": profiles.uniform_label(w, a), "weight_bits": w, "activation_bits": a} for w, a in COSTS]
+    + [{"label": f"frontier {w} / {a}", "weight_bits": w, "activation_bits": a} for w, a in ((2.5, 3.0), (2.5, 8.0))]
+)
+
+
+@pytest.mark.parametrize(
+    ("axis", "cost", "shown"),
+    [
+        ("weight_bits", (2.5, 8.0), ["W2A8", "W3A8", "W4A8", "2.5 / 8.0"]),
+        ("weight_bits", (3.0, 2.99), ["W2A3", "W3A3", "W4A3", "2.5 / 3.0"]),
+        ("kb", (3.0, 5.0), ["W2A3", "W3A3", "W4A3", "2.5 / 3.0"]),
+        ("activation_bits", (3.9, 5.0), ["W3A2", "W3A3", "W3A8", "2.5 / 3.0", "2.5 / 8.0"]),
+        ("activation_bits", (1.5, 5.0), ["W2A2", "W2A3", "W2A8", "2.5 / 3.0", "2.5 / 8.0"]),
+        ("gbops", (3.0, 3.0), ["W2A2", "W3A3", "2.5 / 3.0", "2.5 / 8.0"]),
+    ],
+)
+def test_an_allocation_is_compared_with_what_costs_no_more_on_the_other_side(
+    axis: str, cost: tuple[float, float], shown: list[str]
+) -> None:
+    near = beside(GRID, {"weight_bits": cost[0], "activation_bits": cost[1]}, axis)
+    assert [label.split(" ", 1)[1] for label in near["label"]] == shown
+
+
+def test_figures_of_few_images_stand_beside_fp32_on_the_same_ones(opened: Open) -> None:
+    profile = profiles.load("resnet20-cifar10")
+    assert profile.images == profile.fp32_here["images"] == profile.points["images"].iloc[0]
+    assert profile.fp32["images"] == 10_000
+    at = opened("budgets", task="resnet20-cifar10")
+    said = drawn(at, "Accuracy over the budget", "reference")["text"].tolist()
+    assert said == [f"FP32 {percent(profile.fp32_here['value'])} on the same {profile.images} images"]
+    assert f"on the same {profile.images} images" in words(at)
+    assert any(b.label == "Measure on all 10,000 images" for b in at.button)
 
 
 def test_mixed_bits_that_are_not_better_are_called_so() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import qexplore as qx
 from qexplore.cli import allocate, debug, run
+from qexplore.runs import prepared
 from qexplore.ui import quantizer, snippets
 from qexplore.ui.desk import Desk
 from qexplore.ui.network import site_rows
@@ -47,7 +48,7 @@ def test_an_address_that_cannot_be_read_changes_nothing(text: str | None) -> Non
     "cell",
     [
         snippets.OWN_MODEL,
-        snippets.allocate_cell("resnet-digits", "fit", {"weight_bits": 3.0}, {"stem.conv.weight": 8}),
+        snippets.allocate_cell("resnet-digits", "fit", {"weight_bits": 3.0}, {"stem.conv.weight": 8}, "w8a8", 0),
         snippets.run_cell("resnet-digits", "w8a8", 0),
         snippets.run_cell("resnet-digits", {"name": "mine", "steps": ["fold-bn"]}, 1),
         snippets.ablate_cell("resnet-digits", {"steps": [{"weight-ranges": {"dynamic": True}}]}, 1),
@@ -61,12 +62,15 @@ def test_a_snippet_is_python(cell: str) -> None:
 
 
 def test_the_command_line_of_an_allocation_keeps_metric_and_locks() -> None:
-    line = snippets.allocate_command("resnet-digits", "fit", {"weight_bits": 3.0}, {"stem.conv.weight": 8})
+    locked = {"stem.conv.weight": 8}
+    said = snippets.allocate_command("resnet-digits", "fit", {"weight_bits": 3.0}, locked, "an allocation.yaml", 2)
+    first, second = said.splitlines()
     parser = ArgumentParser()
     allocate.arguments(parser)
-    words, rest = parser.parse_known_args(shlex.split(line)[4:])
-    assert (words.metric, words.weight_bits, words.lock) == ("fit", 3.0, ["stem.conv.weight=8"])
-    assert rest == ["--json"]
+    words = parser.parse_args(shlex.split(first)[4:])
+    assert (words.metric, words.weight_bits, words.lock, words.seed) == ("fit", 3.0, ["stem.conv.weight=8"], 2)
+    assert str(words.out) == "an allocation.yaml"
+    assert shlex.split(second)[3:5] == ["run", "an allocation.yaml"]
 
 
 @pytest.mark.parametrize("off", [[], ["equalize"], ["equalize", "adaround"]])
@@ -94,10 +98,15 @@ def test_a_command_line_says_what_the_page_shows(verb: Any, command: Any, recipe
 
 def test_the_allocation_of_a_notebook_cell_is_that_of_the_page() -> None:
     space: dict = {}
-    cell = snippets.allocate_cell("resnet-digits", "fit", {"weight_bits": 3.0, "activation_bits": 4.0}, {"input": 8})
-    exec(cell.replace("answer.bits, answer.cost", ""), space)
-    assert space["answer"].bits["input"] == 8
-    assert space["answer"].cost["weight_bits"] <= 3.0
+    limits = {"weight_bits": 3.0, "activation_bits": 4.0}
+    cell = snippets.allocate_cell("resnet-digits", "fit", limits, {"input": 8}, "w8a8", 0)
+    exec(cell.replace("answer.cost, result.accuracy", ""), space)
+    answer, result = space["answer"], space["result"]
+    assert answer.bits["input"] == 8
+    assert answer.cost["weight_bits"] <= 3.0
+    assert dict(zip(result.sites["site"], result.sites["bits"], strict=True)) == answer.bits
+    measured = prepared.answer({"task": "resnet-digits", "bits": answer.bits})
+    assert measured["accuracy"] == result.accuracy.to_document()
 
 
 def test_the_desk_works_on_a_question_once_and_drops_what_was_overtaken() -> None:

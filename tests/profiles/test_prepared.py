@@ -35,6 +35,14 @@ def test_bits_are_measured_on_top_of_the_recipe_and_forgotten(sites: dict[str, i
     assert prepared.answer({"task": TASK})["accuracy"] == first["accuracy"]
 
 
+def test_the_real_network_is_judged_once_for_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+    monkeypatch.setattr(prepared, "evaluate", lambda *given: judged.append(given) or evaluate(*given))
+    found = [prepared.answer({"task": TASK, "images": 70, "bits": {"input": bits}}) for bits in (2, 3)]
+    assert len(judged) == 1
+    assert found[0]["fp32"] == found[1]["fp32"]
+
+
 def test_one_site_alone_is_what_the_network_gives(sites: dict[str, int]) -> None:
     task, site = qx.Task(TASK), list(sites)[3]
     network = prepare(task, qx.Recipe.load("w8a8"))

@@ -51,7 +51,14 @@ def test_a_profile_made_in_this_home_is_what_the_pages_read(made: Profile, used:
     sites = set(made.sites["site"])
     assert set(made.sensitivity["site"]) == sites
     assert set(made.sensitivity["metric"]) == set(made.metrics) == {"fit", "sqnr", "loss"}
-    assert list(made.points["label"]) == ["uniform 2", "uniform 4", "uniform 8", "frontier 3 / 3", "frontier 5 / 4"]
+    pairs = [(w, a) for w in (2, 4, 8) for a in (2, 4, 8)]
+    uniform = [f"uniform W{w}A{a}" for w, a in pairs]
+    assert list(made.points["label"]) == [*uniform, "frontier 3 / 3", "frontier 5 / 4"]
+    assert [(row.weight_bits, row.activation_bits) for row in made.points.head(9).itertuples()] == pairs
+    forecasts = made.points["calibration_accuracy"].notna()
+    assert list(forecasts) == [w == a for w, a in pairs] + [True, True]
+    assert made.fp32_here == made.fp32
+    assert made.images is None
     assert all(set(json.loads(bits)) == sites for bits in made.points["bits"])
     assert set(made.steps["recipe"]) == {"w8a8"}
     assert set(made.ablation["recipe"]) == {"w8a8-per-tensor-equalized"}
@@ -84,7 +91,7 @@ def test_measured_points_are_what_a_measurement_says(made: Profile) -> None:
 
     task = qx.Task("resnet-digits")
     network = prepare(task, qx.Recipe.load("w8a8"), 2)
-    row = made.points.iloc[3]
+    row = made.points.iloc[-2]
     with network.using(json.loads(row["bits"])):
         assert evaluate(network, task.data.batches("evaluation")).value == row["accuracy"]
         assert evaluate(network, task.data.batches("calibration")).value == row["calibration_accuracy"]
@@ -115,7 +122,7 @@ def test_forecasts_fall_with_the_loss_and_never_leave_what_was_seen(task: str, s
     losses = np.concatenate([[0.0], np.logspace(-14, 4, 400)])
     forecast = predict_accuracy(profile, losses)
     assert (np.diff(forecast) <= 1e-12).all()
-    assert forecast.max() <= profile.fp32["value"]
+    assert forecast.max() <= profile.fp32_here["value"]
     assert forecast.min() >= 0
     assert np.ptp(forecast) > 0.2
     assert predict_accuracy(profile, float(losses[200])) == forecast[200]
@@ -129,7 +136,7 @@ def test_shipped_profiles_are_whole(task: str, store: Store) -> None:
     assert set(profile.sensitivity["site"]) == network_sites
     assert not profile.sensitivity[["loss", "bits"]].isna().any(axis=None)
     assert profile.points["accuracy"].between(0, 1).all()
-    assert {f"uniform {bits}" for bits in (2, 3, 4, 6, 8)} <= set(profile.points["label"])
+    assert {f"uniform W{w}A{a}" for w in (2, 3, 4, 6, 8) for a in (3, 8)} <= set(profile.points["label"])
     nodes = {node["name"] for node in profile.graph["nodes"]}
     assert {end for edge in profile.graph["edges"] for end in edge} <= nodes
     assert {node["site"] for node in profile.graph["nodes"] if node["site"]} <= network_sites
@@ -167,7 +174,7 @@ def test_an_unknown_site_has_no_values(store: Store) -> None:
 
 def test_forecasts_need_no_order_and_stand_ties(tmp_path: Path) -> None:
     (tmp_path / "profile.json").write_text(
-        json.dumps({"format": FORMAT, "fp32": {"value": 0.9}, "fp32_calibration": {"value": 1.0}})
+        json.dumps({"format": FORMAT, "fp32_here": {"value": 0.9}, "fp32_calibration": {"value": 1.0}})
     )
     points = pd.DataFrame(
         {"predicted_loss": [1.0, 0.01, 0.01, 0.0, 10.0], "calibration_accuracy": [0.5, 1.0, 0.8, 1.0, 0.7]}

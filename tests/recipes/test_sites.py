@@ -48,6 +48,15 @@ def test_bits_range_and_method_of_a_site_hold_there_alone(task: qx.Task) -> None
     assert sites.loc[same, "lo"].tolist() == plain.loc[same, "lo"].tolist()
 
 
+def test_the_ends_of_a_network_have_names_of_their_own(task: qx.Task) -> None:
+    ends = {"input": 8, "first": 7, "last": 6, "logits": 5}
+    document = {**Recipe.load("w4a4").to_document(), "sites": {name: {"bits": bits} for name, bits in ends.items()}}
+    bits = prepare(task, Recipe.from_document(document)).bits
+    wanted = {"input": 8, "stem.conv.weight": 7, "classifier.weight": 6, LOGITS: 5}
+    assert {name: bits.pop(name) for name in wanted} == wanted
+    assert set(bits.values()) == {4}
+
+
 def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
     recipe = with_sites({"stem.conv.out": {"range": [0, 1.5], "bits": 4}})
     assert Recipe.from_document(yaml.safe_load(yaml.safe_dump(recipe.to_document()))) == recipe
@@ -72,7 +81,8 @@ def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
         ({"input": {"method": "mes"}}, "did you mean 'mse'"),
         ({"input": {"method": 7}}, "name of a range estimator"),
         ({"input": {"method": "percentile", "percent": "high"}}, "'percent' of the site 'input' is a number"),
-        ({"logits": {"bits": 4}, LOGITS: {"method": "min-max"}}, "under one name"),
+        ({"logits": {"bits": 4}, LOGITS: {"method": "min-max"}}, "'logits' is the site .* under one name"),
+        ({"last": {"bits": 4}, "classifier.weight": {"bits": 3}}, "'last' is the site 'classifier.weight'"),
         ({"input": {"method": "mse", "percent": 3}}, "setting of the site 'input' called 'percent'"),
         ({"input": {"percent": 3}}, "setting of the site 'input' called 'percent'"),
         ({"inptu": {"bits": 4}}, "no site 'inptu'; did you mean 'input'"),

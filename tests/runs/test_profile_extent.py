@@ -15,6 +15,7 @@ from qexplore.report import Report
 from qexplore.runs import profile_extent
 from qexplore.runs.profile_extent import extent, few
 from qexplore.runs.profile_job import profile
+from qexplore.runs.profiles import Profile
 
 TABLES = ("sites", "sensitivity", "points", "steps", "channels", "ranges", "estimators", "ablation")
 SHIPPED = Path(qx.__file__).parent / "zoo" / "profiles" / "resnet-digits"
@@ -35,6 +36,7 @@ def test_a_network_too_slow_for_everything_has_a_profile_of_the_same_columns(
         mine, shipped = (pd.read_parquet(folder / f"{name}.parquet") for folder in (tmp_path, SHIPPED))
         assert list(mine.columns) == list(shipped.columns), name
     assert set(pd.read_parquet(tmp_path / "points.parquet")["images"]) == {24}
+    assert Profile.read(tmp_path).fp32_here["images"] == Profile.read(tmp_path).images == 24
 
 
 def test_less_is_measured_the_slower_the_network_and_what_is_asked_for_holds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,6 +168,15 @@ def test_what_was_not_measured_is_left_out_of_the_page() -> None:
         found.of(SAME, at("QAT", 4), TASK)
 
 
+def test_some_rows_of_some_tables_are_taken_and_claims_that_need_others_left_out() -> None:
+    study = STUDIES.get("training")().only(["3 bits on"]).rows(["qbit", "lsq"])
+    assert [(v.table, v.name) for v in study.variants] == [(mixed(3), uniform(3)), (mixed(3), QBITOPT)]
+    found = trials(*(trial(variant.table, variant.name, 400) for variant in study.variants))
+    page = markdown(replace(study, tasks=(TASK,)), found, "c", 1)
+    assert f"QBitOpt is at least as accurate as {uniform(3)}" in page
+    assert "no worse than bits allocated once" not in page
+
+
 def test_a_recipe_in_two_tables_is_carried_out_once() -> None:
     recipe = Recipe.load("w8a8")
     draws: list[tuple[str, int]] = []
@@ -208,6 +218,7 @@ def test_a_small_study_of_training_is_carried_out_and_written_down() -> None:
         (["training", "--set", "epoch=3"], "did you mean 'epochs'"),
         (["training", "--set", "epochs=many"], "whole number"),
         (["training", "--only", "nothing of the kind"], "Ways to train"),
+        (["training", "--only", "3 bits on", "--row", "PTQ"], "QBitOpt; allocated once by FIT"),
         (["training", "--task", "resnet-digit"], "did you mean 'resnet-digits'"),
         (["post-training", "--set", "epochs=3"], "trains nothing"),
     ],

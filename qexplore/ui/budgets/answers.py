@@ -116,7 +116,7 @@ def _measure(profile: Profile, bits: Mapping[str, int], asker: str) -> Measured:
         "recipe": profile.recipe,
         "seed": profile.seed,
         "bits": dict(bits),
-        "images": None,
+        "images": profile.images,
     }
     reply = bench.ask(request, asker)
     return Measured(**reply["accuracy"], seconds=float(reply["seconds"]))

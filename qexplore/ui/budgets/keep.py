@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import urlencode
+from dataclasses import replace
 
 import streamlit as st
 
+from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found, Question
+from qexplore.ui.link import link
 from qexplore.ui.onward import onward
+from qexplore.ui.post_training.choice import word
 from qexplore.ui.snippets import allocate_cell, allocate_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.recipes import LIMITS
@@ -21,8 +24,9 @@ def keep(question: Question, metric: str, found: Found) -> None:
     if share.open:
         with share:
             _share(question, metric, found)
+    images = int(question.profile.fp32["images"])
     st.button(
-        "Measure as a run",
+        f"Measure on all {images:,} images" if question.profile.images else "Measure as a run",
         icon=":material/playlist_add:",
         on_click=_queue,
         args=(question.profile, dict(found.answer.bits)),
@@ -33,11 +37,13 @@ def keep(question: Question, metric: str, found: Found) -> None:
 def _share(question: Question, metric: str, found: Found) -> None:
     profile, limits, locked = question.profile, question.budget.limits(), question.locked
     st.caption("The address of this page is the state: who opens it sees this allocation.")
-    st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
-    st.caption("The same in a notebook")
-    st.code(allocate_cell(profile.task, metric, limits, locked))
+    link()
+    st.caption("The same in a notebook: the allocation, and its accuracy")
+    recipe = word(Recipe.from_document(profile.recipe))
+    st.code(allocate_cell(profile.task, metric, limits, locked, recipe, profile.seed))
     st.caption("The same on the command line")
-    st.code(allocate_command(profile.task, metric, limits, locked), language="bash", wrap_lines=True)
+    lines = allocate_command(profile.task, metric, limits, locked, f"{_name(profile)}.yaml", profile.seed)
+    st.code(lines, language="bash", wrap_lines=True)
     _files(question, found)
 
 
@@ -79,10 +85,25 @@ def _files(question: Question, found: Found) -> None:
     profile = question.profile
     text = json.dumps(document(question, found), indent=1)
     rows = profile.sites.assign(bits=profile.sites["site"].map(found.answer.bits)).to_csv(index=False)
-    name = f"{profile.task}-allocation"
+    name = _name(profile)
+    st.caption(
+        f"As a file. The recipe prepares the network with {profile.recipe['name']}, as this page does, and gives each "
+        "site its bits then: carried out, it measures the same."
+    )
     with st.container(horizontal=True):
+        _download("Recipe", recipe_of(profile, found).to_yaml(), f"{name}.yaml", "text/yaml")
         _download("JSON", text, f"{name}.json", "application/json")
         _download("CSV", rows, f"{name}.csv", "text/csv")
+
+
+def recipe_of(profile: Profile, found: Found) -> Recipe:
+    """The allocation as a recipe: carried out, it measures what the page measures."""
+    recipe = Recipe.from_document(profile.recipe).with_bits(found.answer.bits)
+    return replace(recipe, name=_name(profile), title="")
+
+
+def _name(profile: Profile) -> str:
+    return f"{profile.task}-allocation"
 
 
 def _download(label: str, text: str, name: str, mime: str) -> None:

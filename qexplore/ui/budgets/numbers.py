@@ -31,7 +31,7 @@ def _spent(cost: dict[str, float], uncounted: str) -> str:
 def _measured(found: Found) -> Card:
     if found.measured is None:
         waiting = "measuring …" if found.pending else "not measured"
-        return Card("measured accuracy", waiting, "on all evaluation images", "measured", waiting=True)
+        return Card("measured accuracy", waiting, "on evaluation images", "measured", waiting=True)
     m = found.measured
     how = f"in {seconds(m.seconds)}" if m.seconds is not None else "stored"
     return Card(
@@ -43,9 +43,9 @@ def _baseline(found: Found, profile_points: pd.DataFrame) -> Card:
     """The best uniform allocation that costs no more in weights and activations."""
     best = dearest(profile_points, found.answer.cost)
     if best is None:
-        return Card("uniform bits", "none as small", "2 bits everywhere cost more", "uniform")
-    note = f"weights and activations, costs no more; {verdict(found.measured, best)}"
-    return Card(f"{best['label']} bits", percent(best["accuracy"]), note, "uniform")
+        return Card("uniform bits", "none as small", "W2A2 costs more", "uniform")
+    note = f"costs no more on either side; {verdict(found.measured, best)}"
+    return Card(str(best["label"]), percent(best["accuracy"]), note, "uniform")
 
 
 def dearest(profile_points: pd.DataFrame, cost: dict[str, float]) -> dict[str, Any] | None:

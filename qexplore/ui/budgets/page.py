@@ -65,6 +65,7 @@ def _draw(question: Question, found: Found) -> None:
     with beside_them:
         why(profile, table, site, bits, locked)
     _foot(question, found)
+    st.caption(_how(profile))
     train(question)
     edit = st.expander("Edit bits by hand", icon=":material/edit:", key="edit", on_change="rerun")
     if edit.open:
@@ -97,6 +98,17 @@ def _foot(question: Question, found: Found) -> None:
         keep(question, METRIC, found)
 
 
+def _how(profile: Profile) -> str:
+    """What the figures of this page hang on besides bits."""
+    some = f" on the same {profile.images:,} images" if profile.images else ""
+    bits = profile.recipe["weights"].get("bits", 8)
+    return (
+        f"Everything here is measured{some} with the ranges that one calibration allows, made with {bits}-bit weights. "
+        "A recipe that quantizes the weights to few bits first calibrates activations with these and ends elsewhere; "
+        "the recipe under Share repeats the figures of this page."
+    )
+
+
 def _solved(found: Found) -> str:
     """How the allocation was found, and how good it is proven to be."""
     quick = f"convex hull in {seconds(found.hull.seconds)}"
@@ -115,7 +127,7 @@ def _impossible(profile: Profile, error: QexploreError) -> None:
     best = profile.points.sort_values("weight_bits").iloc[0]
     st.caption(
         f"The smallest allocation measured so far: {best['label']}, {best['kb']:.1f} KB, "
-        f"{percent(best['accuracy'])} ({points(best['accuracy'] - profile.fp32['value'])} from FP32)."
+        f"{percent(best['accuracy'])} ({points(best['accuracy'] - profile.fp32_here['value'])} from FP32)."
     )
 
 

@@ -12,6 +12,8 @@ from qexplore.runs import profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found
 
+_SLACK = 0.05  # bits that a comparison may cost more
+_NEAR = 0.01  # bits that are none
 _CORNERS = 150  # of the path, more than a page has room for
 
 
@@ -35,17 +37,23 @@ def frontier_of(
         m = found.measured
         here |= {"accuracy": m.value, "low": m.low, "high": m.high, "images": m.images}
     near = beside(profile.points, found.answer.cost, axis)
-    fp32 = float(profile.fp32["value"])
-    return figures.frontier(near, path, here, fp32=fp32, axis=axis, tried=tried, height=height)
+    fp32, images = float(profile.fp32_here["value"]), profile.images
+    return figures.frontier(near, path, here, fp32=fp32, images=images, axis=axis, tried=tried, height=height)
 
 
 def beside(measured: pd.DataFrame, cost: Mapping[str, float], axis: str) -> pd.DataFrame:
-    """Measured points to compare with: uniform ones, and mixed ones whose other side has about the same bits."""
+    """Measured points to compare with, whose bits on the side that the axis does not show are about those of `cost`:
+    of uniform ones the most that cost no more there, of mixed ones the nearest. Over GBOPs, on which both sides have a
+    say, uniform ones with as many bits on both, and all mixed ones.
+    """
+    uniform = measured["label"].str.startswith("uniform")
+    same, mixed = measured[uniform], measured[~uniform]
     if axis == "gbops":
-        return measured
+        kept = (same["weight_bits"] - same["activation_bits"]).abs() <= _SLACK
+        return pd.concat([same[kept], mixed])
     other = "weight_bits" if axis == "activation_bits" else "activation_bits"
-    mixed = measured[~measured["label"].str.startswith("uniform")]
-    away = (mixed[other] - cost[other]).abs()
-    same = mixed[away <= away.min() + 0.01] if len(mixed) else mixed
-    rows: pd.DataFrame = pd.concat([measured[measured["label"].str.startswith("uniform")], same])
+    room = cost.get(other, 8.0) + _SLACK
+    within = same[other].where(same[other] <= room, -same[other])  # where all cost more, the least
+    away = (mixed[other] - cost.get(other, 8.0)).abs()
+    rows: pd.DataFrame = pd.concat([same[within >= within.max() - _NEAR], mixed[away <= away.min() + _NEAR]])
     return rows

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 import streamlit as st
-import yaml
 
 from qexplore.runs.profiles import Profile
+from qexplore.ui.link import link
 from qexplore.ui.post_training.choice import Choice, word
 from qexplore.ui.snippets import ablate_command, debug_command, recipe_code, run_command, steps_cell
 
@@ -24,7 +22,7 @@ def _ways(profile: Profile, choice: Choice) -> None:
     recipe, task = choice.recipe, profile.task
     said = word(recipe)
     file = f"{recipe.name.replace(' ', '-').replace(',', '')}.yaml"
-    text = yaml.safe_dump(recipe.to_document(), sort_keys=False, allow_unicode=True)
+    text = recipe.to_yaml()
     left, right = st.columns(2, gap="large")
     with left:
         st.caption("As a file")
@@ -32,7 +30,7 @@ def _ways(profile: Profile, choice: Choice) -> None:
         st.download_button("YAML", text, file, "text/yaml", icon=":material/download:", on_click="ignore", key="yaml")
     with right:
         st.caption("The address of this page is its state: who opens it sees this recipe and its switches.")
-        st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
+        link()
         st.caption("On the command line" + ("" if isinstance(said, str) else f", with {file} beside you"))
         name = said if isinstance(said, str) else file
         lines = [make(task, name, 0) for make in (run_command, ablate_command, debug_command)]

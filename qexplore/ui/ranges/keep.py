@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 import yaml
 
 from qexplore.recipes import Recipe
+from qexplore.ui.link import link
 from qexplore.ui.ranges.choice import HAND, Choice
 
 
@@ -30,7 +30,7 @@ def keep(choice: Choice) -> None:
         st.caption("In a notebook")
         st.code(cell(choice))
         st.caption("The address of this page is the state: who opens it sees this range.")
-        st.code(f"{st.context.url}?{urlencode(dict(st.query_params))}", language=None, wrap_lines=True)
+        link()
         st.caption(
             "These carry the whole recipe out, with activations calibrated on weights at their own bits; this page "
             "changes the bits afterwards. With weights at few bits the two can differ by some images."

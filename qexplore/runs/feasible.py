@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from qexplore.allocate import Budget, require_feasible
 from qexplore.allocate.budget import LIMITS
 from qexplore.allocate.feasible import MENU
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
+from qexplore.recipes.schema import FIRST, LAST
 from qexplore.registry import key_of
 from qexplore.runs.profiles import Profile
 
@@ -37,10 +40,13 @@ def _check(profile: Profile, recipe: Recipe, settings: Mapping[str, Any]) -> Non
     limits = {name: float(settings[name]) for name in LIMITS if settings.get(name)}  # 0 is no limit
     least, most = (int(settings.get(name, bits)) for name, bits in zip(("least", "most"), MENU, strict=True))
     sites = profile.sites[profile.sites["bits"].notna()]  # neither opaque parts nor what stays real
-    own = {name: int(bits) for name, bits in _own_bits(recipe).items() if name in set(sites["site"])}
-    require_feasible(sites, range(least, most + 1), Budget(**limits), locked=own)
+    require_feasible(sites, range(least, most + 1), Budget(**limits), locked=_own_bits(recipe, sites))
 
 
-def _own_bits(recipe: Recipe) -> dict[str, Any]:
-    """Bits that the recipe gives to single sites."""
-    return {name: own["bits"] for name, own in recipe.sites.items() if own.get("bits") is not None}
+def _own_bits(recipe: Recipe, sites: pd.DataFrame) -> dict[str, int]:
+    """Bits that the recipe gives to single sites, as far as these are known by their names, or as first and last."""
+    weights = sites.loc[sites["kind"] == "weight", "site"].tolist()
+    ends = {FIRST: weights[0], LAST: weights[-1]} if weights else {}
+    known = {**ends, **{name: name for name in sites["site"]}}
+    told = {name: own["bits"] for name, own in recipe.sites.items() if own.get("bits") is not None}
+    return {known[name]: int(bits) for name, bits in told.items() if name in known}

@@ -137,6 +137,28 @@ def test_a_training_at_work_can_be_paused_and_another_run_cannot(shelf: Store, o
     assert "Pause" not in labels(opened("runs"))
 
 
+def test_a_link_to_a_run_that_is_not_there_says_so(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    for home_has_runs in (False, True):
+        if home_has_runs:
+            training(shelf, "done")
+        (told,) = [one.value for one in opened("runs", run="zz[z](x)").caption if "link" in one.value]
+        assert "The link asks for the run `zz[z](x)`, which is not in this home" in told
+
+
+def test_a_link_to_a_run_that_has_not_ended_says_where_it_stands(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    run_id = training(shelf)
+    assert any(
+        f"Run `{run_id}`" in one.value and "stands above" in one.value for one in opened("runs", run=run_id).caption
+    )
+
+
+def test_a_run_that_is_deleted_here_is_not_missed_afterwards(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    at = opened("runs", run=training(shelf, "done"))
+    press(at, "Delete")
+    assert not any("The link asks" in one.value for one in at.caption)
+    assert "run" not in at.query_params
+
+
 @pytest.mark.parametrize(
     ("state", "label"), [("paused", "Resume"), ("paused", "From the start"), ("done", "Run again")]
 )

@@ -28,6 +28,7 @@ def recipe(step: str, settings: dict[str, Any], sites: dict[str, Any], *, pruned
         ("qbitopt", {"gbops": 1e-6, "weight_bits": 4}, {}),
         ("qbitopt", {"activation_bits": 2.1}, {"stem.conv.out": {"bits": 8}}),
         ("allocate-bits", {"weight_bits": 3.5, "least": 4}, {}),
+        ("allocate-bits", {"weight_bits": 2.01}, {"first": {"bits": 8}, "last": {"bits": 8}}),
     ],
 )
 def test_the_sentence_is_that_of_the_run(step: str, settings: dict[str, Any], sites: dict[str, Any]) -> None:

@@ -25,7 +25,8 @@ def accuracy(
     fp32: float | None = None,
     parts: pd.DataFrame | None = None,
 ) -> Live:
-    """The curve on the calibration images, which training does not see, with its 95 % band, and diamonds measured on the evaluation images.
+    """The curve on the calibration images, which training does not see, with its 95 % band, and diamonds measured on
+    the evaluation images.
 
     marks: epoch, accuracy, low, high, images, stage. before: epoch at which training of the quantized network begins,
     and its accuracy; after: the accuracy at the end. fp32: accuracy of the real network on the evaluation images.

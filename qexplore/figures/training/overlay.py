@@ -35,12 +35,13 @@ def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy") -> 
     names = [f"{letter} {name}" for letter, (name, _) in zip(LETTERS, curves, strict=False)]
     drawn = pd.concat([thin(table, y, 200) for table in tables], ignore_index=True)
     last = pd.concat([table.tail(1) for table in tables], ignore_index=True)
+    bars = ", with the 95 % interval there" if y == "accuracy" else ""
     return Live(
         title=f"Curves of the {_AXES[y][0]} of several trainings over the epochs.",
         name=f"trainings-{y}",
         alt=_finding(last, y),
         look="The calibration images are held out: training does not see them. Each letter stands at the end of its "
-        f"curve{', with the 95 % interval there' if y == 'accuracy' else ''}; what it stands for is told below. {ZOOMS}",
+        f"curve{bars}; what it stands for is told below. {ZOOMS}",
         data=pd.concat(tables, ignore_index=True).drop(columns="letter"),
         spec=_spec(y, names),
         zooms=ZOOM["name"],

@@ -14,6 +14,7 @@ from qexplore.figures.words import interval, measured, percent, seconds
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.runs.trainings import Training
+from qexplore.ui import instead
 from qexplore.ui.draw import figure
 from qexplore.ui.training.known import Known, known, training_of
 
@@ -46,7 +47,10 @@ def compare(profile: Profile, one: Known, training: Training) -> None:
 
 
 def _picked(found: dict[str, Known], one: Known) -> list[str]:
-    named = [name for name in str(st.query_params.get("runs", "")).split(",") if name in found][:MOST]
+    named = [name for name in str(st.query_params.get("runs", "")).split(",") if name]
+    gone, named = [name for name in named if name not in found], [name for name in named if name in found][:MOST]
+    if gone:
+        st.caption(f":material/link_off: {_gone(gone)}")
     st.session_state["training-runs"] = named or [one.id]
 
     def keep() -> None:
@@ -62,6 +66,11 @@ def _picked(found: dict[str, Known], one: Known) -> list[str]:
         placeholder="pick trainings of this task",
     )
     return [str(name) for name in chosen] or [one.id]
+
+
+def _gone(names: list[str]) -> str:
+    listed = ", ".join(instead.code(name) for name in names[:MOST])
+    return f"The link asks for {listed} too, no training of this task; compared is what stands here."
 
 
 def _name(one: Known, found: dict[str, Known]) -> str:

@@ -9,7 +9,9 @@ import streamlit as st
 from qexplore.recipes import Recipe
 from qexplore.runs.feasible import refusal
 from qexplore.runs.profiles import Profile
+from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
+from qexplore.ui.limits import LEAST, MOST, SMALLEST, ask_limits, tell_limits
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import training_presets, training_steps
@@ -53,10 +55,14 @@ def start(profile: Profile) -> None:
 def _recipe(presets: dict[str, Recipe]) -> str:
     names = list(presets)
     first = names.index(_FIRST) if _FIRST in names else 0
-    chosen = st.selectbox(
-        "train", names, index=first, key="train", bind="query-params", on_change=_forget_budget, help=_ABOUT
+    instead.asked("train", lambda text: text in names)
+    chosen = str(
+        st.selectbox(
+            "train", names, index=first, key="train", bind="query-params", on_change=_forget_budget, help=_ABOUT
+        )
     )
-    return str(chosen)
+    instead.tell("train", chosen, lambda text: f"There is no recipe {text} that trains; this is {chosen}.")
+    return chosen
 
 
 def _forget_budget() -> None:
@@ -73,6 +79,7 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     """Average bits; kilobytes and bit operations stand beside them where the address or the recipe sets them."""
     own, step = budget_of(recipe), main_step(recipe)
     chosen: dict[str, float | None] = {}
+    ask_limits("q")
     weights, activations, more = st.columns([3, 3, 2], vertical_alignment="bottom")
     with weights:
         chosen["qw"] = _slider("average weight bits", "qw", own)
@@ -81,19 +88,27 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     with more, st.popover("more limits", icon=":material/add:", width="stretch"):
         chosen["qkb"] = _limit("KB of weights", "qkb", own)
         chosen["qgbops"] = _limit("GBOPs per image", "qgbops", own)
+    tell_limits(chosen, "q")
     return {f"{step}.{LIMITS[key]}": value or 0.0 for key, value in chosen.items() if value != own.get(key)}
 
 
 def _slider(label: str, key: str, own: dict[str, float]) -> float:
     first = own.get(key, 8.0)
-    value = st.slider(label, 2.0, 8.0, first, 0.1, format="%.1f", key=key, bind="query-params", help="8 is no limit.")
+    value = st.slider(
+        label, LEAST, MOST, first, 0.1, format="%.1f", key=key, bind="query-params", help="8 is no limit."
+    )
     return round(float(value), 2)
 
 
 def _limit(label: str, key: str, own: dict[str, float]) -> float | None:
-    small = 0.001 if key == "qkb" else 0.00001
     value = st.number_input(
-        label, small, value=own.get(key), format="%.5g", key=key, bind="query-params", placeholder="no limit"
+        label,
+        SMALLEST[key[1:]],
+        value=own.get(key),
+        format="%.5g",
+        key=key,
+        bind="query-params",
+        placeholder="no limit",
     )
     return None if value is None else float(value)
 

@@ -12,8 +12,9 @@ import streamlit as st
 from qexplore import figures
 from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
-from qexplore.runs import FINISHED, Run, trained
+from qexplore.runs import FINISHED, Run, UnknownRun, trained
 from qexplore.ui.draw import figure
+from qexplore.ui.instead import code
 from qexplore.ui.snippets import SNIPPETS
 from qexplore.ui.stored import store
 from qexplore.ui.work.results import results
@@ -27,7 +28,7 @@ def nothing_active() -> None:
 
 def ended() -> None:
     """The list of ended runs; the ones that are ticked are shown in full, or compared."""
-    runs = store().runs(limit=200, state=FINISHED)
+    runs, wanted = store().runs(limit=200, state=FINISHED), _wanted()
     if not runs:
         st.info("No run has ended yet. A recipe takes a second: start one on Post-training.", icon=":material/inbox:")
         st.page_link("pages/post_training.py", label="Post-training", icon=":material/waterfall_chart:")
@@ -45,18 +46,35 @@ def ended() -> None:
         alt=f"{len(rows)} ended runs, the newest first.",
     )
     _downloads(runs)
-    picked = _picked(runs, chosen.selection.rows)
+    picked = _picked(runs, chosen.selection.rows, wanted)
     if len(picked) == 1:
         _one(picked[0])
     elif picked:
         _several(picked)
 
 
-def _picked(runs: list[Run], rows: list[int]) -> list[Run]:
+def _picked(runs: list[Run], rows: list[int], wanted: Run | None) -> list[Run]:
     """What is ticked, else the run that the address names."""
     if rows:
         return [runs[row] for row in rows if row < len(runs)]
-    return [run for run in runs if run.id == st.query_params.get("run")]
+    return [] if wanted is None else [wanted]
+
+
+def _wanted() -> Run | None:
+    """The ended run that the address names, and a sentence where it names another, or none that there is."""
+    named = st.query_params.get("run")
+    if named is None:
+        return None
+    try:
+        run = store().run(named)
+    except UnknownRun:
+        what = f"The link asks for the run {code(named)}, which is not in this home (it may have been deleted)"
+        st.caption(f":material/link_off: {what}; shown are the runs that are.")
+        return None
+    if run.active:
+        st.caption(f":material/link: Run {code(run.id)}, which the link asks for, has not ended: it stands above.")
+        return None
+    return run
 
 
 def _downloads(runs: list[Run]) -> None:
@@ -153,6 +171,8 @@ def _start(run_id: str) -> None:
 
 
 def _delete(ids: list[str]) -> None:
+    if st.query_params.get("run") in ids:
+        st.query_params.pop("run")
     for run_id in ids:
         with _told():
             store().delete(run_id)

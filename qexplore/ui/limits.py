@@ -23,7 +23,7 @@ def ask_limits(prefix: str = "") -> None:
 
 
 def tell_limits(shown: Mapping[str, float | None], prefix: str = "") -> None:
-    """After the widgets: a sentence for each limit that a link asked for and they cannot have. shown: what they have."""
+    """After the widgets: a sentence for each limit that a link asked for and they cannot have. shown: what they do."""
     for key, limit in _NAMES.items():
         value = shown[prefix + key]
         reach = f"begin at {SMALLEST[key]:g}" if key in SMALLEST else f"go from {LEAST:g} to {MOST:g}"

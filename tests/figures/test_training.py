@@ -124,6 +124,19 @@ def test_the_accuracy_tells_both_ends_and_the_gain() -> None:
     assert "after training 95.0 % (93.0–97.0 %, 500 images), +24.0 points; FP32 98.6 %." in said
 
 
+def test_labels_of_a_budget_stand_below_its_lines_each_in_a_row_of_its_own() -> None:
+    budget = {"weight_bits": 3.0, "activation_bits": 4.0, "kb": 0.09, "gbops": 0.01}
+    figure = drawn.limits(training("qbitopt", budget=budget).now.limits, 6, at=2.0)
+    layers = figure.spec["layer"]
+    labels = [one["encoding"]["y"]["value"] for one in layers if one.get("data") == {"name": "ends"}]
+    costs = next(one for one in layers if one.get("data") == {"name": "costs"})
+    lowest = max(costs["encoding"]["y"]["scale"]["range"])
+    moment = next(one for one in layers if one.get("data") == {"name": "now"})
+    assert len(labels) == len(figure.tables["ends"]) == len(budget)
+    assert [after - before for before, after in zip([lowest, *labels], labels, strict=False)] == [15] * len(budget)
+    assert moment["encoding"]["y2"]["value"] == lowest < max(labels) <= figure.spec["height"]
+
+
 def test_losses_of_several_trainings_are_compared_without_an_interval() -> None:
     marks = training("qat").marks
     figure = drawn.overlay([("one", marks), ("other", marks)], "held_out_loss")

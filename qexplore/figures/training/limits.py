@@ -21,6 +21,7 @@ NAMES = {
 _COLOURS = {"weight bits": BLUE, "activation bits": OCHRE, "KB": GREEN, "GBOPs": VERMILLION}
 _DASHES = {"weight bits": [1, 0], "activation bits": [6, 3], "KB": [2, 2], "GBOPs": [8, 2, 2, 2]}
 _MOST = 200  # allocations that are drawn
+_HEIGHT, _ROW = 165, 15  # pixels: of the lines, and of a label, which has a row of its own below them
 
 
 def limits(rows: pd.DataFrame, epochs: float, *, at: float | None = None) -> Live:
@@ -40,7 +41,7 @@ def limits(rows: pd.DataFrame, epochs: float, *, at: float | None = None) -> Liv
         look="Each line is the cost of the bits at that moment, 100 % is the limit: none may lie above, and what lies "
         "below is left unspent.",
         data=rows[["epoch", "limit", "cost", "most"]].reset_index(drop=True),
-        spec=_SPEC,
+        spec=_spec(len(ends)),
         zooms=ZOOM["name"],
         tables={
             "costs": drawn[["epoch", "name", "cost", "most", "share"]],
@@ -86,7 +87,7 @@ _Y: dict[str, Any] = {
     "field": "share",
     "type": "quantitative",
     "title": "cost, share of the limit",
-    "scale": {"zero": False, "nice": False, "padding": 14},
+    "scale": {"zero": False, "nice": False, "padding": 14, "range": [_HEIGHT, 0]},
     "axis": {"format": ".4~%", "tickCount": 4},
 }
 _COLOUR: dict[str, Any] = {
@@ -101,57 +102,61 @@ _DASH: dict[str, Any] = {
     "scale": {"domain": list(_DASHES), "range": list(_DASHES.values())},
     "legend": None,
 }
-_ROWS = 4  # labels below each other: there are no more limits
-_TEXTS: list[dict[str, Any]] = [
-    {
-        "data": {"name": "ends"},
-        "transform": [{"filter": f"datum.row === {row}"}],
-        "mark": {"type": "text", "align": "right", "baseline": "bottom", "fontSize": 11, "fontWeight": "bold"},
-        "encoding": {
-            "x": {"value": {"expr": "width - 6"}},
-            "y": {"value": {"expr": f"height - {3 + 15 * row}"}},
-            "text": {"field": "label"},
-            "color": _COLOUR,
-        },
-    }
-    for row in range(_ROWS)
-]
-_SPEC: dict[str, Any] = framed(
-    _Y,
-    [
-        {"data": {"name": "top"}, "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.5}, "encoding": {"y": _Y}},
+
+
+def _labels(rows: int) -> list[dict[str, Any]]:
+    return [
         {
-            "data": {"name": "top"},
-            "transform": [{"calculate": "'limit'", "as": "label"}],
-            "mark": {"type": "text", "align": "left", "dx": 4, "dy": -6, "color": GREY, "fontSize": 11},
-            "encoding": {"x": {"value": 0}, "y": _Y, "text": {"field": "label"}},
-        },
-        {
-            "data": {"name": "costs"},
-            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "clip": True},
-            "encoding": {"x": EPOCH, "y": _Y, "color": _COLOUR, "strokeDash": _DASH},
-        },
-        {
-            "data": {"name": "costs"},
-            "mark": {"type": "point", "filled": True, "size": 26, "opacity": 1, "clip": True},
+            "data": {"name": "ends"},
+            "transform": [{"filter": f"datum.row === {row}"}],
+            "mark": {"type": "text", "align": "right", "baseline": "bottom", "fontSize": 11, "fontWeight": "bold"},
             "encoding": {
-                "x": EPOCH,
-                "y": _Y,
+                "x": {"value": {"expr": "width - 6"}},
+                "y": {"value": _HEIGHT + _ROW * (row + 1)},
+                "text": {"field": "label"},
                 "color": _COLOUR,
-                "tooltip": [
-                    {"field": "epoch", "format": ".2~f"},
-                    {"field": "name", "title": "limit on"},
-                    {"field": "cost", "format": ".4~g"},
-                    {"field": "most", "title": "allowed", "format": ".4~g"},
-                ],
             },
+        }
+        for row in range(rows)
+    ]
+
+
+_LINES: list[dict[str, Any]] = [
+    {"data": {"name": "top"}, "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.5}, "encoding": {"y": _Y}},
+    {
+        "data": {"name": "top"},
+        "transform": [{"calculate": "'limit'", "as": "label"}],
+        "mark": {"type": "text", "align": "left", "dx": 4, "dy": -6, "color": GREY, "fontSize": 11},
+        "encoding": {"x": {"value": 0}, "y": _Y, "text": {"field": "label"}},
+    },
+    {
+        "data": {"name": "costs"},
+        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "clip": True},
+        "encoding": {"x": EPOCH, "y": _Y, "color": _COLOUR, "strokeDash": _DASH},
+    },
+    {
+        "data": {"name": "costs"},
+        "mark": {"type": "point", "filled": True, "size": 26, "opacity": 1, "clip": True},
+        "encoding": {
+            "x": EPOCH,
+            "y": _Y,
+            "color": _COLOUR,
+            "tooltip": [
+                {"field": "epoch", "format": ".2~f"},
+                {"field": "name", "title": "limit on"},
+                {"field": "cost", "format": ".4~g"},
+                {"field": "most", "title": "allowed", "format": ".4~g"},
+            ],
         },
-        {
-            "data": {"name": "now"},
-            "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 1.5},
-            "encoding": {"x": EPOCH},
-        },
-        *_TEXTS,
-    ],
-    190,
-)
+    },
+    {
+        "data": {"name": "now"},
+        "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 1.5},
+        "encoding": {"x": EPOCH, "y": {"value": 0}, "y2": {"value": _HEIGHT}},
+    },
+]
+
+
+def _spec(rows: int) -> dict[str, Any]:
+    """The lines, and below them a row for each label."""
+    return framed(_Y, [*_LINES, *_labels(rows)], _HEIGHT + _ROW * rows + 4)

@@ -101,7 +101,7 @@ def _one(run: Run) -> None:
             st.caption(f"Trained: {training.text}.")
         if run.parent:
             st.caption(_carries_on(run))
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             _again(run)
             st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
             _file("JSON", json.dumps(asdict(run), indent=1), f"{run.id}.json", "application/json")

@@ -76,11 +76,23 @@ def test_a_training_that_was_resumed_leads_to_the_run_that_went_on(
     assert "Resume" not in labels(at)
     assert "From the start" in labels(at)
     link = next(one.proto for one in at.get("page_link") if after in one.proto.label)
-    assert link.label == f"Run {after} went on from it and is queued"
+    assert link.label == f"Run {after} went on (queued)"
     assert link.page.endswith("training")
     assert f"run={after}" in link.query_string
     records.finish(after, "cancelled")  # it had learned nothing yet
     assert "Resume" in labels(opened("runs", run=run_id))
+
+
+def test_a_run_that_trains_nothing_leads_to_the_one_that_went_on_here(
+    shelf: Store, opened: Callable[..., AppTest]
+) -> None:
+    run_id, records = training(shelf, "cancelled"), Records(shelf.root)  # of a recipe that does not train
+    after = shelf.resume(run_id)
+    records.finish(after, "done", result={})
+    at = opened("runs", run=run_id)
+    press(at, f"Run {after} went on (done)")
+    assert at.query_params["run"] in (after, [after])
+    assert f"Carries run {run_id} on." in " ".join(caption.value for caption in at.caption)
 
 
 def test_a_click_on_resume_that_comes_too_late_is_told(shelf: Store, opened: Callable[..., AppTest]) -> None:

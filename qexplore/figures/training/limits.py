@@ -21,7 +21,7 @@ NAMES = {
 _COLOURS = {"weight bits": BLUE, "activation bits": OCHRE, "KB": GREEN, "GBOPs": VERMILLION}
 _DASHES = {"weight bits": [1, 0], "activation bits": [6, 3], "KB": [2, 2], "GBOPs": [8, 2, 2, 2]}
 _MOST = 200  # allocations that are drawn
-_HEIGHT, _ROW = 165, 15  # pixels: of the lines, and of a label, which has a row of its own below them
+_HEIGHT, _ROW = 190, 15  # pixels: of the lines with their axes, and of a label, which has a row of its own below
 
 
 def limits(rows: pd.DataFrame, epochs: float, *, at: float | None = None) -> Live:
@@ -83,13 +83,6 @@ def _apart(ends: pd.DataFrame) -> pd.DataFrame:
     return ends.assign(row=range(len(ends)))
 
 
-_Y: dict[str, Any] = {
-    "field": "share",
-    "type": "quantitative",
-    "title": "cost, share of the limit",
-    "scale": {"zero": False, "nice": False, "padding": 14, "range": [_HEIGHT, 0]},
-    "axis": {"format": ".4~%", "tickCount": 4},
-}
 _COLOUR: dict[str, Any] = {
     "field": "name",
     "type": "nominal",
@@ -104,6 +97,67 @@ _DASH: dict[str, Any] = {
 }
 
 
+def _spec(rows: int) -> dict[str, Any]:
+    """The lines, and below them a row for each of so many labels."""
+    lowest = {"expr": f"height - {_ROW * rows + 4}"}  # where the lines end; the page says how high the whole is
+    y = {
+        "field": "share",
+        "type": "quantitative",
+        "title": "cost, share of the limit",
+        "scale": {"zero": False, "nice": False, "padding": 14, "range": [lowest, 0]},
+        "axis": {"format": ".4~%", "tickCount": 4},
+    }
+    return framed(y, [*_limit(y), *_costs(y), _now(lowest), *_labels(rows)], _HEIGHT + _ROW * rows)
+
+
+def _limit(y: dict[str, Any]) -> list[dict[str, Any]]:
+    """The line that none may cross."""
+    return [
+        {"data": {"name": "top"}, "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.5}, "encoding": {"y": y}},
+        {
+            "data": {"name": "top"},
+            "transform": [{"calculate": "'limit'", "as": "label"}],
+            "mark": {"type": "text", "align": "left", "dx": 4, "dy": -6, "color": GREY, "fontSize": 11},
+            "encoding": {"x": {"value": 0}, "y": y, "text": {"field": "label"}},
+        },
+    ]
+
+
+def _costs(y: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line for each limit, with a point at each allocation."""
+    return [
+        {
+            "data": {"name": "costs"},
+            "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "clip": True},
+            "encoding": {"x": EPOCH, "y": y, "color": _COLOUR, "strokeDash": _DASH},
+        },
+        {
+            "data": {"name": "costs"},
+            "mark": {"type": "point", "filled": True, "size": 26, "opacity": 1, "clip": True},
+            "encoding": {
+                "x": EPOCH,
+                "y": y,
+                "color": _COLOUR,
+                "tooltip": [
+                    {"field": "epoch", "format": ".2~f"},
+                    {"field": "name", "title": "limit on"},
+                    {"field": "cost", "format": ".4~g"},
+                    {"field": "most", "title": "allowed", "format": ".4~g"},
+                ],
+            },
+        },
+    ]
+
+
+def _now(lowest: dict[str, Any]) -> dict[str, Any]:
+    """The moment that is looked at."""
+    return {
+        "data": {"name": "now"},
+        "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 1.5},
+        "encoding": {"x": EPOCH, "y": {"value": 0}, "y2": {"value": lowest}},
+    }
+
+
 def _labels(rows: int) -> list[dict[str, Any]]:
     return [
         {
@@ -112,51 +166,10 @@ def _labels(rows: int) -> list[dict[str, Any]]:
             "mark": {"type": "text", "align": "right", "baseline": "bottom", "fontSize": 11, "fontWeight": "bold"},
             "encoding": {
                 "x": {"value": {"expr": "width - 6"}},
-                "y": {"value": _HEIGHT + _ROW * (row + 1)},
+                "y": {"value": {"expr": f"height - {_ROW * (rows - 1 - row)}"}},
                 "text": {"field": "label"},
                 "color": _COLOUR,
             },
         }
         for row in range(rows)
     ]
-
-
-_LINES: list[dict[str, Any]] = [
-    {"data": {"name": "top"}, "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.5}, "encoding": {"y": _Y}},
-    {
-        "data": {"name": "top"},
-        "transform": [{"calculate": "'limit'", "as": "label"}],
-        "mark": {"type": "text", "align": "left", "dx": 4, "dy": -6, "color": GREY, "fontSize": 11},
-        "encoding": {"x": {"value": 0}, "y": _Y, "text": {"field": "label"}},
-    },
-    {
-        "data": {"name": "costs"},
-        "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "clip": True},
-        "encoding": {"x": EPOCH, "y": _Y, "color": _COLOUR, "strokeDash": _DASH},
-    },
-    {
-        "data": {"name": "costs"},
-        "mark": {"type": "point", "filled": True, "size": 26, "opacity": 1, "clip": True},
-        "encoding": {
-            "x": EPOCH,
-            "y": _Y,
-            "color": _COLOUR,
-            "tooltip": [
-                {"field": "epoch", "format": ".2~f"},
-                {"field": "name", "title": "limit on"},
-                {"field": "cost", "format": ".4~g"},
-                {"field": "most", "title": "allowed", "format": ".4~g"},
-            ],
-        },
-    },
-    {
-        "data": {"name": "now"},
-        "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 1.5},
-        "encoding": {"x": EPOCH, "y": {"value": 0}, "y2": {"value": _HEIGHT}},
-    },
-]
-
-
-def _spec(rows: int) -> dict[str, Any]:
-    """The lines, and below them a row for each label."""
-    return framed(_Y, [*_LINES, *_labels(rows)], _HEIGHT + _ROW * rows + 4)

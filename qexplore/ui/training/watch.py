@@ -14,8 +14,7 @@ from qexplore.ui.stored import store
 from qexplore.ui.training.known import Known
 from qexplore.ui.training.recipes import remedy
 from qexplore.ui.training.start import queue, show
-from qexplore.ui.work.succession import went_on
-from qexplore.ui.work.words import ICONS, progress
+from qexplore.ui.work.words import ICONS, progress, went_on
 
 _TOLD = {
     "paused": "Paused; Resume goes on from here.",
@@ -70,7 +69,8 @@ def _stopped(run: Run) -> None:
             label = f"Start again with {listed}"
             st.button(label, icon=":material/healing:", key="remedy", type="primary", on_click=_mend, args=(run,))
         if after is not None:
-            went_on(after)
+            icon = ":material/arrow_forward:"  # a button: a link to the page that is open leaves its address as it was
+            st.button(went_on(after), icon=icon, key="went-on", type="tertiary", on_click=show, args=(after.id,))
             return
         resume = "Resume" if kept else "Start again"
         kind: Literal["primary", "secondary"] = "secondary" if changes else "primary"

@@ -17,9 +17,11 @@ from qexplore.ui.draw import figure
 from qexplore.ui.instead import code
 from qexplore.ui.snippets import SNIPPETS
 from qexplore.ui.stored import store
+from qexplore.ui.training.known import asked
 from qexplore.ui.work.results import results
-from qexplore.ui.work.succession import went_on
-from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table
+from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table, went_on
+
+_LISTS = "runs-lists"  # how often the list was made anew, without its ticks
 
 
 def nothing_active() -> None:
@@ -39,7 +41,7 @@ def ended() -> None:
         rows[["state", "what", "outcome", "seconds", "when", "id"]],
         hide_index=True,
         height=min(36 * (len(rows) + 1) + 4, 330),
-        key=f"ended {hash(tuple(run.id for run in runs))}",  # ticks are row numbers: of another list they mean others
+        key=_list_key(runs),
         on_select="rerun",
         selection_mode="multi-row",
         column_config={"seconds": st.column_config.NumberColumn("seconds", format="%.1f")},
@@ -51,6 +53,11 @@ def ended() -> None:
         _one(picked[0])
     elif picked:
         _several(picked)
+
+
+def _list_key(runs: list[Run]) -> str:
+    """Ticks are row numbers: of another list they mean other runs."""
+    return f"ended {hash(tuple(run.id for run in runs))} {st.session_state.get(_LISTS, 0)}"
 
 
 def _picked(runs: list[Run], rows: list[int], wanted: Run | None) -> list[Run]:
@@ -133,9 +140,25 @@ def _again(run: Run) -> None:
     if after is None:
         st.button("Resume", icon=":material/resume:", key="again", on_click=_resume, args=(run.id,))
     else:
-        went_on(after)
+        _onward(after)
     if after is not None or store().checkpoints(run.id):
         st.button("From the start", icon=":material/replay:", key="anew", on_click=_start, args=(run.id,))
+
+
+def _onward(after: Run) -> None:
+    """The way to the run that went on: a training stands on Training, any other here."""
+    icon = ":material/arrow_forward:"
+    if after.kind == "recipe" and after.task and asked(after):
+        way = {"task": after.task, "run": after.id}
+        st.page_link("pages/training.py", label=went_on(after), icon=icon, query_params=way)
+    else:
+        st.button(went_on(after), icon=icon, key="went-on", type="tertiary", on_click=_show, args=(after.id,))
+
+
+def _show(run_id: str) -> None:
+    """The run is the one that the page shows, whatever was ticked."""
+    st.query_params["run"] = run_id
+    st.session_state[_LISTS] = st.session_state.get(_LISTS, 0) + 1
 
 
 def _repeat(run: Run) -> None:

@@ -15,9 +15,10 @@ from qexplore.allocate.baseline import uniform
 from qexplore.allocate.budget import Budget, InfeasibleBudget
 from qexplore.allocate.costs import cost
 from qexplore.allocate.curve import frontier
+from qexplore.allocate.feasible import require_feasible
 from qexplore.allocate.solve import allocate
 
-__all__ = ["Answer", "Budget", "InfeasibleBudget", "allocate", "cost", "frontier", "uniform"]
+__all__ = ["Answer", "Budget", "InfeasibleBudget", "allocate", "cost", "frontier", "require_feasible", "uniform"]
 
 
 class _CallablePackage(ModuleType):

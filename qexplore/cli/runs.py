@@ -28,6 +28,7 @@ SHOWN = (
     "state",
     "kind",
     "parent",
+    "carried_on_by",
     "done",
     "total",
     "message",
@@ -62,8 +63,12 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         store.delete(words.id)
         return {"id": words.id, "state": "deleted"}
     told = _acted(store, words.action, words.id)
-    training = trained(store, told)
-    return {**_document(store, store.run(told)), "training": None if training is None else training.text}
+    training, after = trained(store, told), store.successor(told)
+    return {
+        **_document(store, store.run(told)),
+        "training": None if training is None else training.text,
+        "carried_on_by": None if after is None else after.id,
+    }
 
 
 def _recorded(store: Store, words: Namespace) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def allocate_bits(network: Network, calibration: Calibration, report: Report, **
             "'weight-ranges' and 'activation-ranges' before it."
         )
     check_untied(network, "put the step 'fold-bn' before 'allocate-bits'")
+    plan.check(network)
     bits, loss, proven = _bits(network, calibration, report, plan)
     network.set_bits(bits)
     report.event(

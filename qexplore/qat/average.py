@@ -18,7 +18,7 @@ class Average:
     """
 
     def __init__(self, trainable: Trainable, decay: float) -> None:
-        self.decay = decay
+        self.decay, self._trainable = decay, trainable
         self._present = _all(trainable) if decay else {}
         self.values = {name: value.detach().clone() for name, value in self._present.items()}
 
@@ -31,20 +31,25 @@ class Average:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The averages in place of the present values; always restores."""
+        """The averages in place of the present values, frozen weights on their codes; always restores."""
         if not self.values:
             yield
             return
         before = {name: value.detach().clone() for name, value in self._present.items()}
-        self._put(self.values)
+        self.keep()
         try:
             yield
         finally:
             self._put(before)
 
     def keep(self) -> None:
-        """The averages in place of the present values, for good."""
+        """The averages in place of the present values, for good.
+
+        The average of a weight lags behind the step at which it was frozen, and that of its scale is another one: the
+        average would leave its code, which the freezing was for.
+        """
         self._put(self.values)
+        self._trainable.hold_frozen()
 
     def load(self, values: Mapping[str, Tensor]) -> None:
         for name, value in self.values.items():

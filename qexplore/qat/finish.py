@@ -24,6 +24,7 @@ def hand_over(training: Training, report: Report) -> Network:
     training.average.keep()
     if training.settings.reestimate:
         _reestimate(training)
+        trainable.hold_frozen()  # by statistics that are folded into them
     for name, layer in network.layers.items():
         bias = trainable.biases.get(name)
         network.set_layer(name, trainable.weight(name).detach().clone(), layer.bias if bias is None else bias.detach())

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import pandas as pd
 
-from qexplore.allocate import Answer, Budget, allocate
+from qexplore.allocate import Answer, Budget, allocate, require_feasible
 from qexplore.allocate.budget import LIMITS
+from qexplore.allocate.feasible import MENU
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Site
 from qexplore.network.table import identity
@@ -31,8 +32,8 @@ class Limits:
     activation_bits: float = 0.0
     kb: float = 0.0
     gbops: float = 0.0
-    least: int = 2
-    most: int = 8
+    least: int = MENU[0]
+    most: int = MENU[1]
     exact: bool = True
 
     def __post_init__(self) -> None:
@@ -64,6 +65,11 @@ class Limits:
                     f"{self.most}: set {self.STEP}.least and {self.STEP}.most so that they are on it."
                 )
         return locked
+
+    def check(self, network: Network) -> None:
+        """InfeasibleBudget where no bits of the quantized sites meet the budget, before any sensitivity is computed."""
+        sites = pd.DataFrame([identity(network, network.site(name)) for name in network.bits])
+        require_feasible(sites, self.menu, self.budget, locked=self.locked(network))
 
 
 def choices(

@@ -68,13 +68,10 @@ def norms_of(network: Network) -> dict[str, Norm]:
     Each gets a module of its own, with positive gains: the sign goes into the kernel before, which changes no result.
     QexploreError for a batch norm without gain and shift.
     """
+    check_gains(network)
     found: dict[str, Norm] = {}
     for source, op in foldable(network.graph):
         module: Any = copy.deepcopy(op.module)  # a user's module may stand behind several layers
-        if module.weight is None:
-            raise QexploreError(
-                f"The batch norm {op.name!r} has no gain and shift to train: put the step 'fold-bn' first."
-            )
         _make_positive(network, source.name, module)
         network.graph.replace([replace(op, module=module, call=module)])
         found[op.name] = Norm(
@@ -88,6 +85,16 @@ def norms_of(network: Network) -> dict[str, Norm]:
             float(module.eps),
         )
     return found
+
+
+def check_gains(network: Network) -> None:
+    """QexploreError for a batch norm that can be folded and has no gain and shift."""
+    for _, op in foldable(network.graph):
+        module: Any = op.module
+        if module.weight is None:
+            raise QexploreError(
+                f"The batch norm {op.name!r} has no gain and shift to train: put the step 'fold-bn' first."
+            )
 
 
 def check_batch(network: Network, mode: str, batch: int) -> None:

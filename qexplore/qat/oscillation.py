@@ -36,6 +36,7 @@ class Oscillation(Idle):
         for key, value in self._kept.items():
             site, _, part = key.partition("|")
             setattr(self._sites[site], part, torch.empty_like(getattr(self._sites[site], part)).copy_(value))
+        self._hold(training)
         return []
 
     @torch.no_grad()
@@ -58,12 +59,16 @@ class Oscillation(Idle):
                 self._sites[name] = self._site(training, quantizer)
                 continue
             site.take(codes, self.freezing)
-            if self.freezing:
-                layer = quantizer.site.layer
-                weight = training.trainable.weights[layer]
-                held = site.held * quantizer.steps_of(weight) / training.trainable.factor(layer)
-                weight.copy_(torch.where(site.frozen, held, weight))
+        self._hold(training)
         return []
+
+    def _hold(self, training: Training) -> None:
+        """Tells what is trained which weights are frozen by now, and puts these on their codes."""
+        if not self.freezing:
+            return
+        trainable = training.trainable
+        trainable.frozen = {q.site.layer: self._sites[name].fixed for name, q in _weights(training)}
+        trainable.hold_frozen()
 
     def _site(self, training: Training, quantizer: Quantizer) -> _Site:
         return _Site(_codes(training, quantizer), quantizer.spec.bits, freezing=self.freezing > 0)
@@ -106,6 +111,11 @@ class _Site:
     def held(self) -> Tensor:
         """The codes at which weights are held, where they are."""
         return self.mean.round()
+
+    @property
+    def fixed(self) -> tuple[Tensor, Tensor]:
+        """Which weights are frozen, and at which codes."""
+        return self.frozen, self.held
 
     def take(self, codes: Tensor, freezing: float) -> None:
         """The codes after one more step; a frozen weight will be put back on its own."""

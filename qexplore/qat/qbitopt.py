@@ -19,11 +19,10 @@ from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State, takes
 from qexplore.qat.fisher import ERRORS, MEASURED, Fisher
 from qexplore.qat.limits import Limits, best, choices
-from qexplore.qat.norms import STATIC, fold_statically
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import bits_of
 from qexplore.qat.settings import Settings, defaults_of
-from qexplore.qat.steps import train_quantized
+from qexplore.qat.steps import make_ready, train_quantized
 from qexplore.qat.training import Actors, Idle, Training
 from qexplore.report import Event, Report
 
@@ -95,11 +94,12 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
     of Settings and of Allocation. Raises InfeasibleBudget.
     """
     plan, training = _read(settings)
-    if training.batch_norm == STATIC:
-        fold_statically(network, calibration)
-    start = first_allocation(network, calibration, report, plan) if network.bits else None
+    budget = plan.budget.limits()
+    make_ready(network, calibration, training, name="qbitopt", budget=budget)
+    plan.check(network)
+    start = first_allocation(network, calibration, report, plan)
     actors: Actors = [Reallocation(plan, start), Oscillation(training.damping, training.freezing)]
-    return train_quantized(network, calibration, report, training, actors, name="qbitopt", budget=plan.budget.limits())
+    return train_quantized(network, calibration, report, training, actors, name="qbitopt", budget=budget)
 
 
 class Start(NamedTuple):

@@ -13,7 +13,18 @@ from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.batchnorm import foldable
 from qexplore.ptq.steps import takes
 from qexplore.qat.loop import fine_tune
-from qexplore.qat.norms import DOUBLE, FROZEN, KEEP, STATIC, check_alone, check_untied, fold_statically, norms_of
+from qexplore.qat.norms import (
+    DOUBLE,
+    FROZEN,
+    KEEP,
+    STATIC,
+    check_alone,
+    check_batch,
+    check_gains,
+    check_untied,
+    fold_statically,
+    norms_of,
+)
 from qexplore.qat.oscillation import Oscillation
 from qexplore.qat.quantizers import Quantizer, quantizers_of
 from qexplore.qat.settings import Settings, defaults_of
@@ -66,6 +77,24 @@ def train_quantized(
     budget: dict[str, float] | None = None,
 ) -> Network:
     """What all steps that train a quantized network share: batch norms made ready, quantizers made, the loop."""
+    make_ready(network, calibration, settings, name=name, budget=budget)
+    with_folds = _folded_fits(network) if settings.batch_norm == DOUBLE else {}
+    quantizers = {**quantizers_of(network, learn=settings.learn), **_quantizers(network, with_folds, settings)}
+    actors = [*actors, Sparse()] if network.masks else actors
+    return fine_tune(network, calibration, report, settings, quantizers, actors, name=name, budget=budget)
+
+
+def make_ready(
+    network: Network,
+    calibration: Calibration,
+    settings: Settings,
+    *,
+    name: str,
+    budget: Mapping[str, float] | None = None,
+) -> None:
+    """Batch norms folded where they are static; QexploreError, before anything is computed, where the others cannot be
+    trained or folded afterwards, or where no site is quantized.
+    """
     if settings.batch_norm == STATIC:
         fold_statically(network, calibration)
     _check_norms(network, settings, budget)
@@ -74,10 +103,6 @@ def train_quantized(
             f"The step {name!r} trains quantized sites and there are none: put the steps 'weight-ranges' and "
             "'activation-ranges' before it."
         )
-    with_folds = _folded_fits(network) if settings.batch_norm == DOUBLE else {}
-    quantizers = {**quantizers_of(network, learn=settings.learn), **_quantizers(network, with_folds, settings)}
-    actors = [*actors, Sparse()] if network.masks else actors
-    return fine_tune(network, calibration, report, settings, quantizers, actors, name=name, budget=budget)
 
 
 def _change_bits(network: Network, kind: str, bits: int) -> None:
@@ -94,9 +119,11 @@ def _change_bits(network: Network, kind: str, bits: int) -> None:
 
 
 def _check_norms(network: Network, settings: Settings, budget: Mapping[str, float] | None) -> None:
-    """QexploreError for batch norms that could not be folded into the quantized network after the training."""
+    """QexploreError for batch norms that could not be trained, or folded into the quantized network afterwards."""
     if settings.batch_norm == STATIC:
         return
+    check_gains(network)
+    check_batch(network, settings.batch_norm, settings.batch)
     check_alone(network)
     if budget:
         check_untied(network, "set batch_norm to static, or put the step 'fold-bn' first")

@@ -22,7 +22,8 @@ class Trainable:
     weights, biases: parameters by layer; layers that share a weight share the parameter. norms: by operation. What
     other operations hold (layer norms, opaque modules) is not trained and stays as it is.
     quantizers: of the sites that are quantized; a site without one is real.
-    masks: weights that stay 0, by layer: True where a weight is kept.
+    masks: weights that stay 0, by layer: True where a weight is kept. frozen: weights that stay on one code, by layer:
+    True where a weight does, and the codes.
     """
 
     def __init__(self, network: Network, quantizers: Mapping[str, Quantizer], mode: str) -> None:
@@ -36,6 +37,7 @@ class Trainable:
             if layer.bias is not None and name not in self._behind  # a batch norm has a shift of its own
         }
         self.masks = {name: mask.clone() for name, mask in network.masks.items()}
+        self.frozen: dict[str, tuple[Tensor, Tensor]] = {}
         self.mixed: Mixed | None = None
         self.training = True
         self.frees = _frees(network)
@@ -118,6 +120,14 @@ class Trainable:
             norm.gain.clamp_(min=LEAST_GAIN)
         for layer, mask in self.masks.items():
             self.weights[layer].mul_(mask)
+
+    @torch.no_grad()
+    def hold_frozen(self) -> None:
+        """After any change of weights, scales or statistics: what is frozen is put back on its code."""
+        for layer, (frozen, codes) in self.frozen.items():
+            weight = self.weights[layer]
+            held = codes * self.quantizers[f"{layer}.weight"].steps_of(weight) / self.factor(layer)
+            weight.copy_(torch.where(frozen, held, weight))
 
 
 def _shared(network: Network) -> dict[str, nn.Parameter]:

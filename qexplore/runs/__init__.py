@@ -5,7 +5,7 @@ The face for pages, command line and notebooks; it imports no torch.
 
 from __future__ import annotations
 
-from qexplore.runs.errors import Cancelled, HomeUnusable, RunActive, StoreTooNew, UnknownRun
+from qexplore.runs.errors import Cancelled, HomeUnusable, RunActive, RunCarriedOn, StoreTooNew, UnknownRun
 from qexplore.runs.executor import Executor, LocalExecutor
 from qexplore.runs.files import replacing
 from qexplore.runs.home import home
@@ -25,6 +25,7 @@ __all__ = [
     "LocalExecutor",
     "Run",
     "RunActive",
+    "RunCarriedOn",
     "Store",
     "StoreTooNew",
     "Superseded",

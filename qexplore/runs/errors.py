@@ -46,5 +46,16 @@ class RunActive(QexploreError):
         super().__init__(f"Run {run_id} is {state} and cannot be {verb}; cancel it first or wait for its end.")
 
 
+class RunCarriedOn(QexploreError):
+    """A run was to be resumed from which another one went on already."""
+
+    def __init__(self, run_id: str, after: str, state: str) -> None:
+        waiting = {"queued": "wait for its end", "running": "wait for its end", "done": "look at that one"}
+        super().__init__(
+            f"Run {run_id} cannot be resumed: run {after} went on from it and is {state}; "
+            f"{waiting.get(state, 'resume that one')}, or repeat {run_id} from its start."
+        )
+
+
 class Cancelled(BaseException):
     """The user asked to stop, for good or for a pause; no Exception, so that `except Exception` lets it pass."""

@@ -29,5 +29,15 @@ def inherit(parent: Path, child: Path) -> None:
             shutil.copy2(file, place)
 
 
+def went_beyond(parent: Path, child: Path) -> bool:
+    """Whether the folder `child` has a checkpoint that is not, unchanged, the one it took over from `parent`."""
+    return _made(child) - _made(parent) != set()
+
+
+def _made(run_folder: Path) -> set[tuple[str, int]]:
+    """Name and time of each checkpoint: a link and a copy have the time of their original, a newer one its own."""
+    return {(file.name, file.stat().st_mtime_ns) for file in _files(run_folder)}
+
+
 def _files(run_folder: Path) -> list[Path]:
     return [file for file in (run_folder / FOLDER).glob(f"*{ENDING}") if not file.name.startswith(".")]

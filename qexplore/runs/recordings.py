@@ -64,9 +64,11 @@ def recordings(task: str, root: Path | None = None) -> list[Recording]:
 
 def log_of(store: Store, run: Run) -> Log:
     """What a run has told of its training, and what those had told that it carries on."""
-    log = Log().extend((event.seq, event.event) for event in store.events(run.id, names=READ))
-    parent = store.run(run.parent) if run.parent is not None else None
-    return log if parent is None or parent.state == "done" else log.after(log_of(store, parent))
+    log = Log()
+    for each in store.line(run.id):
+        own = Log().extend((event.seq, event.event) for event in store.events(each.id, names=READ))
+        log = own.after(log)
+    return log
 
 
 def record(store: Store, run_id: str, folder: Path) -> Recording:
@@ -79,13 +81,14 @@ def record(store: Store, run_id: str, folder: Path) -> Recording:
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "events.parquet") as draft:
         pd.DataFrame({"payload": payloads}).to_parquet(draft, compression="zstd", index=False)
-    header = _header(run, folder)
+    header = _header(run, store.seconds(run.id))
     with replacing(folder / "training.json") as draft:
         draft.write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
     return Recording(folder, header)
 
 
-def _header(run: Run, folder: Path) -> dict[str, Any]:
+def _header(run: Run, seconds: float | None) -> dict[str, Any]:
+    """seconds: of the whole training, those before it was resumed included."""
     recipe, seed = run.spec["recipe"], int(run.spec.get("seed", 0))
     named = recipe if isinstance(recipe, str) else str(recipe.get("name", "recipe"))
     return {
@@ -97,7 +100,7 @@ def _header(run: Run, folder: Path) -> dict[str, Any]:
         "created": datetime.datetime.fromtimestamp(run.created, datetime.UTC).isoformat(timespec="seconds"),
         "qexplore": qexplore.__version__,
         "torch": metadata.version("torch"),
-        "seconds": run.seconds,
+        "seconds": seconds,
     }
 
 

@@ -66,6 +66,12 @@ class Records:
         with reading(self.root) as connection:
             return [run_of(row) for row in connection.execute(query, (*states, -1 if limit is None else limit))]
 
+    def children(self, run_id: str) -> list[Run]:
+        """The runs that carry `run_id` on, or repeat it where it is done; the newest first."""
+        with reading(self.root) as connection:
+            rows = connection.execute("SELECT * FROM run WHERE parent = ? ORDER BY rowid DESC", (run_id,)).fetchall()
+        return [run_of(row) for row in rows]
+
     def active(self) -> list[Run]:
         """Queued and running runs, the oldest first."""
         return self.latest(None, ACTIVE)[::-1]

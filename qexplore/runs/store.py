@@ -14,11 +14,11 @@ from typing import Any
 import qexplore
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.runs.documents import check_spec, fingerprint
-from qexplore.runs.errors import HomeUnusable, RunActive, UnknownRun
+from qexplore.runs.errors import HomeUnusable, RunActive, RunCarriedOn, UnknownRun
 from qexplore.runs.executor import Executor, executor_for
 from qexplore.runs.files import replacing
 from qexplore.runs.home import home, prepare
-from qexplore.runs.inheritance import inherit, kept
+from qexplore.runs.inheritance import inherit, kept, went_beyond
 from qexplore.runs.records import Records
 from qexplore.runs.run import STATES, Event, Run
 
@@ -140,11 +140,15 @@ class Store:
     def resume(self, run_id: str) -> str:
         """Queues a run of the same spec that carries `run_id`, its parent, on; RunActive where that one has not ended.
 
-        Training goes on from its last checkpoint. A run that is done has nothing left to do: it is repeated.
+        Training goes on from its last checkpoint. A run that is done has nothing left to do: it is repeated. Raises
+        RunCarriedOn where a run went on from it already, so that nothing is trained twice (see `successor`).
         """
         run = self.run(run_id)
         if run.active:
             raise RunActive(run.id, run.state, "resumed")
+        after = self.successor(run.id)
+        if after is not None:
+            raise RunCarriedOn(run.id, after.id, after.state)
         takes_over = None if run.state == "done" else self.root / "runs" / run.id
         return self._submit(
             run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id, takes_over=takes_over
@@ -156,11 +160,37 @@ class Store:
         return self.submit(run.spec, threads=run.threads, memory_mb=run.memory_mb)
 
     def line(self, run_id: str) -> list[Run]:
-        """The run and those that it carries on, the first of them first: together they tell the whole training."""
+        """The run and those that it carries on, the first of them first: together they tell the whole training.
+
+        It begins behind a run that is done, which was not carried on but repeated.
+        """
         runs = [self.run(run_id)]
-        while runs[0].parent is not None:
-            runs.insert(0, self._get(runs[0].parent))
+        while runs[0].parent is not None and (parent := self._get(runs[0].parent)).state != "done":
+            runs.insert(0, parent)
         return runs
+
+    def successor(self, run_id: str) -> Run | None:
+        """The run that went on from `run_id` and has come furthest: the one to look at, or to resume, in its place.
+
+        None where nobody resumed it, and where whoever did ended early without a checkpoint of its own: it knows no
+        more than `run_id`, which can be resumed again. None for a run that is done, since that one is only repeated.
+        """
+        run = self.run(run_id)
+        if run.state == "done":
+            return None
+        for child in self._records.children(run.id):  # the newest first
+            child = self.run(child.id)
+            further = self.successor(child.id)
+            if further is not None:
+                return further
+            if child.active or child.state == "done" or went_beyond(self.folder(run.id), self.folder(child.id)):
+                return child
+        return None
+
+    def seconds(self, run_id: str) -> float | None:
+        """Seconds that the run and those that it carries on have worked in all; None where none of them began."""
+        worked = [run.seconds for run in self.line(run_id) if run.seconds is not None]
+        return sum(worked) if worked else None
 
     def checkpoints(self, run_id: str) -> list[str]:
         """Names of the checkpoints from which a resumed run would go on: "<number>-<step>" of its recipe."""

@@ -27,11 +27,11 @@ class Trained:
 
     @property
     def text(self) -> str:
-        """In words: 'qat, 7 of 20 epochs, 91.2 % of 300 held-out images'."""
+        """In words: 'qat, 7 of 20 epochs, 91.2 % of 300 calibration images'."""
         told = f"{self.step}, {self.epoch} of {self.epochs} epochs"
         if self.accuracy is None:
             return told
-        return f"{told}, {100 * self.accuracy:.1f} % of {self.images:,} held-out images"
+        return f"{told}, {100 * self.accuracy:.1f} % of {self.images:,} calibration images"
 
 
 def trained(store: Store, run_id: str) -> Trained | None:

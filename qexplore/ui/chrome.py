@@ -12,6 +12,7 @@ from qexplore import zoo
 from qexplore.errors import UnknownName
 from qexplore.figures.words import interval, percent
 from qexplore.runs.profiles import NoProfile, Profile
+from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.navigation import through_app
 from qexplore.ui.stored import profile_of, tasks
@@ -132,8 +133,15 @@ def site_picker(sites: pd.DataFrame, label: str = "site") -> str:
     """The site that is picked on all pages; the first weight until one is picked. Opaque parts are no sites."""
     names = sites.loc[sites["kind"] != "opaque", "site"].tolist()
     weights = sites.loc[sites["kind"] == "weight", "site"].tolist()
-    start = names.index(weights[0]) if weights else 0
-    return str(st.selectbox(label, names, index=start, key="site", bind="query-params"))
+    return select_site(names, weights[0] if weights else names[0], label)
+
+
+def select_site(names: list[str], start: str, label: str = "site") -> str:
+    """The picker of one of these sites; `start` until one is picked, and where the address names none of them."""
+    instead.asked("site", lambda text: text in names)
+    site = str(st.selectbox(label, names, index=names.index(start), key="site", bind="query-params"))
+    instead.tell("site", site, lambda text: f"The link asks for the site {text}, which is not here; this is {site}.")
+    return site
 
 
 def pick_site(mark: dict[str, object]) -> None:

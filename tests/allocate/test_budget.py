@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qexplore.allocate import Budget, InfeasibleBudget, allocate, frontier, uniform
+from qexplore.allocate import Budget, InfeasibleBudget, allocate, frontier, require_feasible, uniform
 from qexplore.allocate.budget import rounded_up, whole
 from qexplore.allocate.random_problems import random_table
 from qexplore.errors import QexploreError
@@ -53,6 +53,28 @@ def test_the_least_that_is_named_is_possible_and_anything_less_is_not(
         assert answer.cost[name] <= least
     with pytest.raises(InfeasibleBudget):
         allocate(table, Budget(**{name: math.nextafter(error.least, 0)}), locked=locked, exact=exact)
+
+
+@pytest.mark.parametrize("locked", [{}, {"layers.1.weight": 8, "layers.0.out": 8}])
+@pytest.mark.parametrize("name", LIMITS)
+def test_whether_a_budget_can_be_met_is_asked_of_the_sites_alone(name: str, locked: dict[str, int]) -> None:
+    table = random_table(4, 3, seed=3)
+    menu = sorted({int(bits) for bits in table["bits"]})
+    sites = table.drop_duplicates("site").drop(columns=["bits", "loss"])
+    with pytest.raises(InfeasibleBudget) as expected:
+        allocate(table, Budget(**{name: 1e-7}), locked=locked)
+    with pytest.raises(InfeasibleBudget) as caught:
+        require_feasible(sites, menu, Budget(**{name: 1e-7}), locked=locked)
+    assert str(caught.value) == str(expected.value)
+    require_feasible(sites, menu, Budget(**{name: caught.value.least}), locked=locked)
+    with pytest.raises(InfeasibleBudget):
+        require_feasible(sites, menu, Budget(**{name: math.nextafter(caught.value.least, 0)}), locked=locked)
+
+
+def test_a_lock_that_is_not_on_the_menu_is_refused_with_the_sites_alone_too() -> None:
+    sites = random_table(4, 3, seed=3).drop_duplicates("site")
+    with pytest.raises(QexploreError, match="cannot be locked at 9 bits; the menu has 2, 3, 4"):
+        require_feasible(sites, (2, 3, 4), Budget(kb=1000), locked={"layers.1.weight": 9})
 
 
 def test_of_several_limits_the_one_that_is_missed_most_is_named() -> None:

@@ -50,6 +50,18 @@ def test_a_run_is_paused_resumed_and_repeated(say, run):
     assert len({run, resumed["id"], repeated["id"]}) == 3
 
 
+def test_a_run_that_was_resumed_names_the_one_that_went_on_and_is_not_resumed_again(say, run):
+    say("runs", "pause", run)
+    after = say("runs", "resume", run, "--json").document["id"]
+    refused = say("runs", "resume", run)
+    assert refused.status == 2
+    assert f"run {after} went on from it and is queued" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert say("runs", "show", run, "--json").document["carried_on_by"] == after
+    assert after in say("runs", "show", run).out
+    assert say("runs", "show", after, "--json").document["carried_on_by"] is None
+
+
 def test_how_far_a_training_is_stands_in_one_line(say, run):
     assert say("runs", "show", run, "--json").document["training"] is None
     records = Records(Store().root)
@@ -58,7 +70,7 @@ def test_how_far_a_training_is_stands_in_one_line(say, run):
     records.tell(run, [(0.0, begin)], None)
     assert say("runs", "show", run, "--json").document["training"] == "qat, 2 of 20 epochs"
     records.tell(run, [(1.0, {"event": "epoch", "epoch": 3, "at": 15, "accuracy": 0.9, "images": 1300})], None)
-    assert "qat, 3 of 20 epochs, 90.0 % of 1,300 held-out images" in say("runs", "show", run).out
+    assert "qat, 3 of 20 epochs, 90.0 % of 1,300 calibration images" in say("runs", "show", run).out
 
 
 @pytest.mark.parametrize("action", ["show", "cancel", "pause", "resume", "repeat", "delete"])

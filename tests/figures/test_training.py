@@ -124,6 +124,41 @@ def test_the_accuracy_tells_both_ends_and_the_gain() -> None:
     assert "after training 95.0 % (93.0–97.0 %, 500 images), +24.0 points; FP32 98.6 %." in said
 
 
+def test_labels_of_a_budget_stand_below_its_lines_each_in_a_row_of_its_own() -> None:
+    budget = {"weight_bits": 3.0, "activation_bits": 4.0, "kb": 0.09, "gbops": 0.01}
+    figure = drawn.limits(training("qbitopt", budget=budget).now.limits, 6, at=2.0)
+    layers = figure.spec["layer"]
+
+    def above_the_floor(place: dict[str, str]) -> int:
+        return int(place["expr"].removeprefix("height - "))
+
+    labels = [one["encoding"]["y"]["value"] for one in layers if one.get("data") == {"name": "ends"}]
+    costs = next(one for one in layers if one.get("data") == {"name": "costs"})
+    lowest, _ = costs["encoding"]["y"]["scale"]["range"]
+    moment = next(one for one in layers if one.get("data") == {"name": "now"})
+    assert [above_the_floor(label) for label in labels] == [45, 30, 15, 0]
+    assert len(figure.tables["ends"]) == len(budget)
+    assert above_the_floor(lowest) >= 45 + 15
+    assert moment["encoding"]["y2"]["value"] == lowest
+
+
+def test_losses_of_several_trainings_are_compared_without_an_interval() -> None:
+    marks = training("qat").marks
+    figure = drawn.overlay([("one", marks), ("other", marks)], "held_out_loss")
+    assert "images)" not in figure.alt
+    assert not [one for one in figure.spec["layer"] if one.get("encoding", {}).get("y2")]
+
+
+def test_what_is_drawn_over_the_epochs_says_that_it_is_of_the_calibration_images() -> None:
+    found = training("qat")
+    both = [("one", found.marks), ("other", found.marks)]
+    curves = [drawn.overlay(both, y) for y in ("accuracy", "held_out_loss")]
+    curves += [drawn.accuracy(found.marks, 6), drawn.loss(found.losses, found.marks, 6)]
+    for figure in curves:
+        assert "calibration" in figure.look
+        assert "held out" in figure.look
+
+
 def test_a_held_out_loss_that_turns_up_is_told() -> None:
     marks = pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "held_out_loss": [0.5, 0.2, 0.4], "stage": 0})
     losses = pd.DataFrame({"epoch": [1.0, 3.0], "loss": [1.0, 0.1], "stage": 0})
@@ -148,8 +183,16 @@ def test_sparsity_tells_where_it_is_highest() -> None:
 
 def test_trainings_are_told_best_first_with_dashes_of_their_own() -> None:
     marks = training("qat").marks
-    figure = drawn.overlay([("low", marks.assign(accuracy=0.5)), ("high", marks.assign(accuracy=0.9))])
-    assert figure.alt.startswith("Held-out images, best first: B high 90.0 % after epoch 6, A low 50.0 %")
+    ends = {"low": [0.86, 0.46], "high": [0.93, 0.54]}
+    tables = [marks.assign(accuracy=(0.9, 0.5)[i], low=ends["low"][i], high=ends["high"][i]) for i in (1, 0)]
+    figure = drawn.overlay([("low", tables[0]), ("high", tables[1])])
+    assert figure.alt == (
+        "Calibration images, best first: B high 90.0 % (86.0–93.0 %, 300 images) after epoch 6, "
+        "A low 50.0 % (46.0–54.0 %, 300 images) after epoch 6."
+    )
+    bars = [one for one in figure.spec["layer"] if one.get("encoding", {}).get("y2") == {"field": "high"}]
+    assert len({bar["mark"]["xOffset"] for bar in bars}) == len(drawn.LETTERS)
+    assert {"low", "high", "images"} <= set(figure.tables["ends"])
     line = next(one for one in figure.spec["layer"] if one.get("data") == {"name": "curves"})
     dashes = line["encoding"]["strokeDash"]["scale"]["range"]
     assert len({tuple(dash) for dash in dashes}) == 2

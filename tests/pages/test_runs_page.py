@@ -25,9 +25,9 @@ def shelf(home: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store()
 
 
-def training(shelf: Store, state: str = "") -> str:
+def training(shelf: Store, state: str = "", *, recipe: str = "w8a8") -> str:
     """A run that has trained for 7 epochs and, where a state is given, ended in it."""
-    run_id, records = shelf.submit(SPEC), Records(shelf.root)
+    run_id, records = shelf.submit({**SPEC, "recipe": recipe}), Records(shelf.root)
     records.claim(run_id, 1, "x")
     records.tell(run_id, [(0.0, BEGIN), (1.0, EPOCH)], None)
     (shelf.folder(run_id) / "checkpoints").mkdir()
@@ -58,11 +58,64 @@ def test_a_training_that_stopped_goes_on_or_starts_anew(
     at = opened("runs", run=run_id)
     assert {"Resume", "From the start"} <= set(labels(at))
     assert "Run again" not in labels(at)
-    assert any("qat, 7 of 20 epochs, 91.2 % of 300 held-out images" in caption.value for caption in at.caption)
+    assert any("qat, 7 of 20 epochs, 91.2 % of 300 calibration images" in caption.value for caption in at.caption)
     press(at, "Resume")
     assert (newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == (run_id, ["3-qat"])
     press(opened("runs", run=run_id), "From the start")
     assert (newest(shelf).parent, shelf.checkpoints(newest(shelf).id)) == (None, [])
+
+
+def test_a_training_that_was_resumed_leads_to_the_run_that_went_on(
+    shelf: Store, opened: Callable[..., AppTest]
+) -> None:
+    run_id = training(shelf, "paused", recipe="qat-w3a3")
+    at, records = opened("runs", run=run_id), Records(shelf.root)
+    press(at, "Resume")
+    after = newest(shelf).id
+    at = opened("runs", run=run_id)
+    assert "Resume" not in labels(at)
+    assert "From the start" in labels(at)
+    link = next(one.proto for one in at.get("page_link") if after in one.proto.label)
+    assert link.label == f"Run {after} went on (queued)"
+    assert link.page.endswith("training")
+    assert f"run={after}" in link.query_string
+    records.finish(after, "cancelled")  # it had learned nothing yet
+    assert "Resume" in labels(opened("runs", run=run_id))
+
+
+def test_a_run_that_trains_nothing_leads_to_the_one_that_went_on_here(
+    shelf: Store, opened: Callable[..., AppTest]
+) -> None:
+    run_id, records = training(shelf, "cancelled"), Records(shelf.root)  # of a recipe that does not train
+    after = shelf.resume(run_id)
+    records.finish(after, "done", result={})
+    at = opened("runs", run=run_id)
+    press(at, f"Run {after} went on (done)")
+    assert at.query_params["run"] in (after, [after])
+    assert f"Carries run {run_id} on." in " ".join(caption.value for caption in at.caption)
+
+
+def test_a_click_on_resume_that_comes_too_late_is_told(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    run_id = training(shelf, "paused")
+    at = opened("runs", run=run_id)
+    after = shelf.resume(run_id)
+    press(at, "Resume")
+    assert len(shelf.runs()) == 2
+    assert any(f"run {after} went on from it" in toast.value for toast in at.toast)
+
+
+def test_a_resumed_run_tells_the_time_of_the_whole_training(
+    shelf: Store, opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 30.0))
+    first = training(shelf, "paused")
+    second = shelf.resume(first)
+    Records(shelf.root).finish(second, "done", result={})
+    told = [caption.value for caption in opened("runs", run=second).caption]
+    assert f"Carries run {first} on. The 2 runs together took 60 s." in told
+    third = shelf.resume(second)
+    Records(shelf.root).finish(third, "done", result={})
+    assert f"Repeats run {second}." in [caption.value for caption in opened("runs", run=third).caption]
 
 
 def test_a_training_that_is_done_is_run_again_from_its_start(shelf: Store, opened: Callable[..., AppTest]) -> None:
@@ -94,6 +147,28 @@ def test_a_training_at_work_can_be_paused_and_another_run_cannot(shelf: Store, o
     Records(shelf.root).finish(run_id, "cancelled")
     shelf.submit(SPEC)
     assert "Pause" not in labels(opened("runs"))
+
+
+def test_a_link_to_a_run_that_is_not_there_says_so(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    for home_has_runs in (False, True):
+        if home_has_runs:
+            training(shelf, "done")
+        (told,) = [one.value for one in opened("runs", run="zz[z](x)").caption if "link" in one.value]
+        assert "The link asks for the run `zz[z](x)`, which is not in this home" in told
+
+
+def test_a_link_to_a_run_that_has_not_ended_says_where_it_stands(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    run_id = training(shelf)
+    assert any(
+        f"Run `{run_id}`" in one.value and "stands above" in one.value for one in opened("runs", run=run_id).caption
+    )
+
+
+def test_a_run_that_is_deleted_here_is_not_missed_afterwards(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    at = opened("runs", run=training(shelf, "done"))
+    press(at, "Delete")
+    assert not any("The link asks" in one.value for one in at.caption)
+    assert "run" not in at.query_params
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qexplore.recipes import Recipe
-from qexplore.runs import Store, profiles
+from qexplore.runs import Run, Store, profiles
 from qexplore.runs.records import Records
 from qexplore.runs.trainings import Training
 from qexplore.ui.training.answer import sentence
@@ -114,7 +114,7 @@ def test_a_training_that_works_shows_its_curve_and_what_is_held_out(opened: Open
     run = put(home, recipe_events("qbitopt", done=2, after=None), recipe="qbitopt-3")
     at = opened("training", task=TASK)
     assert "qbitopt-3 trains, 2 of 6 epochs behind it" in words(at)
-    assert "held-out accuracy so far" in cards(at)
+    assert "accuracy so far, held out" in cards(at)
     assert "2 of 2" in cards(at)
     before = len(table_of(at, "Curve of the accuracy", "marks"))
     tell(home, run, [event for event in recipe_events("qbitopt", done=3, after=None) if event.get("at", 0) > 40])
@@ -145,6 +145,30 @@ def test_a_resumed_training_shows_what_was_told_before_the_pause(opened: Open, h
     put(home, rest, parent=first)
     at = opened("training", task=TASK)
     assert table_of(at, "Curve of the accuracy", "marks")["epoch"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_a_training_that_was_resumed_leads_to_the_run_that_went_on(opened: Open, home: Path) -> None:
+    first = put(home, recipe_events("qat", done=2, after=None), "paused")
+    second = put(home, recipe_events("qat", at=40, after=None, done=3), parent=first)
+    at = opened("training", task=TASK, run=first)
+    assert "Paused, and resumed since." in words(at)
+    assert "resume" not in {button.key for button in at.button}
+    assert second in at.button(key="went-on").label
+    at.button(key="went-on").click().run()
+    assert at.selectbox(key="training-shown").value == second
+    assert at.query_params["run"] in (second, [second])
+
+
+def test_a_resumed_training_took_as_long_as_all_of_its_runs(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 40.0))
+    first = put(home, recipe_events("qat", done=2, after=None), "paused")
+    second = put(home, recipe_events("qat", at=40), "done", parent=first)
+    at = opened("training", task=TASK, run=second, view="compare", runs=second)
+    assert "80 s" in cards(at)
+    assert "6 epochs, in 2 runs, seed 0" in cards(at)
+    assert at.dataframe[0].value["took"].tolist() == ["80 s"]
 
 
 def test_a_finished_training_answers_the_question(opened: Open, home: Path) -> None:
@@ -206,6 +230,7 @@ def test_up_to_four_trainings_are_compared_and_named_in_the_address(opened: Open
     assert rows["bits or budget"].iloc[0] == "4 weight bits, 4 activation bits"
     assert rows["bits or budget"].iloc[2] == "3 weight bits, 3 activation bits"
     assert "90.0 % (88.0–92.0 %, 500 images)" in rows["accuracy"].iloc[0]
+    assert "71.0 % (69.0–73.0 %, 500 images)" in rows["before"].iloc[0]
     assert set(table_of(at, "Curves of the accuracy", "curves")["letter"]) == {"A", "B", "C"}
     at.multiselect(key="training-runs").set_value([mine]).run()
     assert at.query_params["runs"] in (mine, [mine])
@@ -255,6 +280,17 @@ def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) ->
     at.button(key="start-training").click().run()
     settings = Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings
     assert [settings[name] for name in ("weight_bits", "activation_bits", "kb")] == [3.5, 6.0, 12.5]
+
+
+def test_a_budget_that_cannot_be_met_is_refused_at_the_form_with_the_least_that_is_possible(opened: Open) -> None:
+    at = opened("training", task=BARE, train="qbitopt-4", qkb="0.5")
+    (told,) = at.error
+    assert "A budget of 0.5 KB of weights cannot be met: the least that is possible is" in told.value
+    assert at.button(key="start-training").disabled
+    least = float(told.value.partition(" is ")[2].partition(";")[0].rpartition(" is ")[2])
+    again = opened("training", task=BARE, train="qbitopt-4", qkb=str(least))
+    assert not again.error
+    assert not again.button(key="start-training").disabled
 
 
 def test_another_recipe_brings_its_own_budget(opened: Open) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -292,6 +293,44 @@ def test_bits_are_not_allocated_to_a_weight_that_its_norms_will_tell_apart(seen:
     with pytest.raises(QexploreError, match=r"'again\.weight' .* put the step 'fold-bn' before 'allocate-bits'"):
         done(network, seen, ("allocate-bits", {"kb": 0.9}))
     done(quantized(made(Tied), seen), seen, ("allocate-bits", {"kb": 0.9}))
+
+
+class NoGain(TwoNorms):
+    """A convolution and a batch norm that has no gain and shift."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.BatchNorm2d(8, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.one(self.conv(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "settings", "said"),
+    [
+        (TwoNorms, (3, 8, 8), {}, "follows another"),
+        (Tied, (3, 8, 8), {}, "share the weight"),
+        (NoGain, (3, 8, 8), {}, "has no gain and shift to train"),
+        (Perceptron, (6,), {"batch": 1}, "one value a channel in a batch of one image"),
+        (Perceptron, (6,), {"kb": 0.001}, "the least that is possible is"),
+    ],
+)
+def test_qbitopt_refuses_before_it_computes_a_first_allocation(
+    kind: type[nn.Module],
+    shape: tuple[int, ...],
+    settings: dict[str, Any],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("sensitivities were computed first")
+
+    monkeypatch.setattr("qexplore.qat.qbitopt.fit_of", never)
+    few = calibration(shape)
+    network = quantized(made(kind), few, fold=False)
+    with pytest.raises(QexploreError, match=said):
+        done(network, few, ("qbitopt", {**QUICK, **BUDGET, "batch_norm": "keep", **settings}))
 
 
 def test_gains_stay_positive(seen: Calibration) -> None:

@@ -7,19 +7,21 @@ from typing import Any
 import pytest
 import torch
 
+from qexplore.numerics import integers
 from qexplore.qat.oscillation import MOMENTUM, Oscillation
 from qexplore.qat.quantizers import quantizers_of
 from qexplore.qat.settings import Settings
 from qexplore.qat.training import Training
+from qexplore.report import Event
 from tests.network.nets import built
 from tests.qat.small import QUICK, calibration, done, quantized, watched
 
 
-def training_of(mode: str = "static", **weights: Any) -> Training:
+def training_of(mode: str = "static", *, ema: float = 0.0, **weights: Any) -> Training:
     seen = calibration((3, 8, 8))
     network = quantized(built("add-relu")[0], seen, fold=mode == "static", weights=weights)
     quantizers = quantizers_of(network, learn=True)
-    return Training(network, seen, Settings(**QUICK, batch_norm=mode), quantizers)
+    return Training(network, seen, Settings(**QUICK, batch_norm=mode, ema=ema), quantizers)
 
 
 def put(training: Training, code: float) -> None:
@@ -113,6 +115,49 @@ def test_a_frozen_weight_never_changes_its_code_again(mode: str) -> None:
         frozen, codes = actor._sites[site].frozen > 0, now
     assert frozen is not None
     assert 0.1 < float(frozen.float().mean()) <= 1
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize(
+    ("mode", "reestimate"), [("static", 0), ("keep", 0), ("keep", 2), ("double-forward", 0), ("double-forward", 2)]
+)
+def test_what_is_kept_has_frozen_weights_on_the_code_at_which_they_were_frozen(
+    mode: str, reestimate: int, ema: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    original = Oscillation.after_step
+
+    def after_step(actor: Oscillation, training: Training) -> list[Event]:
+        told = original(actor, training)
+        held.update({name: (site.frozen.clone(), site.held) for name, site in actor._sites.items()})
+        return told
+
+    monkeypatch.setattr(Oscillation, "after_step", after_step)
+    monkeypatch.setattr("qexplore.qat.oscillation.MOMENTUM", 0.2)
+    seen = calibration((3, 8, 8))
+    network = quantized(built("add-relu")[0], seen, fold=mode == "static")
+    settings = {"epochs": 12, "batch": 4, "rate": 0.01, "quantizer_rate": 0.01, "freezing": 0.1, "ema": ema}
+    done(network, seen, ("qat", {**settings, "batch_norm": mode, "reestimate": reestimate}))
+    assert sum(int(frozen.sum()) for frozen, _ in held.values()) > 20
+    for name, (frozen, codes) in held.items():
+        spec, interval, *_ = network.fitted(network.site(name), network.bits[name])
+        kept = integers(network.layers[network.site(name).layer].weight, spec, interval)
+        assert torch.equal(kept[frozen].float(), codes[frozen])
+
+
+def test_what_is_judged_in_training_has_frozen_weights_on_their_codes() -> None:
+    training, actor = training_of(ema=0.99), Oscillation(freezing=0.02)
+    put(training, 3)
+    actor.begin(training)
+    actor._sites["stem.weight"].frozen[0, 0, 0, 0] = True
+    actor.after_step(training)
+    training.average.values["weight.stem"].fill_(0)
+    before = training.trainable.weights["stem"].detach().clone()
+    with training.evaluating():
+        codes = training.trainable.quantizers["stem.weight"].codes(training.trainable.facing("stem"))
+        assert float(codes[0, 0, 0, 0]) == 3
+        assert float(codes.abs().sum()) == 3
+    assert torch.equal(training.trainable.weights["stem"], before)
 
 
 def test_other_bits_mean_other_codes() -> None:

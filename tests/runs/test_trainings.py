@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from qexplore.errors import QexploreError
-from qexplore.runs import Store
+from qexplore.runs import Run, Store
 from qexplore.runs.recordings import MOST, Recording, log_of, record, recordings
 from qexplore.runs.records import Records
 from qexplore.runs.training_log import Log
@@ -111,6 +111,16 @@ def test_a_repeated_run_does_not_show_the_training_of_the_one_before(shelf: Stor
     first = told(shelf, recipe_events("qat"))
     again = told(shelf, recipe_events("qat", done=1, after=None), state="cancelled", parent=first)
     assert len(Training.of(log_of(shelf, shelf.run(again))).marks) == 1
+
+
+def test_a_recording_of_a_resumed_training_took_as_long_as_all_its_runs(
+    shelf: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 40.0))
+    first = told(shelf, recipe_events("qat", done=2, after=None), state="paused")
+    rest = recipe_events("qat", at=2 * PER_EPOCH)
+    kept = record(shelf, told(shelf, rest, parent=first), tmp_path / "resnet-digits" / "qat")
+    assert kept.header["seconds"] == 80.0
 
 
 def test_a_recording_keeps_what_is_drawn(shelf: Store, tmp_path: Path) -> None:

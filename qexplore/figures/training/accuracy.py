@@ -1,4 +1,4 @@
-"""Accuracy over the epochs on held-out images, between the measured ends: before and after."""
+"""Accuracy over the epochs on the calibration images, between the measured ends: before and after."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def accuracy(
     fp32: float | None = None,
     parts: pd.DataFrame | None = None,
 ) -> Live:
-    """The held-out curve with its 95 % band, and diamonds measured on the evaluation images.
+    """The curve on the calibration images, which training does not see, with its 95 % band, and diamonds measured on
+    the evaluation images.
 
     marks: epoch, accuracy, low, high, images, stage. before: epoch at which training of the quantized network begins,
     and its accuracy; after: the accuracy at the end. fp32: accuracy of the real network on the evaluation images.
@@ -38,12 +39,12 @@ def accuracy(
     diamonds["words"] = _words(rows, diamonds)
     reference = pd.DataFrame({"accuracy": [fp32], "text": [f"FP32 {percent(fp32)}"]}) if fp32 is not None else None
     return Live(
-        title="Curve of the accuracy over the epochs on held-out images, with its 95 % band.",
+        title="Curve of the accuracy over the epochs on the calibration images, with its 95 % band.",
         name="training-accuracy",
         alt=_finding(rows, before, after, fp32),
-        look="Line and band: held-out images, 95 %. Diamonds: the evaluation images, before training and after; "
-        f"dotted: FP32 on them. {ZOOMS}",
-        data=pd.concat([rows.assign(label="held-out"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
+        look="Line and band: the calibration images, held out from training, 95 %. Diamonds: the evaluation images, "
+        f"before training and after; dotted: FP32 on them. {ZOOMS}",
+        data=pd.concat([rows.assign(label="calibration images"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
         spec=_SPEC,
         zooms=ZOOM["name"],
         tables={
@@ -92,7 +93,7 @@ def _finding(rows: pd.DataFrame, before: tuple[float, Row] | None, after: Row | 
     if len(rows):
         last = rows.iloc[-1]
         held = measured(last["accuracy"], last["low"], last["high"], int(last["images"]))
-        said.append(f"after epoch {last['epoch']:g} {held} held out")
+        said.append(f"after epoch {last['epoch']:g} {held} of the calibration")
     if after is not None:
         change = f", {points(after['accuracy'] - before[1]['accuracy'])}" if before is not None else ""
         said.append(f"after training {measured(*_told(after))}{change}")

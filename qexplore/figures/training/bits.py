@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qexplore.figures.figure import PADDING, Live
-from qexplore.figures.palette import BITS, GREY, VERMILLION
-from qexplore.figures.training.axes import EPOCH
+from qexplore.figures.figure import Live
+from qexplore.figures.training.bits_drawing import REAL, ROOM, drawing
 from qexplore.figures.training.thin import every
 from qexplore.figures.words import listed
 
@@ -18,8 +16,6 @@ Moment = tuple[float, Mapping[str, int]]
 """Epoch, and site → bits from then on; absent sites are real."""
 _COLUMNS_AT_MOST = 60
 _PIECES_AT_MOST = 1800  # an SVG of more marks is slow
-_REAL = 0
-_ROOM = 11  # pixels of a row in which a number can be read
 
 
 def bits(
@@ -48,7 +44,7 @@ def bits(
         alt=_finding(moments, sites),
         look=_look(shown, len(moments), step),
         data=_every_piece(moments, order, until),
-        spec=_spec(step, max(float(epochs), 1e-9)),
+        spec=drawing(step, max(float(epochs), 1e-9)),
         tables={
             "pieces": pieces,
             "sites": order,
@@ -76,7 +72,7 @@ def _pieces(moments: Sequence[Moment], order: pd.DataFrame, until: float) -> pd.
     if not moments:
         return pd.DataFrame(columns=["site", "index", "rank", "epoch", "bits", "to"])
     epochs = np.array([epoch for epoch, _ in moments])
-    table = np.array([[bits_of.get(site, _REAL) for site in order["site"]] for _, bits_of in moments])
+    table = np.array([[bits_of.get(site, REAL) for site in order["site"]] for _, bits_of in moments])
     begins = np.ones_like(table, dtype=bool)
     begins[1:] = table[1:] != table[:-1]
     place, moment = np.nonzero(begins.T)  # site after site, each in order of time
@@ -94,7 +90,7 @@ def _every_piece(moments: Sequence[Moment], order: pd.DataFrame, until: float) -
 
 def _look(shown: int, of: int, step: int) -> str:
     text = "Weights above, activations below; each piece is a stretch of time with the same bits"
-    text += ", printed in it where there is room." if step >= _ROOM else ", told under the pointer."
+    text += ", printed in it where there is room." if step >= ROOM else ", told under the pointer."
     left = f" {shown} of {of} allocations are drawn." if shown < of else ""
     return f"{text} The upright line is the moment shown beside it; a click picks a site.{left}"
 
@@ -110,80 +106,3 @@ def _finding(moments: Sequence[Moment], sites: pd.DataFrame) -> str:
     parts = [f"more bits than at first: {listed(up)}" if up else "", f"fewer: {listed(down)}" if down else ""]
     told = "; ".join(part for part in parts if part)
     return f"{said}; {told}." if told else f"{said}; every site ends with the bits that it began with."
-
-
-def _spec(step: int, epochs: float) -> dict[str, Any]:
-    y = {
-        "field": "index",
-        "type": "ordinal",
-        "sort": {"field": "rank"},
-        "title": "site index",
-        "axis": {
-            "labelOverlap": step < _ROOM,
-            "ticks": False,
-            "domain": False,
-            "labelFontSize": min(10, max(8, step - 2)),
-        },
-    }
-    x = {**EPOCH, "scale": {"domain": [0, epochs], "nice": False}}
-    colour = {
-        "field": "bits",
-        "type": "nominal",
-        "scale": {"domain": [*BITS, _REAL], "range": [*BITS.values(), GREY]},
-        "legend": None if step >= _ROOM else {"title": "bits", "orient": "top", "symbolOpacity": 1, "values": [*BITS]},
-    }
-    named = {"lookup": "index", "from": {"data": {"name": "sites"}, "key": "index", "fields": ["site", "kind"]}}
-    wide = f"(datum.to - datum.epoch) / {epochs!r} * width > 13"
-    number = {
-        "data": {"name": "pieces"},
-        "transform": [
-            {"filter": f"datum.bits > 0 && {wide}"},
-            {"calculate": "(datum.epoch + datum.to) / 2", "as": "middle"},
-        ],
-        "mark": {"type": "text", "color": "white", "fontSize": min(11, step - 2), "fontWeight": "bold"},
-        "encoding": {"x": {**x, "field": "middle"}, "y": y, "text": {"field": "bits"}},
-    }
-    return {
-        "height": {"step": step},
-        "width": "container",
-        "padding": PADDING,
-        "layer": [
-            {
-                "data": {"name": "pieces"},
-                "transform": [named],
-                "params": [{"name": "piece", "select": {"type": "point", "fields": ["site"], "toggle": False}}],
-                "mark": {"type": "rect", "cursor": "pointer", "height": {"band": 0.9}},
-                "encoding": {
-                    "x": x,
-                    "x2": {"field": "to"},
-                    "y": y,
-                    "color": colour,
-                    "opacity": {"value": 1},
-                    "tooltip": [
-                        {"field": "site"},
-                        {"field": "index"},
-                        {"field": "kind"},
-                        {"field": "bits"},
-                        {"field": "epoch", "title": "from epoch", "format": ".2~f"},
-                        {"field": "to", "title": "to epoch", "format": ".2~f"},
-                    ],
-                },
-            },
-            *([number] if step >= _ROOM else []),
-            {
-                "data": {"name": "border"},
-                "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.5},
-                "encoding": {"y": {**y, "bandPosition": 0}},
-            },
-            {
-                "data": {"name": "picked"},
-                "mark": {"type": "rect", "filled": False, "stroke": VERMILLION, "strokeWidth": 2},
-                "encoding": {"x": x, "x2": {"field": "to"}, "y": y},
-            },
-            {
-                "data": {"name": "now"},
-                "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 2},
-                "encoding": {"x": x},
-            },
-        ],
-    }

@@ -21,6 +21,7 @@ NAMES = {
 _COLOURS = {"weight bits": BLUE, "activation bits": OCHRE, "KB": GREEN, "GBOPs": VERMILLION}
 _DASHES = {"weight bits": [1, 0], "activation bits": [6, 3], "KB": [2, 2], "GBOPs": [8, 2, 2, 2]}
 _MOST = 200  # allocations that are drawn
+_HEIGHT, _ROW = 190, 15  # pixels: of the lines with their axes, and of a label, which has a row of its own below
 
 
 def limits(rows: pd.DataFrame, epochs: float, *, at: float | None = None) -> Live:
@@ -40,7 +41,7 @@ def limits(rows: pd.DataFrame, epochs: float, *, at: float | None = None) -> Liv
         look="Each line is the cost of the bits at that moment, 100 % is the limit: none may lie above, and what lies "
         "below is left unspent.",
         data=rows[["epoch", "limit", "cost", "most"]].reset_index(drop=True),
-        spec=_SPEC,
+        spec=_spec(len(ends)),
         zooms=ZOOM["name"],
         tables={
             "costs": drawn[["epoch", "name", "cost", "most", "share"]],
@@ -82,13 +83,6 @@ def _apart(ends: pd.DataFrame) -> pd.DataFrame:
     return ends.assign(row=range(len(ends)))
 
 
-_Y: dict[str, Any] = {
-    "field": "share",
-    "type": "quantitative",
-    "title": "cost, share of the limit",
-    "scale": {"zero": False, "nice": False, "padding": 14},
-    "axis": {"format": ".4~%", "tickCount": 4},
-}
 _COLOUR: dict[str, Any] = {
     "field": "name",
     "type": "nominal",
@@ -101,42 +95,48 @@ _DASH: dict[str, Any] = {
     "scale": {"domain": list(_DASHES), "range": list(_DASHES.values())},
     "legend": None,
 }
-_ROWS = 4  # labels below each other: there are no more limits
-_TEXTS: list[dict[str, Any]] = [
-    {
-        "data": {"name": "ends"},
-        "transform": [{"filter": f"datum.row === {row}"}],
-        "mark": {"type": "text", "align": "right", "baseline": "bottom", "fontSize": 11, "fontWeight": "bold"},
-        "encoding": {
-            "x": {"value": {"expr": "width - 6"}},
-            "y": {"value": {"expr": f"height - {3 + 15 * row}"}},
-            "text": {"field": "label"},
-            "color": _COLOUR,
-        },
+
+
+def _spec(rows: int) -> dict[str, Any]:
+    """The lines, and below them a row for each of so many labels."""
+    lowest = {"expr": f"height - {_ROW * rows + 4}"}  # where the lines end; the page says how high the whole is
+    y = {
+        "field": "share",
+        "type": "quantitative",
+        "title": "cost, share of the limit",
+        "scale": {"zero": False, "nice": False, "padding": 14, "range": [lowest, 0]},
+        "axis": {"format": ".4~%", "tickCount": 4},
     }
-    for row in range(_ROWS)
-]
-_SPEC: dict[str, Any] = framed(
-    _Y,
-    [
-        {"data": {"name": "top"}, "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.5}, "encoding": {"y": _Y}},
+    return framed(y, [*_limit(y), *_costs(y), _now(lowest), *_labels(rows)], _HEIGHT + _ROW * rows)
+
+
+def _limit(y: dict[str, Any]) -> list[dict[str, Any]]:
+    """The line that none may cross."""
+    return [
+        {"data": {"name": "top"}, "mark": {"type": "rule", "color": GREY, "strokeWidth": 1.5}, "encoding": {"y": y}},
         {
             "data": {"name": "top"},
             "transform": [{"calculate": "'limit'", "as": "label"}],
             "mark": {"type": "text", "align": "left", "dx": 4, "dy": -6, "color": GREY, "fontSize": 11},
-            "encoding": {"x": {"value": 0}, "y": _Y, "text": {"field": "label"}},
+            "encoding": {"x": {"value": 0}, "y": y, "text": {"field": "label"}},
         },
+    ]
+
+
+def _costs(y: dict[str, Any]) -> list[dict[str, Any]]:
+    """A line for each limit, with a point at each allocation."""
+    return [
         {
             "data": {"name": "costs"},
             "mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 2, "clip": True},
-            "encoding": {"x": EPOCH, "y": _Y, "color": _COLOUR, "strokeDash": _DASH},
+            "encoding": {"x": EPOCH, "y": y, "color": _COLOUR, "strokeDash": _DASH},
         },
         {
             "data": {"name": "costs"},
             "mark": {"type": "point", "filled": True, "size": 26, "opacity": 1, "clip": True},
             "encoding": {
                 "x": EPOCH,
-                "y": _Y,
+                "y": y,
                 "color": _COLOUR,
                 "tooltip": [
                     {"field": "epoch", "format": ".2~f"},
@@ -146,12 +146,30 @@ _SPEC: dict[str, Any] = framed(
                 ],
             },
         },
+    ]
+
+
+def _now(lowest: dict[str, Any]) -> dict[str, Any]:
+    """The moment that is looked at."""
+    return {
+        "data": {"name": "now"},
+        "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 1.5},
+        "encoding": {"x": EPOCH, "y": {"value": 0}, "y2": {"value": lowest}},
+    }
+
+
+def _labels(rows: int) -> list[dict[str, Any]]:
+    return [
         {
-            "data": {"name": "now"},
-            "mark": {"type": "rule", "color": VERMILLION, "strokeWidth": 1.5},
-            "encoding": {"x": EPOCH},
-        },
-        *_TEXTS,
-    ],
-    190,
-)
+            "data": {"name": "ends"},
+            "transform": [{"filter": f"datum.row === {row}"}],
+            "mark": {"type": "text", "align": "right", "baseline": "bottom", "fontSize": 11, "fontWeight": "bold"},
+            "encoding": {
+                "x": {"value": {"expr": "width - 6"}},
+                "y": {"value": {"expr": f"height - {_ROW * (rows - 1 - row)}"}},
+                "text": {"field": "label"},
+                "color": _COLOUR,
+            },
+        }
+        for row in range(rows)
+    ]

@@ -31,8 +31,8 @@ def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.Dat
         title="Curves of the loss over the epochs, for training images and held-out images.",
         name="training-loss",
         alt=_finding(rows, held),
-        look="Line: training images, smoothed, the raw values behind it. Dashed with points: held-out images; where "
-        f"it turns up, the network learns by heart. {ZOOMS}",
+        look="Line: training images, smoothed, the raw values behind it. Dashed with points: those of the "
+        f"calibration, held out; where it turns up, the network learns by heart. {ZOOMS}",
         data=rows.merge(held, on=["epoch", "stage"], how="outer").sort_values("epoch", ignore_index=True),
         spec=_SPEC,
         zooms=ZOOM["name"],

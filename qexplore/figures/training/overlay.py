@@ -11,32 +11,37 @@ from qexplore.figures.figure import Live
 from qexplore.figures.palette import SERIES
 from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed
 from qexplore.figures.training.thin import thin
-from qexplore.figures.words import percent, small
+from qexplore.figures.words import measured, small
 
 LETTERS = "ABCD"
+_INTERVAL = ["low", "high", "images"]
 _DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3])
 _AXES = {
-    "accuracy": ("accuracy, held out", ".3~%", "linear"),
-    "held_out_loss": ("loss in nats, held out", ".2~g", "log"),
+    "accuracy": ("accuracy on the calibration images", ".3~%", "linear"),
+    "held_out_loss": ("loss on the calibration images, nats", ".2~g", "log"),
 }
 
 
 def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy") -> Live:
-    """curves: name and table (epoch, accuracy or held_out_loss, stage) of at most four trainings, in the order of their
-    letters. y: which of both is drawn.
+    """curves: name and table (epoch, accuracy or held_out_loss, stage; of an accuracy also low, high, images) of at
+    most four trainings, in the order of their letters. y: which of both is drawn, an accuracy with the 95 % interval
+    of its last epoch.
     """
+    columns = ["epoch", y, "stage", *(_INTERVAL if y == "accuracy" else [])]
     tables = [
-        table[["epoch", y, "stage"]].dropna().astype(float).assign(run=f"{letter} {name}", letter=letter)
+        table[columns].dropna(subset=[y]).astype(float).assign(run=f"{letter} {name}", letter=letter)
         for letter, (name, table) in zip(LETTERS, curves, strict=False)
     ]
     names = [f"{letter} {name}" for letter, (name, _) in zip(LETTERS, curves, strict=False)]
     drawn = pd.concat([thin(table, y, 200) for table in tables], ignore_index=True)
     last = pd.concat([table.tail(1) for table in tables], ignore_index=True)
+    bars = ", with the 95 % interval there" if y == "accuracy" else ""
     return Live(
         title=f"Curves of the {_AXES[y][0]} of several trainings over the epochs.",
         name=f"trainings-{y}",
         alt=_finding(last, y),
-        look=f"Each letter stands at the end of its curve; what it stands for is told below. {ZOOMS}",
+        look="The calibration images are held out: training does not see them. Each letter stands at the end of its "
+        f"curve{bars}; what it stands for is told below. {ZOOMS}",
         data=pd.concat(tables, ignore_index=True).drop(columns="letter"),
         spec=_spec(y, names),
         zooms=ZOOM["name"],
@@ -53,9 +58,14 @@ def _finding(last: pd.DataFrame, y: str) -> str:
     if last.empty:
         return "None of these trainings has finished an epoch yet."
     best = last.sort_values(y, ascending=y != "accuracy", ignore_index=True)
-    told = percent if y == "accuracy" else small
-    said = ", ".join(f"{row['run']} {told(row[y])} after epoch {row['epoch']:g}" for _, row in best.iterrows())
-    return f"Held-out images, best first: {said}."
+    said = ", ".join(f"{row['run']} {_said(row, y)} after epoch {row['epoch']:g}" for _, row in best.iterrows())
+    return f"Calibration images, best first: {said}."
+
+
+def _said(row: pd.Series[Any], y: str) -> str:
+    if y != "accuracy":
+        return small(row[y])
+    return measured(row[y], row["low"], row["high"], int(row["images"]))
 
 
 def _spec(y: str, names: list[str]) -> dict[str, Any]:
@@ -86,6 +96,7 @@ def _spec(y: str, names: list[str]) -> dict[str, Any]:
                 "mark": {"type": "line", "strokeWidth": 2.2, "clip": True},
                 "encoding": {"x": EPOCH, "y": axis, "color": colour, "strokeDash": dash, "detail": {"field": "stage"}},
             },
+            *(_intervals(axis) if y == "accuracy" else []),
             *[
                 {
                     "data": {"name": "ends"},
@@ -98,3 +109,28 @@ def _spec(y: str, names: list[str]) -> dict[str, Any]:
         ],
         340,
     )
+
+
+def _intervals(axis: dict[str, Any]) -> list[dict[str, Any]]:
+    """The 95 % interval at the end of each curve, beside each other where the curves end in one place."""
+    said = [
+        {"field": "run"},
+        {"field": "accuracy", "format": ".1%"},
+        {"field": "low", "title": "95 % from", "format": ".1%"},
+        {"field": "high", "title": "to", "format": ".1%"},
+        {"field": "images", "title": "calibration images"},
+    ]
+    return [
+        {
+            "data": {"name": "ends"},
+            "transform": [{"filter": f"datum.letter === '{letter}'"}],
+            "mark": {"type": "rule", "strokeWidth": 2, "xOffset": -4 * place, "color": SERIES[place]},
+            "encoding": {
+                "x": EPOCH,
+                "y": {**axis, "field": "low"},
+                "y2": {"field": "high"},
+                "tooltip": said,
+            },
+        }
+        for place, letter in enumerate(LETTERS)
+    ]

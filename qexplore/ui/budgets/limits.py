@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.allocate import Budget
+from qexplore.ui.limits import LEAST, MOST, SMALLEST, ask_limits, tell_limits
 
 KEYS = ("w", "a", "kb", "gbops", "lock")
 START = {"w": 3.0, "a": 3.0}
@@ -12,6 +13,7 @@ START = {"w": 3.0, "a": 3.0}
 
 def budget() -> tuple[Budget, str]:
     """Sliders for average bits, limits on KB and GBOPs, and the text of the locks; all live in the address."""
+    ask_limits()
     weights, activations, more = st.columns([5, 5, 2], vertical_alignment="bottom")
     with weights:
         w = slider("average weight bits", "w", "Over all weights, counted by element. 8 is no limit.")
@@ -28,19 +30,20 @@ def budget() -> tuple[Budget, str]:
         locks = st.text_input(
             "locked sites", key="lock", bind="query-params", placeholder="index:bits, such as 3:8 17:2"
         )
+    tell_limits({"w": w, "a": a, "kb": kb, "gbops": gbops})
     return Budget(weight_bits=w, activation_bits=a, kb=kb, gbops=gbops), locks
 
 
 def slider(label: str, key: str, about: str) -> float:
     """A budget of average bits; 8 is no limit. Its key is its name in the address."""
-    value = st.slider(label, 2.0, 8.0, START[key], 0.1, format="%.1f", key=key, bind="query-params", help=about)
+    value = st.slider(label, LEAST, MOST, START[key], 0.1, format="%.1f", key=key, bind="query-params", help=about)
     return round(float(value), 2)
 
 
 def _limit(label: str, key: str, about: str) -> float | None:
     value = st.number_input(
         label,
-        min_value=0.001 if key == "kb" else 0.00001,
+        min_value=SMALLEST[key],
         value=None,
         format="%.4g" if key == "kb" else "%.5f",
         step=1.0 if key == "kb" else 0.001,

@@ -6,6 +6,7 @@ import streamlit as st
 
 from qexplore.figures.ranges import decisive
 from qexplore.runs.profiles import Profile
+from qexplore.ui.chrome import select_site
 from qexplore.ui.ranges.choice import HAND, STORED, Choice, read_hand
 from qexplore.ui.stored import row_of
 
@@ -29,8 +30,7 @@ def choose(profile: Profile) -> Choice:
 
 
 def _site(profile: Profile, start: str) -> str:
-    names = profile.sites.loc[profile.sites["kind"] != "opaque", "site"].tolist()
-    return str(st.selectbox("site", names, index=names.index(start), key="site", bind="query-params"))
+    return select_site(profile.sites.loc[profile.sites["kind"] != "opaque", "site"].tolist(), start)
 
 
 def _rest(profile: Profile) -> int | None:

@@ -82,7 +82,7 @@ def _under_way(one: Known, training: Training) -> str:
         return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
     if latest is None:
         return f"**{one.recipe} {state} before its first epoch was over.**"
-    held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} held-out images are right"
+    held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} calibration images are right"
     before = training.before
     start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""
     return f"**{one.recipe} {state}, {latest['epoch']:g} of {training.epochs:g} epochs behind it:** {held}{start}."
@@ -121,8 +121,8 @@ def _after(one: Known, training: Training) -> Card:
         told = "told once an epoch is over" if one.active else "not reached"
         return Card("after training", "…", told, "predicted", waiting=True)
     between, images = interval(latest["low"], latest["high"]), int(latest["images"])
-    note = f"{between}, {images:,} held-out images, epoch {latest['epoch']:g}"
-    return Card("held-out accuracy so far", percent(latest["accuracy"]), note, "predicted")
+    note = f"{between}, {images:,} calibration images, epoch {latest['epoch']:g}"
+    return Card("accuracy so far, held out", percent(latest["accuracy"]), note, "predicted")
 
 
 def _budget(training: Training) -> Card | None:
@@ -151,4 +151,5 @@ def _took(one: Known, training: Training) -> Card | None:
     if took is None or one.active:
         return None
     epochs = f"{training.epochs:g} epochs, " if training.epochs else ""
-    return Card("the whole run took", seconds(took), f"{epochs}seed {one.seed}")
+    parts = f"in {one.parts} runs, " if one.parts > 1 else ""
+    return Card("the whole run took", seconds(took), f"{epochs}{parts}seed {one.seed}")

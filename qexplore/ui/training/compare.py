@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from qexplore.figures.words import interval, measured, percent, seconds
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.runs.trainings import Training
+from qexplore.ui import instead
 from qexplore.ui.draw import figure
 from qexplore.ui.training.known import Known, known, training_of
 
@@ -36,13 +38,19 @@ def compare(profile: Profile, one: Known, training: Training) -> None:
     st.dataframe(
         table(told),
         hide_index=True,
-        column_config={"accuracy": st.column_config.TextColumn("accuracy after training", width="large")},
+        column_config={
+            "before": st.column_config.TextColumn("before training, evaluation images", width="medium"),
+            "accuracy": st.column_config.TextColumn("after training, evaluation images", width="medium"),
+        },
         alt=f"{len(told)} trainings with their accuracies.",
     )
 
 
 def _picked(found: dict[str, Known], one: Known) -> list[str]:
-    named = [name for name in str(st.query_params.get("runs", "")).split(",") if name in found][:MOST]
+    named = [name for name in str(st.query_params.get("runs", "")).split(",") if name]
+    gone, named = [name for name in named if name not in found], [name for name in named if name in found][:MOST]
+    if gone:
+        st.caption(f":material/link_off: {_gone(gone)}")
     st.session_state["training-runs"] = named or [one.id]
 
     def keep() -> None:
@@ -60,6 +68,11 @@ def _picked(found: dict[str, Known], one: Known) -> list[str]:
     return [str(name) for name in chosen] or [one.id]
 
 
+def _gone(names: list[str]) -> str:
+    listed = ", ".join(instead.code(name) for name in names[:MOST])
+    return f"The link asks for {listed} too, no training of this task; compared is what stands here."
+
+
 def _name(one: Known, found: dict[str, Known]) -> str:
     """The recipe; with the run where several have the same."""
     same = sum(each.recipe == one.recipe for each in found.values()) > 1
@@ -75,7 +88,7 @@ def table(told: list[tuple[Known, Training]]) -> pd.DataFrame:
                 "recipe": one.recipe,
                 "bits or budget": spent(one, training),
                 "seed": one.seed,
-                "before": percent(training.before["accuracy"]) if training.before else "",
+                "before": _measured(training.before) if training.before else "",
                 "accuracy": _accuracy(training),
                 "took": seconds(one.seconds) if one.seconds is not None else "",
                 "run": one.id,
@@ -88,11 +101,16 @@ def table(told: list[tuple[Known, Training]]) -> pd.DataFrame:
 def _accuracy(training: Training) -> str:
     after, latest = training.after, training.latest
     if after is not None:
-        return measured(after["accuracy"], after["low"], after["high"], int(after["images"]))
+        return _measured(after)
     if latest is None:
         return ""
     between = interval(latest["low"], latest["high"])
-    return f"{percent(latest['accuracy'])} ({between}, {int(latest['images']):,} held-out images so far)"
+    return f"{percent(latest['accuracy'])} ({between}, {int(latest['images']):,} calibration images so far)"
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    """An accuracy on the evaluation images, as a step tells it."""
+    return measured(row["accuracy"], row["low"], row["high"], int(row["images"]))
 
 
 def spent(one: Known, training: Training) -> str:

@@ -62,7 +62,15 @@ class Known:
 
     @property
     def seconds(self) -> float | None:
-        return self.run.seconds if self.run else self.recording.header.get("seconds") if self.recording else None
+        """Seconds of the whole training, those before it was resumed included."""
+        if self.run is not None:
+            return store().seconds(self.run.id)
+        return self.recording.header.get("seconds") if self.recording else None
+
+    @property
+    def parts(self) -> int:
+        """How many runs it took: one more each time that it was resumed."""
+        return len(store().line(self.run.id)) if self.run else 1
 
     @property
     def label(self) -> str:
@@ -157,20 +165,13 @@ class _Kept:
 
     def _joined(self, run: Run) -> tuple[Log, tuple[int, ...]]:
         """The log with those of the runs that this one carries on, and how far each was read."""
-        log, at, earlier = self.read(run), [self.log.last], _carried_on(run)
-        while earlier is not None:
+        log, at = self.read(run), [self.log.last]
+        for earlier in reversed(store().line(run.id)[:-1]):
             before = _kept(str(store().root), earlier.id)
             with before.lock:
                 log = log.after(before.read(earlier))
                 at.append(before.log.last)
-            earlier = _carried_on(earlier)
         return log, tuple(at)
-
-
-def _carried_on(run: Run) -> Run | None:
-    """The run that this one carries on; one that is done was not carried on but repeated."""
-    parent = store().run(run.parent) if run.parent is not None else None
-    return parent if parent is not None and parent.state != "done" else None
 
 
 @st.cache_resource(max_entries=40, show_spinner=False)

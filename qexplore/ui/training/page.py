@@ -21,7 +21,7 @@ def bench(profile: Profile) -> None:
     one = _shown(profile.task)
     if one is None:
         _nothing()
-        start(profile.task)
+        start(profile)
         return
     before, wanted, pace = one.state, st.query_params.get("run"), _EVERY if one.active else None
 
@@ -44,7 +44,7 @@ def bench(profile: Profile) -> None:
         origin(now)
 
     head()
-    start(profile.task)
+    start(profile)
     body()
 
 

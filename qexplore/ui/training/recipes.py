@@ -28,13 +28,17 @@ class Choice:
         return training_presets()[self.preset]
 
     @property
+    def recipe(self) -> Recipe:
+        """The preset with the changes."""
+        return self.base.with_settings(self.changes)
+
+    @property
     def told(self) -> Any:
         """What a run is told: the preset's name, or the document of the changed recipe."""
         if not self.changes:
             return self.preset
-        changed = self.base.with_settings(self.changes)
         told = ", ".join(f"{key.partition('.')[2]} {value}" for key, value in self.changes.items())
-        return replace(changed, name=f"{self.preset} with {told}", title="").to_document()
+        return replace(self.recipe, name=f"{self.preset} with {told}", title="").to_document()
 
     def spec(self, task: str) -> dict[str, Any]:
         """The run of this recipe on a task."""

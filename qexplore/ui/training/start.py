@@ -7,7 +7,11 @@ from typing import Any
 import streamlit as st
 
 from qexplore.recipes import Recipe
+from qexplore.runs.feasible import refusal
+from qexplore.runs.profiles import Profile
+from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
+from qexplore.ui.limits import LEAST, MOST, SMALLEST, ask_limits, tell_limits
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import training_presets, training_steps
@@ -23,8 +27,8 @@ _ABOUT = """**qat**: weights, ranges and rounding learn together at fixed bits.
 **prune30**: weights are set to zero while the real network trains; then it is quantized and trained on."""
 
 
-def start(task: str) -> None:
-    """Draws the pickers and the button that queues the run."""
+def start(profile: Profile) -> None:
+    """Draws the pickers and the button that queues the run; a budget that cannot be met is refused here already."""
     presets = training_presets()
     if not presets:
         st.info("This installation has no recipe that trains.", icon=":material/info:")
@@ -39,18 +43,26 @@ def start(task: str) -> None:
         with more, st.popover("settings", icon=":material/tune:", width="stretch"):
             others, seed = _more(name, recipe)
             choice = Choice(name, seed, {**changes, **others})
-            _words(task, choice)
+            _words(profile.task, choice)
+        refused = refusal(profile, choice.recipe)
         with button:
-            _button(task, choice)
+            _button(profile.task, choice, refused)
+        with st.container():  # always there: an element that comes and goes would make its neighbours anew
+            if refused:
+                st.error(refused, icon=":material/block:")
 
 
 def _recipe(presets: dict[str, Recipe]) -> str:
     names = list(presets)
     first = names.index(_FIRST) if _FIRST in names else 0
-    chosen = st.selectbox(
-        "train", names, index=first, key="train", bind="query-params", on_change=_forget_budget, help=_ABOUT
+    instead.asked("train", lambda text: text in names)
+    chosen = str(
+        st.selectbox(
+            "train", names, index=first, key="train", bind="query-params", on_change=_forget_budget, help=_ABOUT
+        )
     )
-    return str(chosen)
+    instead.tell("train", chosen, lambda text: f"There is no recipe {text} that trains; this is {chosen}.")
+    return chosen
 
 
 def _forget_budget() -> None:
@@ -67,6 +79,7 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     """Average bits; kilobytes and bit operations stand beside them where the address or the recipe sets them."""
     own, step = budget_of(recipe), main_step(recipe)
     chosen: dict[str, float | None] = {}
+    ask_limits("q")
     weights, activations, more = st.columns([3, 3, 2], vertical_alignment="bottom")
     with weights:
         chosen["qw"] = _slider("average weight bits", "qw", own)
@@ -75,19 +88,27 @@ def _budget(recipe: Recipe) -> dict[str, Any]:
     with more, st.popover("more limits", icon=":material/add:", width="stretch"):
         chosen["qkb"] = _limit("KB of weights", "qkb", own)
         chosen["qgbops"] = _limit("GBOPs per image", "qgbops", own)
+    tell_limits(chosen, "q")
     return {f"{step}.{LIMITS[key]}": value or 0.0 for key, value in chosen.items() if value != own.get(key)}
 
 
 def _slider(label: str, key: str, own: dict[str, float]) -> float:
     first = own.get(key, 8.0)
-    value = st.slider(label, 2.0, 8.0, first, 0.1, format="%.1f", key=key, bind="query-params", help="8 is no limit.")
+    value = st.slider(
+        label, LEAST, MOST, first, 0.1, format="%.1f", key=key, bind="query-params", help="8 is no limit."
+    )
     return round(float(value), 2)
 
 
 def _limit(label: str, key: str, own: dict[str, float]) -> float | None:
-    small = 0.001 if key == "qkb" else 0.00001
     value = st.number_input(
-        label, small, value=own.get(key), format="%.5g", key=key, bind="query-params", placeholder="no limit"
+        label,
+        SMALLEST[key[1:]],
+        value=own.get(key),
+        format="%.5g",
+        key=key,
+        bind="query-params",
+        placeholder="no limit",
     )
     return None if value is None else float(value)
 
@@ -159,16 +180,16 @@ def _words(task: str, choice: Choice) -> None:
     st.code(train_cell(task, choice.preset, choice.changes, choice.seed), wrap_lines=True)
 
 
-def _button(task: str, choice: Choice) -> None:
-    spec, absent = choice.spec(task), how_to_get(task)
+def _button(task: str, choice: Choice, refused: str) -> None:
+    spec, hindrance = choice.spec(task), refused or how_to_get(task)
     st.button(
         "Start training",
         type="primary",
         icon=":material/play_arrow:",
         key="start-training",
         width="stretch",
-        disabled=bool(absent) or bool(active([spec])),
-        help=absent or None,
+        disabled=bool(hindrance) or bool(active([spec])),
+        help=hindrance or None,
         on_click=queue,
         args=(spec,),
     )

@@ -12,6 +12,7 @@ from qexplore.figures import training as drawn
 from qexplore.figures.words import small
 from qexplore.runs.profiles import Profile
 from qexplore.runs.trainings import Stage, Training
+from qexplore.ui import instead
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
 from qexplore.ui.training.compare import compare
@@ -37,7 +38,7 @@ def _bits(profile: Profile, one: Known, training: Training) -> None:
     told = stage.allocations
     moments = [(each.epoch, each.bits) for each in told]
     until = told[-1].epoch if not len(stage.losses) else max(told[-1].epoch, float(stage.losses["epoch"].max()))
-    site = _site(stage)
+    site = _site(profile, stage)
 
     def draw(number: int) -> None:
         now = told[number]
@@ -104,18 +105,25 @@ def _ranges(profile: Profile, one: Known, training: Training) -> None:
 def _picker(profile: Profile, stage: Stage) -> str:
     """The site that is picked on all pages, of those that have learned a range."""
     names = list(dict.fromkeys(stage.ends["site"]))
+    instead.asked("site", lambda text: text in set(profile.sites["site"]))
     wanted = st.session_state.get("site") or st.query_params.get("site")
     weights = set(stage.sites.loc[stage.sites["kind"] == "weight", "site"])
     first = next((site for site in names if site in weights), names[0])
     if wanted is not None and wanted not in names:
         st.session_state["site"] = first
-    return str(st.selectbox("site", names, index=names.index(first), key="site", bind="query-params"))
+    site = str(st.selectbox("site", names, index=names.index(first), key="site", bind="query-params"))
+    instead.tell("site", site, lambda text: f"The link asks for the site {text}, which is not here; this is {site}.")
+    return site
 
 
-def _site(stage: Stage) -> str:
+def _site(profile: Profile, stage: Stage) -> str:
     """The site that is picked on all pages, as far as this training knows it."""
+    instead.asked("site", lambda text: text in set(profile.sites["site"]))
     wanted = st.session_state.get("site") or st.query_params.get("site")
-    return str(wanted) if wanted in set(stage.sites["site"]) else ""
+    site = str(wanted) if wanted in set(stage.sites["site"]) else ""
+    if not site:  # no widget drops the site of the address here: it may stand there long after another was picked
+        instead.tell("site", "", lambda text: f"The link asks for the site {text}, which is not here; none is picked.")
+    return site
 
 
 def _share(name: str) -> View:

@@ -14,12 +14,17 @@ from qexplore.ui.stored import store
 from qexplore.ui.training.known import Known
 from qexplore.ui.training.recipes import remedy
 from qexplore.ui.training.start import queue, show
-from qexplore.ui.work.words import ICONS, progress
+from qexplore.ui.work.words import ICONS, progress, went_on
 
 _TOLD = {
     "paused": "Paused; Resume goes on from here.",
     "cancelled": "Cancelled; what it has learned is kept.",
     "lost": "Its process is gone; what it has learned is kept.",
+}
+_RESUMED = {
+    "paused": "Paused, and resumed since.",
+    "cancelled": "Cancelled, and resumed since.",
+    "lost": "Its process is gone; it was resumed since.",
 }
 _EMPTY = {
     "paused": "Paused before it had learned anything.",
@@ -54,8 +59,8 @@ def _working(run: Run) -> None:
 
 def _stopped(run: Run) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="stopped"):
-        kept = bool(store().checkpoints(run.id))
-        told = _TOLD if kept else _EMPTY
+        kept, after = bool(store().checkpoints(run.id)), store().successor(run.id)
+        told = _RESUMED if after is not None else _TOLD if kept else _EMPTY
         text = run.error if run.state == "failed" else told.get(run.state, run.error or run.state)
         st.markdown(f"{ICONS.get(run.state, '')} {text}", width="stretch")
         changes = _remedy(run)
@@ -63,6 +68,10 @@ def _stopped(run: Run) -> None:
             listed = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
             label = f"Start again with {listed}"
             st.button(label, icon=":material/healing:", key="remedy", type="primary", on_click=_mend, args=(run,))
+        if after is not None:
+            icon = ":material/arrow_forward:"  # a button: a link to the page that is open leaves its address as it was
+            st.button(went_on(after), icon=icon, key="went-on", type="tertiary", on_click=show, args=(after.id,))
+            return
         resume = "Resume" if kept else "Start again"
         kind: Literal["primary", "secondary"] = "secondary" if changes else "primary"
         st.button(resume, icon=":material/resume:", key="resume", type=kind, on_click=_resume, args=(run.id,))

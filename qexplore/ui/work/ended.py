@@ -12,12 +12,16 @@ import streamlit as st
 from qexplore import figures
 from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
-from qexplore.runs import FINISHED, Run, trained
+from qexplore.runs import FINISHED, Run, UnknownRun, trained
 from qexplore.ui.draw import figure
+from qexplore.ui.instead import code
 from qexplore.ui.snippets import SNIPPETS
 from qexplore.ui.stored import store
+from qexplore.ui.training.known import asked
 from qexplore.ui.work.results import results
-from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table
+from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table, went_on
+
+_LISTS = "runs-lists"  # how often the list was made anew, without its ticks
 
 
 def nothing_active() -> None:
@@ -26,7 +30,7 @@ def nothing_active() -> None:
 
 def ended() -> None:
     """The list of ended runs; the ones that are ticked are shown in full, or compared."""
-    runs = store().runs(limit=200, state=FINISHED)
+    runs, wanted = store().runs(limit=200, state=FINISHED), _wanted()
     if not runs:
         st.info("No run has ended yet. A recipe takes a second: start one on Post-training.", icon=":material/inbox:")
         st.page_link("pages/post_training.py", label="Post-training", icon=":material/waterfall_chart:")
@@ -37,25 +41,47 @@ def ended() -> None:
         rows[["state", "what", "outcome", "seconds", "when", "id"]],
         hide_index=True,
         height=min(36 * (len(rows) + 1) + 4, 330),
-        key=f"ended {hash(tuple(run.id for run in runs))}",  # ticks are row numbers: of another list they mean others
+        key=_list_key(runs),
         on_select="rerun",
         selection_mode="multi-row",
         column_config={"seconds": st.column_config.NumberColumn("seconds", format="%.1f")},
         alt=f"{len(rows)} ended runs, the newest first.",
     )
     _downloads(runs)
-    picked = _picked(runs, chosen.selection.rows)
+    picked = _picked(runs, chosen.selection.rows, wanted)
     if len(picked) == 1:
         _one(picked[0])
     elif picked:
         _several(picked)
 
 
-def _picked(runs: list[Run], rows: list[int]) -> list[Run]:
+def _list_key(runs: list[Run]) -> str:
+    """Ticks are row numbers: of another list they mean other runs."""
+    return f"ended {hash(tuple(run.id for run in runs))} {st.session_state.get(_LISTS, 0)}"
+
+
+def _picked(runs: list[Run], rows: list[int], wanted: Run | None) -> list[Run]:
     """What is ticked, else the run that the address names."""
     if rows:
         return [runs[row] for row in rows if row < len(runs)]
-    return [run for run in runs if run.id == st.query_params.get("run")]
+    return [] if wanted is None else [wanted]
+
+
+def _wanted() -> Run | None:
+    """The ended run that the address names, and a sentence where it names another, or none that there is."""
+    named = st.query_params.get("run")
+    if named is None:
+        return None
+    try:
+        run = store().run(named)
+    except UnknownRun:
+        what = f"The link asks for the run {code(named)}, which is not in this home (it may have been deleted)"
+        st.caption(f":material/link_off: {what}; shown are the runs that are.")
+        return None
+    if run.active:
+        st.caption(f":material/link: Run {code(run.id)}, which the link asks for, has not ended: it stands above.")
+        return None
+    return run
 
 
 def _downloads(runs: list[Run]) -> None:
@@ -81,8 +107,8 @@ def _one(run: Run) -> None:
         if training is not None:
             st.caption(f"Trained: {training.text}.")
         if run.parent:
-            st.caption(f"Carries run {run.parent} on.")
-        with st.container(horizontal=True):
+            st.caption(_carries_on(run))
+        with st.container(horizontal=True, vertical_alignment="center"):
             _again(run)
             st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
             _file("JSON", json.dumps(asdict(run), indent=1), f"{run.id}.json", "application/json")
@@ -92,14 +118,47 @@ def _one(run: Run) -> None:
             st.json({"spec": run.spec, "result": run.result, "engine": run.engine}, expanded=1)
 
 
+def _carries_on(run: Run) -> str:
+    """Which run it carries on, and how long the whole line has worked; a done one was repeated."""
+    line = store().line(run.id)
+    if len(line) == 1:
+        return f"Repeats run {run.parent}."
+    whole = store().seconds(run.id)
+    took = f" The {len(line)} runs together took {seconds(whole)}." if whole is not None else ""
+    return f"Carries run {run.parent} on.{took}"
+
+
 def _again(run: Run) -> None:
-    """What is done is run again from its start; what is not goes on, or starts anew where it could do either."""
+    """What is done is run again from its start; what is not goes on, or starts anew where it could do either.
+
+    What went on in another run already leads to that one: nothing is trained twice by mistake.
+    """
     if run.state == "done":
         st.button("Run again", icon=":material/replay:", key="again", on_click=_start, args=(run.id,))
         return
-    st.button("Resume", icon=":material/resume:", key="again", on_click=_resume, args=(run.id,))
-    if store().checkpoints(run.id):
+    after = store().successor(run.id)
+    if after is None:
+        st.button("Resume", icon=":material/resume:", key="again", on_click=_resume, args=(run.id,))
+    else:
+        _onward(after)
+    if after is not None or store().checkpoints(run.id):
         st.button("From the start", icon=":material/replay:", key="anew", on_click=_start, args=(run.id,))
+
+
+def _onward(after: Run) -> None:
+    """The way to the run that went on: a training stands on Training, any other here."""
+    icon = ":material/arrow_forward:"
+    if after.kind == "recipe" and after.task and asked(after):
+        way = {"task": after.task, "run": after.id}
+        st.page_link("pages/training.py", label=went_on(after), icon=icon, query_params=way)
+    else:
+        st.button(went_on(after), icon=icon, key="went-on", type="tertiary", on_click=_show, args=(after.id,))
+
+
+def _show(run_id: str) -> None:
+    """The run is the one that the page shows, whatever was ticked."""
+    st.query_params["run"] = run_id
+    st.session_state[_LISTS] = st.session_state.get(_LISTS, 0) + 1
 
 
 def _repeat(run: Run) -> None:
@@ -135,6 +194,8 @@ def _start(run_id: str) -> None:
 
 
 def _delete(ids: list[str]) -> None:
+    if st.query_params.get("run") in ids:
+        st.query_params.pop("run")
     for run_id in ids:
         with _told():
             store().delete(run_id)

@@ -40,6 +40,11 @@ def progress(run: Run) -> str:
     return f"{phase} · {seconds(left)} left" if left else f"{phase} …"
 
 
+def went_on(after: Run) -> str:
+    """What leads from a run that ended early to the one that went on from it."""
+    return f"Run {after.id} went on ({after.state})"
+
+
 def outcome(run: Run) -> str:
     """How a run ended: its accuracy, or what it died of."""
     if run.state != "done":

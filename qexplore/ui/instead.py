@@ -1,0 +1,51 @@
+"""What a link asked for and cannot have: one quiet sentence beside what is shown in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+_LONGEST = 60  # letters of what was asked for that are repeated
+
+
+def asked(key: str, fits: Callable[[str], bool]) -> None:
+    """Before the widget `key` is drawn, which drops what it cannot show from the address: remembers that."""
+    text = st.query_params.get(key)
+    if text is not None and not fits(text):
+        st.session_state[_name(key)] = {"asked": text}
+
+
+def tell(key: str, shown: object, sentence: Callable[[str], str]) -> None:
+    """After the widget: the sentence on what was asked for, as long as `shown`, what stands there instead, still does.
+
+    sentence: from what the address asked for, as code; it names what is shown.
+    """
+    kept = st.session_state.get(_name(key))
+    if kept is None:
+        return
+    if kept.setdefault("shown", shown) != shown:  # the visitor has gone on
+        st.session_state.pop(_name(key))
+        return
+    st.caption(f":material/link_off: {sentence(code(kept['asked']))}")
+
+
+def code(text: str) -> str:
+    """A text from an address, so that Markdown reads nothing into it."""
+    return f"`{text.replace('`', ' ')[:_LONGEST]}`"
+
+
+def between(least: float, most: float = float("inf")) -> Callable[[str], bool]:
+    """Whether a text is a number from `least` to `most`."""
+
+    def fits(text: str) -> bool:
+        try:
+            return least <= float(text) <= most
+        except ValueError:
+            return False
+
+    return fits
+
+
+def _name(key: str) -> str:
+    return f"instead-of {key}"

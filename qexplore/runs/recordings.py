@@ -90,7 +90,7 @@ def record(store: Store, run_id: str, folder: Path) -> Recording:
 def _header(run: Run, seconds: float | None) -> dict[str, Any]:
     """seconds: of the whole training, those before it was resumed included."""
     recipe, seed = run.spec["recipe"], int(run.spec.get("seed", 0))
-    named = recipe if isinstance(recipe, str) else str(recipe.get("name", "recipe"))
+    named = recipe if isinstance(recipe, str) else "RECIPE.yaml"  # it stands whole beside
     return {
         "format": FORMAT,
         "task": run.task,

@@ -220,6 +220,15 @@ def test_the_flowchart_names_side_site_cause_and_repair(opened: Open) -> None:
     assert "**channels equalized**  \n+88.8 points: 99.0 %" in said
 
 
+def test_without_a_culprit_the_site_that_does_most_is_named() -> None:
+    document = profiles.load("mobilenet-digits").diagnoses["w3a3-per-tensor"]
+    stage = next(stage for stage in stages(document) if stage.question == "Which sites?")
+    worst = max(document["sites"], key=lambda row: row["divergence"])
+    share = worst["divergence"] / sum(row["divergence"] for row in document["sites"])
+    assert stage.verdict == "no cause at a single one"
+    assert stage.numbers.startswith(f"most: {worst['site']}, {percent(share, 0)} of what")
+
+
 def test_a_repair_is_applied_with_one_click_and_measured(opened: Open, debugged: Path) -> None:
     at = opened("post_training", **HERE)
     at.button(key="apply-0").click().run()

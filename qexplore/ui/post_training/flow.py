@@ -84,10 +84,10 @@ def _sites(document: Mapping[str, Any]) -> Stage:
     guilty, total = culprits(document), len(document["sites"])
     if guilty:
         return Stage("Which sites?", f"{len(guilty)} of {total}", f"worst: {guilty[0]}", "harm")
-    verdict = "none stands out" if document["healthy"] else "no single one: many do a little"
-    return Stage(
-        "Which sites?", verdict, f"{total} sites, each quantized alone", "sound" if document["healthy"] else "idle"
-    )
+    verdict, state = ("none", "sound") if document["healthy"] else ("no cause at a single one", "idle")
+    worst = max(document["sites"], key=lambda row: float(row["divergence"]))
+    numbers = f"most: {worst['site']}, {percent(worst['share'], 0)} of what {total} sites do, each quantized alone"
+    return Stage("Which sites?", verdict, numbers, state)
 
 
 def _repair(document: Mapping[str, Any], before: Mapping[str, Any]) -> Stage:

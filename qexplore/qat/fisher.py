@@ -62,8 +62,11 @@ class Fisher:
         """½ Tr(F) E[δ²] of every site at every number of bits of the menu, in nats.
 
         error: "model", E[δ²] = Δ² / 12 with the range kept (QBitOpt's FIT, with the uniform model of noise; reverse
-        water-filling's convex function), or "measured", the mean squared error of latent weights, and of a sample of
-        activations, on that grid (project's own choice: at 2 and 3 bits the model knows nothing of clipping).
+        water-filling's convex function), or "measured": of latent weights, and of a sample of activations, on that grid
+        (project's own choice: at 2 and 3 bits values lie on few levels, and the grid's ends move with the bits). What
+        lies beyond the present range counts as lying at its end: that it is clipped is part of what is trained, passes
+        no gradient, and is the same at all bits. Counted as an error it would hide what more bits would mend, and a
+        site that learns to clip, as logits do, would be given few for good.
         """
         found = {}
         for name, quantizer in training.trainable.quantizers.items():
@@ -79,11 +82,12 @@ class Fisher:
         there = quantizer.at(bits)
         if quantizer.site.kind == "weight":
             weight = training.trainable.facing(quantizer.site.layer)
-            return float((there.codes(weight) * there.steps_of(weight) - weight).double().square().mean())
+            reached = quantizer.clipped(weight)
+            return float((there.codes(weight) * there.steps_of(weight) - reached).double().square().mean())
         if name not in self._samples:
             return None
         values, grid = self._samples[name][None], grid_of(there.spec, there.range())
-        return float((grid.values(grid.codes(values)) - values).double().square().mean())
+        return float((grid.values(grid.codes(values)) - quantizer.clipped(values)).double().square().mean())
 
     def sample(self, training: Training, x: Tensor) -> None:
         """Looks at values of the activations of a batch, drawn at random by the step, for the measured noise."""

@@ -134,6 +134,15 @@ class Quantizer:
         zero = float(self.zero.round().clamp(self.spec.qmin, self.spec.qmax))
         return Range(scale * (self.spec.qmin - zero), scale * (self.spec.qmax - zero))
 
+    @torch.no_grad()
+    def clipped(self, values: Tensor) -> Tensor:
+        """`values`, a weight or values of an activation, within the interval that the grid spans now."""
+        if self.site.kind != "weight":
+            ends = self.range()
+            return values.clamp(ends.lo, ends.hi)
+        step = self.steps_of(values)
+        return torch.minimum(torch.maximum(values, self.spec.qmin * step), self.spec.qmax * step)
+
 
 def _bound(bound: float, scale: Tensor) -> Tensor:
     """A bound in units of the scale; 0 is 0 in all of them."""

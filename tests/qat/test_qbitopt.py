@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,7 @@ from qexplore.numerics import quantize
 from qexplore.ptq import STEPS, Calibration
 from qexplore.qat.fisher import MEASURED, MODELLED, Fisher, modelled
 from qexplore.qat.qbitopt import Allocation, first_allocation
-from qexplore.qat.quantizers import quantizers_of
+from qexplore.qat.quantizers import Quantizer, quantizers_of
 from qexplore.qat.settings import Settings
 from qexplore.qat.training import Training
 from qexplore.report import Event, Report
@@ -314,6 +315,31 @@ def test_means_move_with_their_memory() -> None:
     assert fisher.traces["a"] == pytest.approx(expected, rel=1e-5)
 
 
+def within(values: Tensor, quantizer: Quantizer) -> Tensor:
+    """The values, those beyond the present range at its ends."""
+    rows, ends = quantizer.spec.slices(values), quantizer.range()
+    clipped = torch.minimum(torch.maximum(rows, ends.lo[:, None]), ends.hi[:, None])
+    return quantizer.spec.unslice(clipped, values.shape)
+
+
+def test_a_site_that_has_learned_to_clip_still_gains_by_every_bit() -> None:
+    seen = calibration((3, 8, 8))
+    network = quantized(built("add-relu")[0], seen, bits=8)
+    training = Training(network, seen, Settings(**QUICK), quantizers_of(network, learn=True))
+    logits = training.trainable.quantizers["head.out"]
+    with torch.no_grad():
+        logits.size.mul_(0.3)
+    fisher = Fisher(0.99)
+    fisher.sample(training, seen.data.tensors("train")[0])
+    fisher.traces = dict.fromkeys(training.trainable.quantizers, 2.0)
+    losses = fisher.losses(training, range(2, 9), MEASURED)
+    clipping = (fisher._samples["head.out"] - logits.clipped(fisher._samples["head.out"])).square().mean()
+    rising = [losses["head.out", bits] for bits in range(2, 9)]
+    assert float(clipping) > rising[-1]
+    assert all(fewer > 2 * more for fewer, more in pairwise(rising[2:]))
+    assert rising[0] > 100 * rising[-1]
+
+
 @pytest.mark.parametrize("granularity", ["tensor", "channel", 5])
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_measured_errors_are_those_of_the_grid_and_modelled_ones_those_of_uniform_noise(
@@ -331,7 +357,8 @@ def test_measured_errors_are_those_of_the_grid_and_modelled_ones_those_of_unifor
     for name, quantizer in training.trainable.quantizers.items():
         there = quantizer.at(bits)
         values = network.layers[quantizer.site.layer].weight if name.endswith("weight") else observed[name]
-        direct = (quantize(values, there.spec, there.range()) - values).detach().double().square().mean()
+        reached = within(values, quantizer)
+        direct = (quantize(values, there.spec, there.range()) - reached).detach().double().square().mean()
         tolerance = 1e-3 if name.endswith("weight") else 0.1  # activations: of a sample
         assert measured[name, bits] == pytest.approx(float(direct), rel=tolerance), name
         step = (there.range().hi - there.range().lo) / (2**bits - 1)
@@ -367,7 +394,8 @@ def test_the_sample_of_an_activation_sees_all_of_it_whatever_its_size(size: int,
     measured = fisher.losses(training, [3], MEASURED)
     for name, value in training.trainable.observe(4 * border + x).items():
         there = training.trainable.quantizers[name].at(3)
-        direct = (quantize(value, there.spec, there.range()) - value).detach().double().square().mean()
+        reached = within(value, training.trainable.quantizers[name])
+        direct = (quantize(value, there.spec, there.range()) - reached).detach().double().square().mean()
         assert measured[name, 3] == pytest.approx(float(direct), rel=0.15), name
 
 

@@ -136,7 +136,9 @@ class Quantizer:
 
     @torch.no_grad()
     def clipped(self, values: Tensor) -> Tensor:
-        """`values`, a weight or values of an activation, within the interval that the grid spans now."""
+        """`values`, in the site's unit, within the interval that the grid spans now: a weight in its own shape, whose
+        slices have intervals of their own, or values of an activation in any shape.
+        """
         if self.site.kind != "weight":
             ends = self.range()
             return values.clamp(ends.lo, ends.hi)

@@ -49,11 +49,17 @@ def test_the_page_opens_where_the_choice_of_a_range_shows(opened: Open, bench: B
     assert bench.asked == []  # all of it is stored
 
 
-def test_where_no_accuracy_of_a_site_is_stored_the_page_opens_at_few_bits_and_measures(
-    opened: Open, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def pictures_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that looks as if it held CIFAR-10."""
     (tmp_path / "cifar-10-batches-py").mkdir()
     monkeypatch.setenv("QEXPLORE_DATA", str(tmp_path))
+
+
+@pytest.mark.usefixtures("pictures_there")
+def test_where_no_accuracy_of_a_site_is_stored_the_page_opens_at_few_bits_and_measures(
+    opened: Open, bench: Bench
+) -> None:
     at = opened("ranges", task="resnet20-cifar10")
     assert not at.exception
     assert at.select_slider(key="b").value <= 4
@@ -84,11 +90,8 @@ def test_an_accuracy_that_nobody_knows_is_a_sentence_and_not_an_empty_picture(
     assert "FP32 on the same 500 images" in words(at)
 
 
-def test_the_dotted_line_is_fp32_on_the_images_of_the_points(
-    opened: Open, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    monkeypatch.setenv("QEXPLORE_DATA", str(tmp_path))
+@pytest.mark.usefixtures("pictures_there", "bench")
+def test_the_dotted_line_is_fp32_on_the_images_of_the_points(opened: Open) -> None:
     at = opened("ranges", task="resnet20-cifar10")
     profile = profiles.load("resnet20-cifar10")
     lines = [d for chart in at.get("vega_lite_chart") for d in chart.proto.datasets if d.name == "fp32"]

@@ -88,7 +88,7 @@ def _files(question: Question, found: Found) -> None:
     name = _name(profile)
     st.caption(
         f"As a file. The recipe prepares the network with {profile.recipe['name']}, as this page does, and gives each "
-        "site its bits then: carried out, it measures the same."
+        f"site its bits then: carried out, it measures the same{_on_all(profile)}."
     )
     with st.container(horizontal=True):
         _download("Recipe", recipe_of(profile, found).to_yaml(), f"{name}.yaml", "text/yaml")
@@ -96,8 +96,13 @@ def _files(question: Question, found: Found) -> None:
         _download("CSV", rows, f"{name}.csv", "text/csv")
 
 
+def _on_all(profile: Profile) -> str:
+    """Where this page measures some of the images: that a run measures all of them."""
+    return f", on all {profile.fp32['images']:,} images" if profile.images else ""
+
+
 def recipe_of(profile: Profile, found: Found) -> Recipe:
-    """The allocation as a recipe: carried out, it measures what the page measures."""
+    """The allocation as a recipe: carried out, it gives the network that the page measures."""
     recipe = Recipe.from_document(profile.recipe).with_bits(found.answer.bits)
     return replace(recipe, name=_name(profile), title="")
 

@@ -106,7 +106,7 @@ def _how(profile: Profile) -> str:
     return (
         f"Everything here is measured{some} with the ranges that one calibration allows, made with {bits}-bit weights. "
         "A recipe that quantizes the weights to few bits first calibrates activations with these and ends elsewhere; "
-        "the recipe under Share repeats the figures of this page."
+        "the recipe under Share makes the very networks of this page."
     )
 
 

@@ -39,7 +39,7 @@ class Settings:
     above which it is held; 0 does neither (the cures of Nagel et al. 2022 for oscillating weights).
     shift, flip: images are moved by up to so many pixels each way, and mirrored half of the time; None: as is usual
     with the task's images (digits 1 and not, CIFAR-10 3 and mirrored, those of your own not at all).
-    half: convolutions in bfloat16; only processors that have it gain by it.
+    half: convolutions in bfloat16 where the processor has it; others, slow in it, compute in float32.
     """
 
     epochs: int = 10

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from qexplore.network import Judged, Network, judge
+from qexplore.numerics.bfloat16 import half_precision
 from qexplore.ptq import Calibration
 from qexplore.ptq.steps import State
 from qexplore.qat.average import Average
@@ -60,7 +61,7 @@ class Training:
         """The loss of a batch, differentiable."""
         settings = self.settings
         self._noise = self.images.generator(self.epoch, -1 - self.batch)
-        with torch.autocast("cpu", torch.bfloat16) if settings.half else nullcontext():
+        with half_precision(settings.half):
             taught = None if self.teacher is None else self.teacher(x)
             logits = self.trainable(x)
         taught = None if taught is None else taught.float()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from qexplore.numerics.bfloat16 import half_precision
 from qexplore.report import Report
 from qexplore.zoo.augmentation import mirrored, shifted
 from qexplore.zoo.data import Data
@@ -24,7 +25,7 @@ class Settings:
     """How a network is trained: SGD with Nesterov momentum, a linear warm-up and half a cosine down to zero.
 
     shift: images are moved by up to so many pixels each way; flip: half of them are mirrored, drawn anew each time.
-    half: forward and backward in bfloat16, weights and their updates in float32.
+    half: forward and backward in bfloat16 where the processor has it, weights and their updates in float32.
     All values are the project's own choice; those of the digits were checked on a fifth of the training part held out,
     none was chosen on an evaluation part.
     """
@@ -59,7 +60,7 @@ def fit(model: nn.Module, images: Batch, report: Report, settings: Settings) -> 
         for epoch in report.track(range(settings.epochs), "training"):
             total = 0.0
             for x, y in _shuffled(images, settings):
-                with torch.autocast("cpu", torch.bfloat16, enabled=settings.half):
+                with half_precision(settings.half):
                     logits = model(x)
                 loss = F.cross_entropy(logits.float(), y, label_smoothing=settings.smoothing)
                 optimizer.zero_grad()

@@ -106,6 +106,7 @@ NETWORKS = ("add-relu", "bound-a-channel")
 def test_other_settings_change_the_training_and_not_the_parity(
     name: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("qexplore.numerics.bfloat16.has_bfloat16", lambda: True)  # slow or not, here it is tried
     network, seen = named(name, bits=6)
     assert_trained_as_evaluated(network, seen, monkeypatch, **settings)
 

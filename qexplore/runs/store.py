@@ -19,6 +19,7 @@ from qexplore.runs.executor import Executor, executor_for
 from qexplore.runs.files import replacing
 from qexplore.runs.home import home, prepare
 from qexplore.runs.inheritance import inherit, kept, went_beyond
+from qexplore.runs.lock import waiting
 from qexplore.runs.records import Records
 from qexplore.runs.run import STATES, Event, Run
 
@@ -46,9 +47,13 @@ class Store:
         spec: plain JSON with the text "kind"; what else is in it is between the caller and the job.
         threads: of torch, OpenMP and BLAS. memory_mb: cap on the worker's address space (enforced on Linux).
         """
-        return self._submit(spec, threads=threads, memory_mb=memory_mb, parent=parent)
+        return self._begun(self._filed(spec, threads=threads, memory_mb=memory_mb, parent=parent))
 
-    def _submit(
+    def _begun(self, run_id: str) -> str:
+        self.executor.submit(run_id)
+        return run_id
+
+    def _filed(
         self,
         spec: dict[str, Any],
         *,
@@ -57,7 +62,7 @@ class Store:
         parent: str | None,
         takes_over: Path | None = None,
     ) -> str:
-        """takes_over: folder of the run whose checkpoints the new one goes on from."""
+        """Files a run without beginning it. takes_over: folder of the run whose checkpoints it goes on from."""
         spec = check_spec(spec)
         if threads < 1 or (memory_mb is not None and memory_mb < 1):
             raise QexploreError(f"A run needs at least one thread and 1 MB, not {threads} and {memory_mb}.")
@@ -79,7 +84,6 @@ class Store:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self.executor.submit(run_id)
         return run_id
 
     def run(self, run_id: str) -> Run:
@@ -143,16 +147,18 @@ class Store:
         Training goes on from its last checkpoint. A run that is done has nothing left to do: it is repeated. Raises
         RunCarriedOn where a run went on from it already, so that nothing is trained twice (see `successor`).
         """
-        run = self.run(run_id)
-        if run.active:
-            raise RunActive(run.id, run.state, "resumed")
-        after = self.successor(run.id)
-        if after is not None:
-            raise RunCarriedOn(run.id, after.id, after.state)
-        takes_over = None if run.state == "done" else self.root / "runs" / run.id
-        return self._submit(
-            run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id, takes_over=takes_over
-        )
+        with waiting(self.root / "resume.lock"):  # of two doors at the same moment, one finds the other's run
+            run = self.run(run_id)
+            if run.active:
+                raise RunActive(run.id, run.state, "resumed")
+            after = self.successor(run.id)
+            if after is not None:
+                raise RunCarriedOn(run.id, after.id, after.state)
+            takes_over = None if run.state == "done" else self.root / "runs" / run.id
+            child = self._filed(
+                run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id, takes_over=takes_over
+            )
+        return self._begun(child)
 
     def repeat(self, run_id: str) -> str:
         """Queues a run of the same spec that starts from the beginning, whatever the other's state."""

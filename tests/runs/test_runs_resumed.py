@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +49,31 @@ def test_a_run_that_was_resumed_is_refused_a_second_time_in_one_sentence(shelf: 
     end(shelf, second, "done")
     with pytest.raises(RunCarriedOn, match=f"run {second} went on from it and is done; look at that one"):
         shelf.resume(first)
+
+
+def test_of_two_that_resume_a_run_at_the_same_moment_one_is_refused(
+    shelf: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shelf.submit(SPEC)
+    learn(shelf, first, "three epochs")
+    end(shelf, first, "paused")
+    insert = Records.insert
+
+    def late(records: Records, *options: Any) -> None:
+        time.sleep(0.2)  # in which the other would find no successor
+        insert(records, *options)
+
+    monkeypatch.setattr(Records, "insert", late)
+
+    def resume(_: int) -> str:
+        try:
+            return shelf.resume(first)
+        except RunCarriedOn:
+            return "refused"
+
+    with ThreadPoolExecutor(2) as both:
+        told = sorted(both.map(resume, range(2)))
+    assert told == [shelf.successor(first).id, "refused"]
 
 
 @pytest.mark.parametrize("state", EARLY)

@@ -43,11 +43,6 @@ class Quantizer:
     def of(site: Site, fitted: Fitted, *, learn: bool, one_sided: bool) -> Quantizer:
         """The quantizer that starts as `fitted` is; learn: whether its range is learned at all."""
         spec, grid = fitted.spec, fitted.grid
-        if learn and spec.power_of_two:
-            raise QexploreError(
-                f"The site {site.name!r} has a power-of-two scale, which cannot be learned: set learn: false, or "
-                "power_of_two: false."
-            )
         steps = grid.qmax - grid.qmin
         place = None if spec.symmetric else (grid.zero - grid.qmin) / steps
         offset = None if place is None else nn.Parameter(place, requires_grad=learn and not one_sided)
@@ -151,17 +146,33 @@ def _bound(bound: float, scale: Tensor) -> Tensor:
     return bound / scale if bound else torch.zeros_like(scale.detach())
 
 
-def quantizers_of(network: Network, *, learn: bool) -> dict[str, Quantizer]:
-    """A quantizer for every site that has bits, from its range in the network.
-
-    Layers that share a weight share what its quantizer learns. QexploreError where weights are asymmetric, or
-    activations find their ranges image by image.
+def check_grids(network: Network, *, learn: bool) -> None:
+    """QexploreError, before anything is computed, for grids that cannot be trained: asymmetric ones of weights, ranges
+    that are found image by image, and power-of-two scales where ranges are learned.
     """
     if network.dynamic:
         raise QexploreError(
             "Activations find their ranges image by image (dynamic: true), which training cannot learn: set dynamic: "
             "false in the step 'activation-ranges'."
         )
+    for site in network.sites:
+        if site.name not in network.bits:
+            continue
+        spec = network.specs[site.kind]
+        if site.kind == "weight" and not spec.symmetric:
+            raise QexploreError(f"The weight {site.name!r} lies on an asymmetric grid: set weights.symmetric to true.")
+        if learn and spec.power_of_two:
+            raise QexploreError(
+                f"The site {site.name!r} has a power-of-two scale, which cannot be learned: set learn: false, or "
+                "power_of_two: false."
+            )
+
+
+def quantizers_of(network: Network, *, learn: bool) -> dict[str, Quantizer]:
+    """A quantizer for every site that has bits, from its range in the network.
+
+    Layers that share a weight share what its quantizer learns. The grids are such as `check_grids` lets pass.
+    """
     found: dict[str, Quantizer] = {}
     for site in network.sites:
         bits = network.bits.get(site.name)
@@ -172,8 +183,6 @@ def quantizers_of(network: Network, *, learn: bool) -> dict[str, Quantizer]:
             found[site.name] = replace(leader, site=site)
             continue
         fitted = network.fitted(site, bits)
-        if site.kind == "weight" and not fitted.spec.symmetric:
-            raise QexploreError(f"The weight {site.name!r} lies on an asymmetric grid: set weights.symmetric to true.")
         found[site.name] = Quantizer.of(site, fitted, learn=learn, one_sided=_one_sided(network, site))
     return found
 

@@ -26,7 +26,7 @@ from qexplore.qat.norms import (
     norms_of,
 )
 from qexplore.qat.oscillation import Oscillation
-from qexplore.qat.quantizers import Quantizer, quantizers_of
+from qexplore.qat.quantizers import Quantizer, check_grids, quantizers_of
 from qexplore.qat.settings import Settings, defaults_of
 from qexplore.qat.sparsity import Sparse
 from qexplore.qat.training import Actors
@@ -93,7 +93,7 @@ def make_ready(
     budget: Mapping[str, float] | None = None,
 ) -> None:
     """Batch norms folded where they are static; QexploreError, before anything is computed, where the others cannot be
-    trained or folded afterwards, or where no site is quantized.
+    trained or folded afterwards, where no site is quantized, or on a grid that cannot be trained.
     """
     if settings.batch_norm == STATIC:
         fold_statically(network, calibration)
@@ -103,6 +103,7 @@ def make_ready(
             f"The step {name!r} trains quantized sites and there are none: put the steps 'weight-ranges' and "
             "'activation-ranges' before it."
         )
+    check_grids(network, learn=settings.learn)
 
 
 def _change_bits(network: Network, kind: str, bits: int) -> None:

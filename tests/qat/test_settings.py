@@ -142,14 +142,31 @@ def test_a_float_network_is_not_trained_on_grids_that_it_lacks() -> None:
         done(Network.of(model, x[:1]), seen, ("qat", QUICK))
 
 
-def test_ranges_of_single_images_are_not_trained() -> None:
+TRAINED = [("qat", QUICK), ("qbitopt", {**QUICK, "weight_bits": 4})]
+
+
+@pytest.fixture
+def no_sensitivity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """QBitOpt's first allocation fails: what is refused is refused before it."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("a sensitivity was computed first")
+
+    monkeypatch.setattr("qexplore.qat.qbitopt.fit_of", never)
+
+
+@pytest.mark.usefixtures("no_sensitivity")
+@pytest.mark.parametrize("trained", TRAINED, ids=["qat", "qbitopt"])
+def test_ranges_of_single_images_are_not_trained(trained: tuple[str, dict[str, Any]]) -> None:
     seen = calibration((3, 8, 8))
     network = quantized(built("add-relu")[0], seen)
     network.set_dynamic(True)
     with pytest.raises(QexploreError, match="set dynamic: false in the step 'activation-ranges'"):
-        done(network, seen, ("qat", QUICK))
+        done(network, seen, trained)
 
 
+@pytest.mark.usefixtures("no_sensitivity")
+@pytest.mark.parametrize("trained", TRAINED, ids=["qat", "qbitopt"])
 @pytest.mark.parametrize(
     ("specs", "words"),
     [
@@ -158,10 +175,12 @@ def test_ranges_of_single_images_are_not_trained() -> None:
         ({"activations": {"symmetric": True, "power_of_two": True}}, "power-of-two scale, which cannot be learned"),
     ],
 )
-def test_grids_that_cannot_be_trained_are_refused_in_one_sentence(specs: dict[str, Any], words: str) -> None:
+def test_grids_that_cannot_be_trained_are_refused_in_one_sentence(
+    specs: dict[str, Any], words: str, trained: tuple[str, dict[str, Any]]
+) -> None:
     seen = calibration((3, 8, 8))
     with pytest.raises(QexploreError, match=words):
-        done(quantized(built("add-relu")[0], seen, **specs), seen, ("qat", QUICK))
+        done(quantized(built("add-relu")[0], seen, **specs), seen, trained)
 
 
 def test_one_training_image_is_too_few() -> None:

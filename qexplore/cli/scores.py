@@ -15,7 +15,7 @@ from qexplore.errors import QexploreError
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--metric", default="fit", help="how the loss of a site is foreseen (default fit)")
+    parser.add_argument("--metric", default="fisher", help="how the loss of a site is foreseen (default fisher)")
     parser.add_argument("--recipe", default="w8a8", help="preset or YAML file that prepares the network (default w8a8)")
     parser.add_argument("--bits", type=_widths, metavar="LIST", help="bit widths to score, 2,3,4,6,8")
     add_seed(parser)

@@ -21,7 +21,7 @@ MOST = 100
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="post-training or training")
+    parser.add_argument("name", metavar="NAME", help="post-training, sensitivity or training")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds, from 0 on (default: 5)")
     parser.add_argument(
         "--task", action="append", metavar="NAME", help="a task in place of the study's own; repeatable"

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 
 from qexplore.debugging.channels import Channels
-from qexplore.debugging.divergence import ONE_BIT, SUSPECT
 from qexplore.debugging.evidence import Suspect
+from qexplore.debugging.harm import ONE_BIT, SUSPECT
 from qexplore.debugging.remedies import CROSS_ENTROPY, METHODS, OWN, Tried
 from qexplore.debugging.words import few, percent
 from qexplore.registry import Registry

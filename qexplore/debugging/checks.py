@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from qexplore.debugging.divergence import HARM, divergence
+from qexplore.debugging.harm import HARM
 from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Judged, Network, Tally, compare
+from qexplore.network.divergence import divergence
 from qexplore.recipes.verbs import columns
 from qexplore.report import Report
 from qexplore.zoo import Task

@@ -12,16 +12,17 @@ import torch
 
 from qexplore.debugging.causes import Case, explain, median
 from qexplore.debugging.checks import FP32, QUANTIZED, check_all
-from qexplore.debugging.divergence import SUSPECT, divergence
 from qexplore.debugging.evidence import gather
 from qexplore.debugging.finding import Finding, Fix
 from qexplore.debugging.fixes import find_fixes
+from qexplore.debugging.harm import SUSPECT
 from qexplore.debugging.proposals import Trouble
 from qexplore.debugging.remedies import try_all
 from qexplore.debugging.sites import site_divergences
 from qexplore.debugging.trail import Trail
 from qexplore.debugging.whole import Whole, bits_everywhere, network_changed, unlike_images
 from qexplore.network import Network
+from qexplore.network.divergence import divergence
 from qexplore.plain import plain
 from qexplore.ptq import Calibration
 from qexplore.recipes import Recipe

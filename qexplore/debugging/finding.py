@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qexplore.debugging.divergence import SUSPECT
+from qexplore.debugging.harm import SUSPECT
 from qexplore.plain import plain
 
 

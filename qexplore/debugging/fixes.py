@@ -11,12 +11,12 @@ import torch
 
 from qexplore.debugging import edits
 from qexplore.debugging.checks import BATCH
-from qexplore.debugging.divergence import divergence
 from qexplore.debugging.edits import Edit
 from qexplore.debugging.finding import Finding, Fix
 from qexplore.debugging.proposals import Trouble, propose
 from qexplore.errors import QexploreError
 from qexplore.network import Accuracy, Network, Tally
+from qexplore.network.divergence import divergence
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.registry import key_of

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 
 from qexplore.allocate.sensitivity.alone import Alone
-from qexplore.debugging.divergence import divergence
 from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Network, Site
+from qexplore.network.divergence import divergence
 from qexplore.network.execute import Values
 from qexplore.network.table import power
 from qexplore.numerics import sqnr_db

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from qexplore.debugging.divergence import divergence
 from qexplore.network import Network
+from qexplore.network.divergence import divergence
 from qexplore.ptq import STEPS, Calibration
 from qexplore.zoo import Task
 

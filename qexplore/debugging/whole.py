@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from qexplore.debugging.checks import ACTIVATIONS, FP32, QUANTIZED, REAL, WEIGHTS, Check
-from qexplore.debugging.divergence import HARM, ONE_BIT, SUSPECT
 from qexplore.debugging.finding import Finding
+from qexplore.debugging.harm import HARM, ONE_BIT, SUSPECT
 from qexplore.debugging.trail import Change
 from qexplore.debugging.words import nats, percent
 from qexplore.zoo import Task

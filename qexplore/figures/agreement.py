@@ -1,4 +1,4 @@
-"""Do cheap metrics order the sites as the measured loss does?"""
+"""Do metrics order the sites as the answers really move?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, VERMILLION
 
 
-def correlations(table: pd.DataFrame, *, against: str = "loss") -> pd.DataFrame:
+def correlations(table: pd.DataFrame, *, against: str = "divergence") -> pd.DataFrame:
     """Spearman's rank correlation of each metric with `against`, per bit width over sites.
 
     table: sensitivities with column metric. Returns metric, bits, correlation, sites; NaN where ranks do not vary.
@@ -28,7 +28,7 @@ def correlations(table: pd.DataFrame, *, against: str = "loss") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["metric", "bits", "correlation", "sites"])
 
 
-def agreement(table: pd.DataFrame, metric: str, bits: int, *, against: str = "loss", picked: str = "") -> Live:
+def agreement(table: pd.DataFrame, metric: str, bits: int, *, against: str = "divergence", picked: str = "") -> Live:
     """Rank of each site by `metric` over its rank by `against` at one bit width."""
     at = table[table["bits"] == bits]
     wide = at.pivot_table(index=["site", "index", "kind"], columns="metric", values="loss").reset_index().dropna()
@@ -37,10 +37,10 @@ def agreement(table: pd.DataFrame, metric: str, bits: int, *, against: str = "lo
     wide["picked"] = wide["site"] == picked
     value = _spearman(wide, metric, against)
     return Live(
-        title="Rank of each site by a cheap metric over its rank by the measured loss.",
+        title="Rank of each site by a metric over its rank by the measured divergence.",
         name=f"agreement-{metric}",
         alt=f"At {bits} bits the ranks of {metric} and of the measured {against} correlate by {value:.2f} (Spearman).",
-        look="On the diagonal both agree. A site far below it hurts more than the cheap metric believes.",
+        look="On the diagonal both agree. A site far below it hurts more than the metric believes.",
         data=wide.drop(columns="picked"),
         spec=_spec(metric, len(wide)),
         tables={"ranks": wide},
@@ -60,7 +60,7 @@ def _spec(metric: str, sites: int) -> dict[str, Any]:
         return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": {"tickMinStep": 1}}
 
     x = axis("by metric", f"rank by {metric}")
-    y = axis("by measurement", "rank by measured loss")
+    y = axis("by measurement", "rank by measured divergence")
     said = [{"field": f} for f in ("site", "index", "kind", "by metric", "by measurement")]
     return {
         "height": 300,

@@ -32,7 +32,7 @@ class Once(Limits):
     """
 
     STEP: ClassVar[str] = "allocate-bits"
-    metric: str = "fit"
+    metric: str = "fisher"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -90,7 +90,7 @@ def run(
 
 def sensitivity(
     task: Task | str,
-    metric: str = "fit",
+    metric: str = "fisher",
     bits: Sequence[int] = MENU,
     *,
     recipe: str | Path | Mapping[str, Any] | Recipe = "w8a8",

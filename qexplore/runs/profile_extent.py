@@ -29,7 +29,8 @@ SHORT = ("w8a8", "w8a8-per-tensor", "w4a8", "w4a4")
 class Extent:
     """images: of a part, for every measurement but the FP32 accuracy and the calibration of the network itself (None:
     all); by_site: numbers of bits at which every estimator is measured at every site; everywhere: whether each
-    estimator is measured at all sites at once; loss: whether the metric `loss` is; the rest: names of presets.
+    estimator is measured at all sites at once; measured: whether the metrics are that quantize one site at a time; the
+    rest: names of presets.
     """
 
     images: int | None
@@ -38,13 +39,13 @@ class Extent:
     diagnoses: tuple[str, ...] = DIAGNOSES
     by_site: tuple[int, ...] = (2, 3, 4)
     everywhere: bool = True
-    loss: bool = True
+    measured: bool = True
 
     def passes(self, sites: int, menu: int) -> float:
         """How often the network is carried out on each image, roughly."""
         recipes = 6 * len(self.presets) + 20 * len(self.ablations) + (sites + 12) * len(self.diagnoses)
         by_site = SITE_METHODS * sites * len(self.by_site)
-        return POINTS + recipes + by_site + EVERYWHERE * self.everywhere + 0.6 * sites * menu * self.loss + 8
+        return POINTS + recipes + by_site + EVERYWHERE * self.everywhere + 0.6 * sites * menu * self.measured + 8
 
     @property
     def left_out(self) -> list[str]:
@@ -106,7 +107,7 @@ def _menu(images: int | None) -> list[Extent]:
     everything = Extent(images, quick_presets())
     fewer = replace(everything, by_site=())
     short = replace(fewer, presets=SHORT, ablations=(), diagnoses=("w8a8-per-tensor",))
-    least = Extent(images, SHORT[:1], (), (), (), everywhere=False, loss=False)
+    least = Extent(images, SHORT[:1], (), (), (), everywhere=False, measured=False)
     if images is not None:
         return [everything, fewer, short, replace(short, diagnoses=(), everywhere=False), least]
     return [

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import qexplore
 from qexplore.allocate import Answer, Budget, allocate, uniform
-from qexplore.allocate.sensitivity import MENU, PROFILED, sensitivity_table
+from qexplore.allocate.sensitivity import MENU, measured_tables, sensitivity_table
 from qexplore.network import Accuracy, Network, evaluate
 from qexplore.network.table import site_table
 from qexplore.ptq import Calibration
@@ -36,9 +36,11 @@ from qexplore.runs.profile_channels import channel_table
 from qexplore.runs.profile_extent import Extent, extent, few
 from qexplore.runs.profile_ranges import estimator_table, range_table
 from qexplore.runs.profile_recipes import ablation_table, diagnoses, step_table
-from qexplore.runs.profiles import FORMAT, uniform_label
+from qexplore.runs.profiles import FORMAT, METRIC, uniform_label
 from qexplore.zoo import Task
 
+FORESEEN = (METRIC, "fit", "sqnr")
+"""Metrics that need few passes; those that need more than these and the measured ones are left to a wish."""
 KEPT = 4096  # values of a site that a histogram needs
 EVERYTHING = "everything"  # the word of the command line that asks for all presets
 ALL_KEPT = 1 << 18  # values of all sites: a megabyte
@@ -62,12 +64,13 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     chosen = extent(spec, task, network, len(MENU))
     small = few(task, chosen.images)
     calibration = Calibration(small.data, seed, batch=images_at_once(task.example))
-    metrics = [name for name in PROFILED if chosen.loss or name != "loss"]
-    tables = {name: sensitivity_table(network, calibration, name, MENU, report) for name in metrics}
+    tables = {name: sensitivity_table(network, calibration, name, MENU, report) for name in FORESEEN}
+    if chosen.measured:
+        tables |= measured_tables(network, calibration, MENU, report)
     folder.mkdir(parents=True, exist_ok=True)
     site_table(network).to_parquet(folder / "sites.parquet")
     pd.concat(tables.values(), ignore_index=True).to_parquet(folder / "sensitivity.parquet")
-    _points(small, network, tables["fit"], report).to_parquet(folder / "points.parquet")
+    _points(small, network, tables[METRIC], report).to_parquet(folder / "points.parquet")
     channel_table(small, network, recipe, seed).to_parquet(folder / "channels.parquet")
     range_table(small, network, report, chosen.by_site).to_parquet(folder / "ranges.parquet")
     estimator_table(small, network, report, chosen.everywhere).to_parquet(folder / "estimators.parquet")
@@ -78,7 +81,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
         "fp32_calibration": _accuracy(small, task.model, "calibration").to_document(),
         "images": small.data.count("evaluation"),
         "left_out": chosen.left_out,
-        "metrics": metrics,
+        "metrics": [*tables],
         "seconds": time.perf_counter() - clock,
     }
     (folder / "profile.json").write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
@@ -116,7 +119,7 @@ def _accuracy(task: Task, network: Any, part: str) -> Accuracy:
 
 
 def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -> pd.DataFrame:
-    """Measured allocations: the uniform ones, and the frontier of the `fit` table over pairs of average bits.
+    """Measured allocations: the uniform ones, and the frontier of the table over pairs of average bits.
 
     The accuracy on the calibration images, from which predictions are learned, is NaN where weights and activations
     are uniform at different bits: those are there to compare with.

@@ -18,11 +18,13 @@ from qexplore.runs.store import Store
 from qexplore.zoo import entry, names
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-FORMAT = 3
+FORMAT = 4
+METRIC = "fisher"
+"""The sensitivity metric by whose table the measured allocations of a profile were chosen."""
 PARTS = {
     "by_site": "the accuracy of each range estimator at each site",
     "everywhere": "each range estimator at all sites",
-    "loss": "the metric loss",
+    "measured": "the metrics divergence and loss",
     "ablations": "ablations",
     "diagnoses": "diagnoses",
 }
@@ -189,7 +191,7 @@ class Profile:
 
 
 def predict_accuracy(profile: Profile, loss: float | Floats) -> Any:
-    """Accuracy expected of an allocation whose summed sensitivity by `fit` is `loss` (nats): a float, or one each.
+    """Accuracy expected of an allocation whose summed sensitivity by METRIC is `loss` (nats): a float, or one each.
 
     FP32 accuracy on the profile's evaluation images less the drop that points of like predicted loss have shown on the
     calibration images, monotone and linear in log loss between points (project's own choice). No better than its

@@ -66,7 +66,7 @@ def live() -> None:
         with left:
             bits = slider("average weight bits", "w", f"Activations have {START['a']:g} bits on average.")
             limits = Budget(weight_bits=bits, activation_bits=START["a"])
-            question = Question(profile, scores(profile, "fit"), limits, {})
+            question = Question(profile, scores(profile, profiles.METRIC), limits, {})
             found = find(question)
             predicted = float(profiles.predict_accuracy(profile, found.answer.loss))
             strip(_cards(profile, found, predicted))

@@ -8,7 +8,7 @@ import streamlit as st
 from qexplore import figures
 from qexplore.figures.heatmap import ORDERS
 from qexplore.figures.words import small
-from qexplore.runs.profiles import Profile
+from qexplore.runs.profiles import METRIC, Profile
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
 from qexplore.ui.lacking import lacking
@@ -16,8 +16,10 @@ from qexplore.ui.onward import onward
 from qexplore.ui.scored import ON_DEMAND, compared, offer, scored
 
 METRICS = {
-    "fit": "fit: empirical Fisher information × quantization noise",
-    "loss": "loss: measured, one site at a time",
+    "fisher": "fisher: Fisher information of the network's own answers × quantization noise",
+    "fit": "fit: Fisher information from the labels (empirical) × quantization noise, as QBitOpt has it",
+    "divergence": "divergence: measured, one site at a time: how far the answers move from FP32's (KL divergence)",
+    "loss": "loss: measured, one site at a time: rise of the cross-entropy, at many bits up or down by chance",
     "sqnr": "sqnr: noise over signal of the site alone",
     "hessian-trace": "hessian-trace: average trace of the Hessian × squared quantization error (HAWQ-V2, Dong et al. "
     "2020)",
@@ -63,7 +65,7 @@ def _order() -> None:
 
 
 def worst(profile: Profile, metric: str, bits: int, site: str) -> None:
-    """The ranking, and beside it how far the cheap metrics agree with the measured loss."""
+    """The ranking, and beside it how far the metrics agree with what is measured."""
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**Worst at {bits} bits** :gray[:small[by {metric}]]")
@@ -73,18 +75,21 @@ def worst(profile: Profile, metric: str, bits: int, site: str) -> None:
 
 
 def _agreement(profile: Profile, metric: str, bits: int, site: str) -> None:
-    if lacking(profile, "loss", "Without it there is nothing to hold the other metrics against."):
+    if lacking(profile, "measured", "Without them there is nothing to hold the other metrics against."):
         return
-    other = metric if metric != "loss" else "fit"
-    st.markdown(f"**Does {other} agree with the measured loss?**")
+    other = metric if metric != "divergence" else METRIC
+    st.markdown(f"**Does {other} tell how far the answers move?**")
     every = compared(profile)
     figure(figures.agreement(every, other, bits, picked=site), key="agreement", on_pick=pick_site)
     table = figures.correlations(every).pivot(index="metric", columns="bits", values="correlation")
     table = table.rename(columns="{} bits".format)
-    st.dataframe(table.style.format("{:.2f}"), alt="Spearman's rank correlation of each metric with the measured loss.")
+    st.dataframe(
+        table.style.format("{:.2f}"), alt="Spearman's rank correlation of each metric with the measured divergence."
+    )
     st.caption(
-        "Spearman's rank correlation with the measured loss, per bit width: 1 is the same order of sites. At many bits "
-        "the measured losses are smaller than their noise, and their order says little."
+        "Spearman's rank correlation with the measured divergence from FP32's answers, per bit width: 1 is the same "
+        "order of sites. The measured loss keeps to it at few bits alone: no network lies exactly at the minimum of "
+        "its cross-entropy, so that small errors raise or lower it by chance."
     )
 
 

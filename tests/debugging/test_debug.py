@@ -9,8 +9,8 @@ import torch
 
 import qexplore as qx
 from qexplore.debugging.checks import QUANTIZED, REAL
-from qexplore.debugging.divergence import divergence
 from qexplore.network import Network
+from qexplore.network.divergence import divergence
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 from tests.debugging import plants

@@ -16,6 +16,7 @@ from qexplore.runs.profiles import FORMAT, Profile
 BLOCKS = 34
 WIDEST = 2304  # channels of the widest weight
 MENU = (2, 3, 4, 5, 6, 8)
+METRICS = ("fisher", "fit", "sqnr", "divergence", "loss")
 METHODS = ("min-max", "mse", "percentile", "bn-3sigma")
 RECIPE = {
     "name": "w8a8",
@@ -34,7 +35,7 @@ def large(folder: Path, task: str = "large") -> Profile:
     sites = site_table(chance)
     tables = {
         "sites": sites,
-        "sensitivity": pd.concat([sensitivity(sites, metric, chance) for metric in ("fit", "loss", "sqnr")]),
+        "sensitivity": pd.concat([sensitivity(sites, metric, chance) for metric in METRICS]),
         "points": points(sites),
         "channels": channels(sites, chance),
         "ranges": ranges(sites, chance),
@@ -173,7 +174,7 @@ def header(sites: pd.DataFrame, task: str) -> dict[str, Any]:
         "fp32_calibration": accuracy,
         "parameters": int(sites.loc[sites["kind"] == "weight", "numel"].sum()),
         "macs": int(sites.loc[sites["kind"] == "weight", "macs"].sum()),
-        "metrics": ["fit", "loss", "sqnr"],
+        "metrics": list(METRICS),
         "graph": {"nodes": nodes, "edges": [[a["name"], b["name"]] for a, b in pairwise(nodes)]},
         "opaque": [],
         "seconds": 1800.0,

@@ -18,7 +18,7 @@ HERE = {"weight_bits": 4.0, "predicted": 0.955}
 
 def everything() -> list[figures.Figure]:
     table = sensitivity()
-    both = pd.concat([table, sensitivity("loss", 2.0)], ignore_index=True)
+    both = pd.concat([table, sensitivity("divergence", 2.0)], ignore_index=True)
     values = np.random.default_rng(0).normal(size=500)
     return [
         figures.frontier(POINTS, PATH, HERE, fp32=0.984),
@@ -102,7 +102,7 @@ def test_worst_first_puts_the_worst_site_first() -> None:
 
 
 def test_equal_orders_correlate_fully() -> None:
-    both = pd.concat([sensitivity(), sensitivity("loss", 2.0)], ignore_index=True)
+    both = pd.concat([sensitivity(), sensitivity("divergence", 2.0)], ignore_index=True)
     assert figures.correlations(both)["correlation"].tolist() == pytest.approx([1.0, 1.0, 1.0])
 
 

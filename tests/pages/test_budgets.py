@@ -17,7 +17,7 @@ from qexplore.allocate import Budget
 from qexplore.figures.words import percent
 from qexplore.recipes import Recipe
 from qexplore.runs import prepared, profiles
-from qexplore.runs.profiles import Profile
+from qexplore.runs.profiles import METRIC, Profile
 from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Question, find
 from qexplore.ui.budgets.editor import edited
@@ -138,7 +138,7 @@ def test_the_full_measurement_goes_to_the_queue(opened: Open, monkeypatch: pytes
 def test_the_allocation_as_a_recipe_measures_what_the_page_measures(opened: Open) -> None:
     at = opened("budgets", task="resnet-digits", w="2.5", a="3.5")
     profile = profiles.load("resnet-digits")
-    found = find(Question(profile, scores(profile, "fit"), Budget(weight_bits=2.5, activation_bits=3.5), {}))
+    found = find(Question(profile, scores(profile, METRIC), Budget(weight_bits=2.5, activation_bits=3.5), {}))
     shared = recipe_of(profile, found)
     assert shared.name == "resnet-digits-allocation"
     read = Recipe.from_document(yaml.safe_load(shared.to_yaml()))

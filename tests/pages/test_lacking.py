@@ -49,7 +49,7 @@ def test_a_profile_tells_what_it_leaves_out(least: Path) -> None:
     ("page", "told"),
     [
         ("ranges", ["accuracy of each range estimator at each site, because", "estimator at all sites, because"]),
-        ("sensitivity", ["the metric loss, because"]),
+        ("sensitivity", ["the metrics divergence and loss, because"]),
         ("post_training", ["has not been measured step by step on this task", "has not been debugged on this task"]),
         ("network", ["Not measured, because that would have taken long: the accuracy of each range estimator"]),
     ],

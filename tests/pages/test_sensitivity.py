@@ -46,7 +46,7 @@ def test_a_metric_that_was_computed_is_drawn_and_compared(opened: Open, home: Pa
     shelve(home, ASKED, {}, sensitivity_parquet=table)
     at = opened("sensitivity", task=TASK, metric="hessian-trace")
     assert len(at.get("vega_lite_chart")) == 3
-    assert "Does hessian-trace agree with the measured loss?" in words(at)
+    assert "Does hessian-trace tell how far the answers move?" in words(at)
     assert "hessian-trace" in at.dataframe[-1].value.index
 
 

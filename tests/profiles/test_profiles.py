@@ -50,7 +50,7 @@ def test_a_profile_made_in_this_home_is_what_the_pages_read(made: Profile, used:
     assert (made.task, made.seed, made.recipe) == ("resnet-digits", 2, qx.Recipe.load("w8a8").to_document())
     sites = set(made.sites["site"])
     assert set(made.sensitivity["site"]) == sites
-    assert set(made.sensitivity["metric"]) == set(made.metrics) == {"fit", "sqnr", "loss"}
+    assert set(made.sensitivity["metric"]) == set(made.metrics) == {"fisher", "fit", "sqnr", "divergence", "loss"}
     pairs = [(w, a) for w in (2, 4, 8) for a in (2, 4, 8)]
     uniform = [f"uniform W{w}A{a}" for w, a in pairs]
     assert list(made.points["label"]) == [*uniform, "frontier 3 / 3", "frontier 5 / 4"]

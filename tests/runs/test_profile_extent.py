@@ -27,8 +27,8 @@ def test_a_network_too_slow_for_everything_has_a_profile_of_the_same_columns(
     monkeypatch.setattr(profile_extent, "PATIENCE", 0.0)
     told = profile({"task": "resnet-digits", "images": 24}, Report(), tmp_path)
     assert told["images"] == 24
-    assert told["metrics"] == ["fit", "sqnr"]
-    assert "the metric loss" in told["left_out"]
+    assert told["metrics"] == ["fisher", "fit", "sqnr"]
+    assert "the metrics divergence and loss" in told["left_out"]
     assert told["fp32"]["images"] > 24
     assert told["fp32_calibration"]["images"] == 24
     assert json.loads((tmp_path / "debug.json").read_text()) == {}

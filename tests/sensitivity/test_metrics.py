@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -114,6 +115,91 @@ def test_loss_is_what_a_full_evaluation_measures(name: str, task: qx.Task) -> No
             assert loss == pytest.approx(measured() - before, rel=1e-3, abs=2e-5), (site, b)
 
 
+@pytest.mark.parametrize("name", ["tiny", "mobilenet-digits"])
+def test_divergence_is_what_complete_passes_move(name: str, task: qx.Task) -> None:
+    task = task if name == "tiny" else qx.Task(name)
+    network, bits = prepare(task, Recipe.load("w8a8")), (2, 6)
+    found = losses(sensitivity_table(network, Calibration(task.data, limit=100, batch=40), "divergence", bits))
+    real, (x, _) = network.uniform(None, None), next(task.data.batches("calibration", size=100, limit=100))
+
+    def answers() -> Tensor:
+        with torch.no_grad():
+            return F.log_softmax(network(x).double(), dim=1)
+
+    with network.using(real):
+        before = answers()
+    for (site, b), moved in found.items():
+        with network.using({**real, site: b}):
+            want = F.kl_div(answers(), before, log_target=True, reduction="batchmean")
+        assert moved == pytest.approx(float(want), rel=1e-3, abs=1e-9), (site, b)
+        assert moved >= 0
+
+
+@pytest.mark.parametrize("name", ["mobilenet-digits", "resnet-digits"])
+def test_fisher_foresees_how_far_the_answers_move(name: str) -> None:
+    """In its order of the sites and in nats, where errors are small; better than the labels of a few images do."""
+    found = {metric: qx.sensitivity(name, metric, bits=(4, 6, 8)) for metric in ("fit", "fisher", "divergence")}
+    for bits in (4, 6, 8):
+        fit, fisher, moved = (table[table["bits"] == bits]["loss"] for table in found.values())
+        assert spearmanr(fisher, moved).statistic > max(0.65, spearmanr(fit, moved).statistic)
+        assert 0.6 < fisher.sum() / moved.sum() < 1.5
+
+
+def exact_fisher(task: qx.Task, network: Network, bits: tuple[int, ...]) -> dict[tuple[str, int], float]:
+    """½ Σ Fⱼⱼ δⱼ² with the expectation over all answers that the network could give, class by class."""
+    model, (x, _) = task.model, task.data.tensors("calibration")
+    model.requires_grad_(True)
+    want = {(site.name, b): 0.0 for site in network.sites for b in bits}
+    for image in x.split(1):
+        chances, parts = torch.softmax(model(image), dim=1)[0].tolist(), model.parts(image)
+        for label, chance in enumerate(chances):
+            squares = squared_gradients(model, image.clone(), torch.tensor([label]))
+            for site in network.sites:
+                value = network.layers[site.layer].weight if site.kind == "weight" else parts[site.name].detach()
+                for b in bits:
+                    spec, interval, *_ = network.fitted(site, b)
+                    error = (quantize(value, spec, interval) - value).double().square()
+                    want[site.name, b] += 0.5 * chance * float((squares[site.name] * error).sum()) / len(x)
+    return want
+
+
+def test_fisher_is_the_expectation_over_the_answers_that_the_network_could_give(
+    task: qx.Task, network: Network
+) -> None:
+    want, seeds = exact_fisher(task, network, (3,)), 150
+    sums = dict.fromkeys(want, 0.0)
+    for seed in range(seeds):
+        for key, value in losses(sensitivity_table(network, Calibration(task.data, seed), "fisher", (3,))).items():
+            sums[key] += value / seeds
+    assert sums == pytest.approx(want, rel=0.1)
+
+
+@pytest.mark.parametrize("shape", [(4096, 3), (4096, 3, 2, 2), (4096, 5, 3)])
+def test_what_fisher_asks_has_the_covariance_of_the_answers(shape: tuple[int, ...]) -> None:
+    """At the logits of every position: diag(p) - p pᵀ, over the number of positions."""
+    classes = 1 if len(shape) == 4 else -1
+    one = torch.randn(1, *shape[1:], dtype=torch.float64)
+    logits = one.expand(shape).clone().requires_grad_()
+    asked = fit.asked_of_answers(logits, torch.zeros(0), torch.Generator().manual_seed(0))
+    (pull,) = torch.autograd.grad(asked, logits)
+    each = pull.movedim(classes, -1).reshape(len(pull), -1, shape[classes])  # image, position, class
+    found = torch.einsum("npi,npj->pij", each, each) / len(each)
+    p = torch.softmax(one, dim=classes).movedim(classes, -1).reshape(-1, shape[classes])
+    want = (torch.diag_embed(p) - p[:, :, None] * p[:, None, :]) / len(p)
+    assert torch.allclose(found, want, atol=0.03 / len(p))
+
+
+def test_fisher_and_divergence_need_no_labels(task: qx.Task) -> None:
+    x, y = task.data.tensors("calibration")
+    others = qx.Data(calibration=(x, (y + 1) % 3), evaluation=(x, y))
+    for metric in ("fisher", "divergence"):
+        one, other = (
+            qx.sensitivity(qx.Task(model=task.model, data=data, example=x[:1]), metric, bits=(3,))["loss"]
+            for data in (task.data, others)
+        )
+        assert one.equals(other)
+
+
 def test_loss_tells_how_far_it_is(task: qx.Task, network: Network) -> None:
     events: list[dict[str, object]] = []
     sensitivity_table(network, Calibration(task.data, batch=5), "loss", (2, 4), Report(events.append))
@@ -143,7 +229,7 @@ def test_a_site_that_is_always_zero_costs_nothing() -> None:
         assert (table.loc[table["site"] == "0.out", "loss"] == 0).all()
 
 
-@pytest.mark.parametrize("metric", ["fit", "sqnr", "loss"])
+@pytest.mark.parametrize("metric", ["fit", "fisher", "sqnr", "loss", "divergence"])
 def test_the_table_has_a_row_for_each_site_and_bits(metric: str, task: qx.Task) -> None:
     table = qx.sensitivity(task, metric, bits=(4, 2, 4))
     columns = ["site", "index", "kind", "layer", "op", "numel", "macs", "tied", "input"]
@@ -155,7 +241,7 @@ def test_the_table_has_a_row_for_each_site_and_bits(metric: str, task: qx.Task) 
     assert set(table["metric"]) == {metric}
 
 
-@pytest.mark.parametrize("metric", ["fit", "sqnr"])
+@pytest.mark.parametrize("metric", ["fit", "fisher", "sqnr"])
 def test_expected_losses_fall_with_bits(metric: str) -> None:
     table = qx.sensitivity("resnet-digits", metric)
     wide = table.pivot(index="site", columns="bits", values="loss")

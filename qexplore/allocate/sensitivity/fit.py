@@ -1,9 +1,9 @@
-"""Sensitivity by the Fisher information: all sites and all bits from one backward pass a batch."""
+"""Sensitivity by Fisher information: all sites and all bits from one backward pass a batch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from qexplore.network.graph import flat
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
+PASSES = 64  # over which the chance of signs averages: the gradients of a layer's weights have few directions
 SAMPLE = 1 << 14  # pairs (value, weight) of an activation site
 BLOCK = 32  # neighbouring values that are drawn together
 
@@ -37,16 +38,55 @@ def fit_of(
     network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
 ) -> Losses:
     """`fit` of some sites alone: the others need no range."""
-    scores, menu = _Scores(network, calibration), list(bits)
+    return _scored(_Scores(network, calibration, lambda logits, y, _: summed_loss(logits, y)), sites, bits, report)
+
+
+@METRICS.register("fisher")
+def fisher(network: Network, calibration: Calibration, bits: Sequence[int], report: Report) -> Losses:
+    """½ Σ Fⱼⱼ δⱼ² as `fit` has it, with the Fisher information of the network's own answers in place of the labels'
+    (project's own choice), in nats. Needs no labels.
+
+    That is the second-order expansion of the metric `divergence`, and foresees it. The gradients that labels give are
+    those of the few images which the network gets wrong, or is unsure of, and know only the direction of the label.
+    """
+    return _scored(_Scores(network, calibration, asked_of_answers, PASSES), network.sites, bits, report)
+
+
+def _scored(scores: _Scores, sites: Sequence[Site], bits: Iterable[int], report: Report) -> Losses:
+    menu = list(bits)
     scores.collect(report)
     return {(site.name, b): scores.loss(site, b) for site in report.track(sites, "noise of the sites") for b in menu}
 
 
-class _Scores:
-    """Squared gradients of the cross-entropy: of every weight, and of a weighted sample of each activation."""
+def asked_of_answers(logits: Tensor, _: Tensor, generator: torch.Generator) -> Tensor:
+    """What to take the gradient of, so that its outer product is, in expectation over random signs, the Fisher
+    information of the answers: at the logits of a position, diag(p) - p pᵀ, the covariance of its softmax.
 
-    def __init__(self, network: Network, calibration: Calibration) -> None:
-        self.network, self.calibration = network, calibration
+    Signs in place of drawn labels give the same mean with less noise; those of different images cancel in every sum
+    over a batch. The mean over the positions of an image is that of its divergence.
+    """
+    classes = 1 if logits.dim() == 4 else -1
+    p = torch.softmax(logits.detach(), dim=classes)
+    signs = torch.randint(0, 2, p.shape, generator=generator).to(p.dtype).mul_(2).sub_(1)
+    pull = p.sqrt() * signs
+    pull = pull - p * pull.sum(dim=classes, keepdim=True)
+    positions = logits.numel() // (len(logits) * logits.shape[classes])
+    return (logits * pull).sum() / math.sqrt(positions)
+
+
+class _Scores:
+    """Squared gradients of what `asked` makes of logits, labels and a generator: of every weight, and of a weighted
+    sample of each activation; from `passes` batches or more, where there are as many images.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        calibration: Calibration,
+        asked: Callable[[Tensor, Tensor, torch.Generator], Tensor],
+        passes: int = 1,
+    ) -> None:
+        self.network, self.calibration, self.asked, self.passes = network, calibration, asked, passes
         self.at = {site.at: site for site in network.sites if site.kind == "activation"}
         self.weights = {name: layer.weight.detach().requires_grad_() for name, layer in network.layers.items()}
         self.plan = network.real_plan(self.weights)
@@ -59,11 +99,12 @@ class _Scores:
     def collect(self, report: Report) -> None:
         """One forward and one backward pass a micro-batch, as large as fits in the memory of an FP32 evaluation.
 
-        The loss is summed over the batch: an activation's gradient is then that of its own image; a weight's is a sum
-        over images, whose square has the sum of squares as its expectation where the mean gradient is near zero.
+        What is asked is summed over the batch: an activation's gradient is then that of its own image; a weight's is a
+        sum over images, whose square has the sum of squares as its expectation where the mean gradient is near zero.
         """
         images = 0
-        size = micro_batch(self.network.graph, self.calibration.batch)
+        most = math.ceil(self.calibration.images / self.passes)
+        size = min(micro_batch(self.network.graph, self.calibration.batch), max(1, most))
         for whole, labels in self.calibration.batches():
             for x, y in zip(torch.split(whole, size), torch.split(labels, size), strict=True):
                 self._pass(x, y)
@@ -82,9 +123,9 @@ class _Scores:
                 value.register_hook(partial(take, op, value.detach()))
 
         images = x.detach().clone().requires_grad_()
-        loss = summed_loss(self.plan.watch(images, watch), y)
-        if loss.requires_grad:
-            loss.backward()  # type: ignore[no-untyped-call]
+        asked = self.asked(self.plan.watch(images, watch), y, self.generator)
+        if asked.requires_grad:
+            asked.backward()  # type: ignore[no-untyped-call]
         for site in silent.values():
             self.pairs[site.name].append((torch.zeros(1), torch.zeros(1)))
 

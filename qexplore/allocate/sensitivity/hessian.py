@@ -118,7 +118,7 @@ def _curvature(name: str, slope: Tensor, tensor: Tensor, generator: torch.Genera
     if curved is None:  # the loss is a function of every probability, so its gradient hangs on the tensor
         raise QexploreError(
             f"The metric 'hessian-trace' needs second derivatives, and an operation after {name!r} has none: take the "
-            "metric 'fit'."
+            "metric 'fisher'."
         )
     return float((curved * signs).sum(dtype=torch.float64))
 
@@ -142,6 +142,6 @@ def _error(network: Network, site: Site, bits: int) -> float:
     if math.isnan(error):
         raise QexploreError(
             f"The site {site.name!r} was ranged without images, and the metric 'hessian-trace' looks at values: take "
-            "the metric 'fit' or 'loss', or a recipe that calibrates with images."
+            "the metric 'fisher' or 'divergence', or a recipe that calibrates with images."
         )
     return error

@@ -39,9 +39,14 @@ def sensitivity_table(
     Among them, as in the table of sites, `sparsity` and `bitmap`, which tell the costs what is pruned.
     network: calibrated, so that every site has a range. Raises UnknownName for a metric that does not exist.
     """
-    menu = _menu(bits)
-    losses = METRICS.get(metric)(network, calibration, menu, report or Report())
+    losses = METRICS.get(metric)(network, calibration, _menu(bits), report or Report())
+    return table_of(network, losses, metric)
+
+
+def table_of(network: Network, losses: Losses, metric: str) -> pd.DataFrame:
+    """The table of losses that a metric has given."""
     known = {site.name: identity(network, site) for site in network.sites}
+    menu = sorted({b for _, b in losses})
     rows = [{**known[site.name], "bits": b, "loss": losses[site.name, b]} for site in network.sites for b in menu]
     return pd.DataFrame(rows).assign(metric=METRICS.canonical(metric))
 

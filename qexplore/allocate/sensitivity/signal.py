@@ -22,7 +22,7 @@ def sqnr(network: Network, calibration: Calibration, bits: Sequence[int], report
         if math.isnan(signal):
             raise QexploreError(
                 f"The site {site.name!r} was ranged without images, and the metric 'sqnr' looks at values: take the "
-                "metric 'fit' or 'loss', or a recipe that calibrates with images."
+                "metric 'fisher' or 'divergence', or a recipe that calibrates with images."
             )
         for b in bits:
             losses[site.name, b] = 0.0 if signal == 0 else network.noise(site, b) / signal

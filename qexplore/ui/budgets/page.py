@@ -27,7 +27,6 @@ from qexplore.ui.draw import figure
 from qexplore.ui.locks import read_locks
 from qexplore.ui.stored import scores
 
-METRIC = "fit"
 _PLOT = 150  # pixels of the frontier itself
 
 
@@ -35,7 +34,7 @@ _PLOT = 150  # pixels of the frontier itself
 def bench(profile: Profile) -> None:
     """Sliders, numbers, frontier, bars and the site under the pointer."""
     warm()
-    table = scores(profile, METRIC)
+    table = scores(profile, profiles.METRIC)
     asked, text = budget()
     history.remember(_history(profile), KEYS)
     try:
@@ -96,7 +95,7 @@ def _foot(question: Question, found: Found) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_solved(found), width="stretch")
         history.undo_redo(_history(question.profile))
-        keep(question, METRIC, found)
+        keep(question, profiles.METRIC, found)
 
 
 def _how(profile: Profile) -> str:

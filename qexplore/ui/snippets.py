@@ -73,6 +73,12 @@ def debug_cell(task: str, recipe: Any, seed: int) -> str:
     return f"{_call('diagnosis', 'debug', task, recipe, seed)}\nprint(diagnosis.to_markdown())"
 
 
+def score_cell(task: str, metric: str, recipe: Any, seed: int) -> str:
+    """A notebook cell that scores every site by a metric."""
+    words = f"qx.Task({json.dumps(task)}), {json.dumps(metric)}, recipe={recipe_code(recipe)}, seed={seed}"
+    return f"import qexplore as qx\n\ntable = qx.sensitivity({words})\ntable"
+
+
 def _call(result: str, verb: str, task: str, recipe: Any, seed: int) -> str:
     call = f"{result} = qx.{verb}(qx.Task({json.dumps(task)}), {recipe_code(recipe)}, seed={seed})"
     return f"import qexplore as qx\n\n{call}"
@@ -118,6 +124,12 @@ def ablate_command(task: str, recipe: str, seed: int) -> str:
 def debug_command(task: str, recipe: str, seed: int) -> str:
     """A command line that finds the culprit; recipe: a preset or a file."""
     return f"{_line('debug', task, recipe, seed)} --report report.md"
+
+
+def score_command(task: str, metric: str, recipe: str, seed: int) -> str:
+    """A command line that scores every site by a metric; recipe: a preset or a file."""
+    words = f"--task {task} --metric {metric} --recipe {shlex.quote(recipe)} --seed {seed}"
+    return f"python -m qexplore sensitivity {words} --json"
 
 
 def train_command(task: str, preset: str, changes: Mapping[str, Any], seed: int) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from qexplore.runs import Run, Store
+from qexplore.runs import Run, Store, profiles
 from qexplore.runs import store as stores
 from qexplore.runs.records import Records
 from tests.executors import Idle
+from tests.pages.shelf import shelve
+from tests.pages.words import words
 
 SPEC = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "w8a8", "seed": 0}
 BEGIN = {"event": "training-started", "step": "qat", "number": 3, "epochs": 20, "steps_per_epoch": 5, "at": 0}
@@ -183,3 +185,20 @@ def test_a_run_that_was_deleted_elsewhere_meanwhile_is_told_and_the_list_stays(
     press(at, label)
     assert [run.id for run in shelf.runs()] == [other]
     assert any(run_id in toast.value for toast in at.toast)
+
+
+def test_a_run_that_scored_the_sites_is_drawn_and_leads_to_its_page(
+    shelf: Store, home: Path, opened: Callable[..., AppTest]
+) -> None:
+    asked = {"kind": "sensitivity", "task": "resnet-digits", "recipe": "w8a8", "seed": 0, "metric": "hessian-trace"}
+    table = profiles.load("resnet-digits").sensitivity
+    table = table[table["metric"] == "fit"].assign(metric="hessian-trace")
+    result = {"task": "resnet-digits", "metric": "hessian-trace", "images": 256, "sites": 24}
+    run_id = shelve(home, asked, result, sensitivity_parquet=table)
+    at = opened("runs", run=run_id)
+    assert "**sensitivity by hessian-trace on resnet-digits** · 24 sites scored on 256 images" in words(at)
+    assert len(at.get("vega_lite_chart")) == 1
+    (link,) = [one.proto for one in at.get("page_link") if one.proto.label == "Open in Sensitivity"]
+    assert "metric=hessian-trace" in link.query_string
+    assert any("--metric hessian-trace" in code.value for code in at.code)
+    assert any('qx.sensitivity(qx.Task("resnet-digits"), "hessian-trace"' in code.value for code in at.code)

@@ -15,7 +15,7 @@ from qexplore.figures.words import seconds
 from qexplore.runs import FINISHED, Run, UnknownRun, trained
 from qexplore.ui.draw import figure
 from qexplore.ui.instead import code
-from qexplore.ui.snippets import SNIPPETS
+from qexplore.ui.snippets import SNIPPETS, score_cell, score_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import asked
 from qexplore.ui.work.results import results
@@ -162,13 +162,29 @@ def _show(run_id: str) -> None:
 
 
 def _repeat(run: Run) -> None:
-    recipe, seed = run.spec.get("recipe"), int(run.spec.get("seed", 0))
-    if run.kind in SNIPPETS and run.task:
-        cell, command = SNIPPETS[run.kind]
-        st.caption("The same in a notebook, or on the command line")
-        st.code(cell(run.task, recipe, seed))
-        if isinstance(recipe, str):
-            st.code(command(run.task, recipe, seed), language="bash", wrap_lines=True)
+    words = _snippets(run)
+    if words is None:
+        return
+    cell, command = words
+    st.caption("The same in a notebook, or on the command line" if command else "The same in a notebook")
+    st.code(cell, wrap_lines=True)
+    if command:
+        st.code(command, language="bash", wrap_lines=True)
+
+
+def _snippets(run: Run) -> tuple[str, str] | None:
+    """Notebook cell and command line that repeat a run ("" where its recipe is a document); None for other kinds."""
+    recipe, seed = run.spec.get("recipe", "w8a8"), int(run.spec.get("seed", 0))
+    named = isinstance(recipe, str)
+    if not run.task:
+        return None
+    if run.kind == "sensitivity":
+        asked = (run.task, str(run.spec["metric"]), recipe, seed)
+        return score_cell(*asked), score_command(*asked) if named else ""
+    if run.kind not in SNIPPETS:
+        return None
+    cell, command = SNIPPETS[run.kind]
+    return cell(run.task, recipe, seed), command(run.task, recipe, seed) if named else ""
 
 
 def _several(runs: list[Run]) -> None:

@@ -1,4 +1,4 @@
-"""What an ended run has found, drawn from its files: the waterfall of an ablation, the report of a debugging."""
+"""What an ended run has found, drawn from its files: an ablation, scores of sites, the report of a debugging."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import streamlit as st
 
 from qexplore import figures
 from qexplore.runs import Run
+from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
 from qexplore.ui.onward import onward
 from qexplore.ui.post_training.flow import flow
@@ -26,8 +27,19 @@ def results(run: Run) -> None:
     if run.kind == "ablation" and (folder / "ablation.parquet").exists():
         table = pd.read_parquet(folder / "ablation.parquet")
         figure(figures.waterfall(table), key=f"waterfall-{run.id}")
+    if run.kind == "sensitivity" and run.task and (folder / "sensitivity.parquet").exists():
+        _scores(run, run.task, pd.read_parquet(folder / "sensitivity.parquet"))
     if run.kind == "debug" and (folder / "debug.json").exists():
         _diagnosis(run, folder)
+
+
+def _scores(run: Run, task: str, table: pd.DataFrame) -> None:
+    picked = str(st.session_state.get("site", ""))
+    figure(figures.heatmap(table, picked=picked), key=f"scores-{run.id}", on_pick=pick_site)
+    way = {"task": task, "metric": str(run.spec["metric"])}
+    here = {"site": picked} if picked in set(table["site"]) else {}
+    told = "Its ranking, and how far it agrees with the measured loss."
+    onward(told, "sensitivity", "Open in Sensitivity", {**way, **here})
 
 
 def _diagnosis(run: Run, folder: Path) -> None:

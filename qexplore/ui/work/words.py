@@ -26,7 +26,8 @@ def name(run: Run) -> str:
     recipe = run.spec.get("recipe")
     recipe = recipe.get("name", "") if isinstance(recipe, dict) else recipe or ""
     named = {"recipe": "recipe", "ablation": "ablation of", "debug": "debugging of"}
-    plain = {"measure": "measurement"}.get(run.kind, run.kind)
+    scored = f"sensitivity by {run.spec.get('metric', '')}"
+    plain = {"measure": "measurement", "sensitivity": scored}.get(run.kind, run.kind)
     what = f"{named[run.kind]} {recipe}" if run.kind in named else plain
     return f"{what} on {run.task}" if run.task else what
 
@@ -49,9 +50,10 @@ def outcome(run: Run) -> str:
     """How a run ended: its accuracy, or what it died of."""
     if run.state != "done":
         return run.error or run.state
-    accuracy = accuracy_of(run)
+    accuracy, found = accuracy_of(run), run.result or {}
     if accuracy is None:
-        return "done"
+        scored = run.kind == "sensitivity" and "sites" in found
+        return f"{found['sites']:,} sites scored on {found['images']:,} images" if scored else "done"
     metric = "mean IoU " if accuracy.get("metric") == "miou" else ""
     return f"{metric}{percent(accuracy['value'])} on {accuracy['images']:,} images"
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, GREY, VERMILLION
-from qexplore.figures.words import small
+from qexplore.figures.words import POWERS, small
 
 
 def losses(table: pd.DataFrame, site: str, bits: int | None = None) -> Live:
@@ -45,7 +45,7 @@ _Y: dict[str, Any] = {
     "type": "quantitative",
     "title": "loss, nats",
     "scale": {"type": "log"},
-    "axis": {"format": ".0e", "tickCount": 4},
+    "axis": {"labelExpr": POWERS, "tickCount": 4},
 }
 _SPEC: dict[str, Any] = {
     "height": 130,

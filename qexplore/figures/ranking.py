@@ -35,7 +35,12 @@ def ranking(table: pd.DataFrame, bits: int, *, most: int = 12, picked: str = "")
 
 
 _NAME = {"field": "name", "type": "nominal", "sort": None, "title": None, "axis": {"labelLimit": 220, "ticks": False}}
-_LOSS = {"field": "loss", "type": "quantitative", "title": "rise of the loss, nats"}
+_LOSS = {
+    "field": "loss",
+    "type": "quantitative",
+    "title": "rise of the loss, nats",
+    "axis": {"format": "~g", "tickCount": 4},
+}
 _SPEC = {
     "height": {"step": 22},
     "width": "container",

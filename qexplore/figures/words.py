@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import math
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+SQNR = "SQNR compares the power of the values with that of their error: 6 dB more is half the error, about one bit."
+"""What the ratio says, for whoever meets it first."""
+
+_POWER = "floor(log(datum.value) / LN10 + 1e-9)"
+_MANTISSA = f"datum.value / pow(10, {_POWER})"
+_SUPERSCRIPT = f"(-({_POWER}) > 9 ? '¹' : '') + ['⁰','¹','²','³','⁴','⁵','⁶','⁷','⁸','⁹'][-({_POWER}) % 10]"
+POWERS = (
+    "datum.value >= 0.001 || datum.value <= 0 ? format(datum.value, '~g') : "
+    f"({_MANTISSA} < 1.0001 ? '' : format({_MANTISSA}, '.2~g') + ' × ') + '10⁻' + {_SUPERSCRIPT}"
+)
+"""For Vega: the label of a tick between 1e-19 and any size, '0.01' or '10⁻⁴'."""
+
 
 def percent(value: float, digits: int = 1) -> str:
     """0.9821 → '98.2 %'."""
@@ -35,10 +49,15 @@ def shorten(name: str, most: int = 28) -> str:
 
 
 def small(value: float) -> str:
-    """A positive quantity of any size in three digits: 0.00042 → '0.00042', 4.2e-7 → '4.2e-07'."""
+    """A quantity of any size in three digits: 0.00042 → '0.00042', 4.2e-7 → '4.2 × 10⁻⁷'."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
-    return f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    text = f"{value:.3g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    mantissa, mark, power = text.partition("e")
+    if not mark:
+        return text.replace("-", "−")
+    ten = f"10{str(int(power)).translate(_RAISED)}"
+    return ten if mantissa == "1" else f"{mantissa} × {ten}".replace("-", "−")
 
 
 def probability(p: float) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from qexplore import figures
+from qexplore.figures.words import POWERS, small
 from tests.figures.tables import FOUND_SITES, LADDER, PATH, POINTS, RISING, SITES, ablation, sensitivity
 
 BITS = {"input": 8, "stem.conv.weight": 6, "stem.conv.out": 4, "head.weight": 2, "head.out": 8}
@@ -128,3 +129,33 @@ def test_runs_with_long_names_are_told_apart_beside_the_axis_and_to_a_tenth_of_a
     assert len(set(shown)) == 3
     assert max(len(name) for name in shown) <= 34
     assert layout.xaxis.tickformat == ".1~%"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"),
+        (0.0279, "0.0279"),
+        (0.00042, "0.00042"),
+        (9.9996e-5, "0.0001"),
+        (1.24e-5, "1.24 × 10⁻⁵"),
+        (-4.2e-12, "−4.2 × 10⁻¹²"),
+        (1e-5, "10⁻⁵"),
+        (12345.6, "12,346"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_a_small_number_is_written_as_a_class_reads_it(value: float, said: str) -> None:
+    assert small(value) == said
+
+
+def test_axes_of_losses_write_powers_of_ten_as_such() -> None:
+    legend = figures.heatmap(sensitivity()).spec["layer"][0]["encoding"]["color"]["legend"]
+    axis = figures.losses(sensitivity(), "head.weight", 4).spec["encoding"]["y"]["axis"]
+    assert legend["labelExpr"] == axis["labelExpr"] == POWERS
+    assert "format" not in legend
+    assert "format" not in axis
+
+
+def test_the_heat_map_says_what_its_unit_means() -> None:
+    assert "0.01 nats" in figures.heatmap(sensitivity()).look

@@ -78,5 +78,7 @@ def _price(found: Found) -> Card:
     first = next((limit for limit, value in prices.items() if value > 0), None)
     if first is None:
         return Card("price of a bit", "0", "no limit binds: more would buy nothing")
-    rest = "; ".join(["slope of the predicted loss here, per unit", *said[1:]])
-    return Card(f"price of a {names[first]}", f"{small(prices[first])} nats", rest)
+    per = "bit of their average" if first in ("weight_bits", "activation_bits") else names[first]
+    rest = "; ".join([f"slope of the predicted loss, per {per}", *said[1:]])
+    article = "an" if names[first].startswith("a") else "a"
+    return Card(f"price of {article} {names[first]}", f"{small(prices[first])} nats", rest)

@@ -58,7 +58,8 @@ def _facts(row: Mapping[str, Any], table: DataFrame, site: str, bits: int) -> li
         up = min(more)
         kept = int(row["numel"]) * (1 - row.get("sparsity", 0.0))
         size = f" and costs {kept * (up - bits) / 8000:.3f} KB" if row["kind"] == "weight" else ""
-        said.append(f"{up - bits} bit more buys {small(float(losses[bits] - losses[up]))} nats{size}.")
+        extra = "1 bit more lowers" if up - bits == 1 else f"{up - bits} bits more lower"
+        said.append(f"{extra} the loss by {small(float(losses[bits] - losses[up]))} nats{size}.")
     return said
 
 

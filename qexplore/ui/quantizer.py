@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from qexplore.figures.words import SQNR
 from qexplore.runs.profiles import Profile
 from qexplore.ui.ranges.choice import stored_method
 
@@ -92,7 +93,7 @@ def about(profile: Profile, row: Mapping[str, Any], values: NDArray[np.float32])
     told.append(f"**The recipe's**: as {name} would at these bits, {grids} by {method}.")
     if len(values) < int(row["numel"]) and row["kind"] == "weight":
         told.append(f"The picture has {len(values):,} of {int(row['numel']):,} values, the recipe's SQNR all.")
-    return " ".join(told)
+    return " ".join([*told, SQNR, "The typical error is the root of the mean square, in the unit of the values."])
 
 
 def _decibels(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -32,6 +33,12 @@ def shown(page: Page, name: str) -> str:
     return page.locator(f"[data-show={name}]").evaluate("element => element.value")
 
 
+def number(text: str) -> float:
+    """A number as the view writes it: '0.008137', '1.24 × 10⁻⁵'."""
+    mantissa, _, power = text.partition(" × 10")
+    return float(mantissa) * 10.0 ** int(power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")) or 0)
+
+
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_error_is_that_of_the_engine(page: Page, app_url: str, site: str, kind: str) -> None:
@@ -41,9 +48,12 @@ def test_the_error_is_that_of_the_engine(page: Page, app_url: str, site: str, ki
     x = torch.from_numpy(profiles.load("mobilenet-digits").tensor(site).copy())
     interval = Range(torch.tensor([low]), torch.tensor([high]))
     expected = quantization_error(x, Spec(bits=bits, **KINDS[kind]), interval)
-    assert float(shown(page, "rounding")) == pytest.approx(expected.rounding, rel=2e-3)
-    assert float(shown(page, "clipping")) == pytest.approx(expected.clipping, rel=2e-3, abs=1e-12)
+    assert number(shown(page, "rounding")) == pytest.approx(expected.rounding, rel=2e-3)
+    assert number(shown(page, "clipping")) == pytest.approx(expected.clipping, rel=2e-3, abs=1e-12)
     assert float(shown(page, "sqnr").removesuffix(" dB")) == pytest.approx(expected.sqnr_db, abs=0.01)
+    error = expected.rounding + expected.clipping
+    assert number(shown(page, "root")) == pytest.approx(error**0.5, rel=6e-3)
+    assert shown(page, "roundingShare") == f"{round(100 * expected.rounding / error)} % of it"
 
 
 def test_more_bits_answer_in_the_browser_and_the_address_follows(page: Page, app_url: str) -> None:
@@ -74,10 +84,10 @@ def test_the_smallest_error_is_smallest(page: Page, app_url: str) -> None:
     go(page, app_url, "quantizer")
     expect(page.locator("[data-do=best]")).to_be_visible()
     page.locator("[data-do=best]").click()
-    best = float(shown(page, "mse"))
+    best = number(shown(page, "mse"))
     for other in ("full", "stored"):
         page.locator(f"[data-do={other}]").click()
-        assert float(shown(page, "mse")) >= best
+        assert number(shown(page, "mse")) >= best
 
 
 def test_one_grid_a_grid_a_channel_and_the_recipes_own_stand_side_by_side(page: Page, app_url: str) -> None:
@@ -96,3 +106,13 @@ def test_one_grid_a_grid_a_channel_and_the_recipes_own_stand_side_by_side(page: 
     expect(page.get_by_text("as w8a8 would at these bits, one grid a channel, each range by mse")).to_be_visible()
     page.locator("[data-set=bits]").press("ArrowRight")
     assert shown(page, "own") == f"{ranges.loc[site, 'mse', 5]:.2f} dB"
+
+
+def test_on_a_phone_the_picture_stands_before_the_numbers(open_page: Callable[..., Page], app_url: str) -> None:
+    page = open_page(width=390, height=844)
+    go(page, app_url, "quantizer")
+    picture, numbers = page.locator("svg.values"), page.locator("dl.numbers")
+    expect(picture).to_be_visible()
+    foot = picture.bounding_box()["y"] + picture.bounding_box()["height"]
+    assert foot < 844
+    assert numbers.bounding_box()["y"] > foot

@@ -24,7 +24,15 @@ function niceTicks(low, high, most) {
   return ticks;
 }
 
-const short = (v) => (v === 0 ? "0" : Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5 ? v.toExponential(1) : String(Number(v.toPrecision(3))));
+const raised = (power) => String(power).replace(/[-0-9]/g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]));
+
+// Any number in `digits` digits as a class reads it: 0.008137, 1.24 × 10⁻⁵.
+function short(v, digits = 3) {
+  if (v === 0) return "0";
+  const [mantissa, power] = v.toExponential(digits - 1).split("e").map(Number);
+  if (power < -4 || power >= 5) return `${mantissa} × 10${raised(power)}`;
+  return String(Number(v.toPrecision(digits)));
+}
 
 function axis(svg, x, ticks, y, label) {
   for (const t of ticks) {
@@ -58,11 +66,10 @@ function drawValues(svg, model, width) {
     if (count) svg.append(node("line", { x1: at, x2: at, y1: middle + 2, y2: middle + 2 + h, class: "stem" }));
   });
   svg.append(node("line", { x1: PAD, x2: width - PAD, y1: middle, y2: middle, class: "axis" }));
-  svg.append(node("text", { x: PAD, y: 11, class: "tick" }, "values"));
-  svg.append(node("text", { x: PAD, y: foot - 2, class: "tick" }, "where they land"));
   axis(svg, x, niceTicks(from, to, width < 480 ? 4 : 8), foot, "value");
   handle(svg, x(model.low), foot, "low", "low end of the range");
   handle(svg, x(model.high), foot, "high", "high end of the range");
+  svg.append(node("text", { x: PAD, y: foot + 31, class: "tick" }, "above: the values; below: where they land"));
   return { x, value: (pixel) => from + ((pixel - PAD) / (width - 2 * PAD)) * (to - from) };
 }
 
@@ -98,7 +105,7 @@ function drawCurve(svg, model, width) {
   const y = (v) => foot - (Math.log(Math.max(v, least) / least) / Math.log(most / least)) * (foot - head);
   for (let e = Math.ceil(Math.log10(least)); e <= Math.log10(most); e++) {
     svg.append(node("line", { x1: 52, x2: width - PAD, y1: y(10 ** e), y2: y(10 ** e), class: "rule" }));
-    svg.append(node("text", { x: 47, y: y(10 ** e) + 4, class: "tick", "text-anchor": "end" }, `1e${e}`));
+    svg.append(node("text", { x: 47, y: y(10 ** e) + 4, class: "tick", "text-anchor": "end" }, `10${raised(e)}`));
   }
   for (const part of ["rounding", "clipping", "mse"]) {
     const drawn = curve.filter((c) => c[part] >= least);

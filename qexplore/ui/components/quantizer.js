@@ -141,6 +141,7 @@ class Bench {
 
   write(grid, error) {
     const decibels = (v) => (v === Infinity ? "no error" : `${v.toFixed(2)} dB`);
+    const share = (part) => `${error.mse ? Math.round((100 * part) / error.mse) : 0} % of it`;
     const percent = (v) => `${(100 * v).toFixed(v && v < 0.01 ? 2 : 1)} %`;
     const show = {
       bits: this.state.bits,
@@ -149,10 +150,14 @@ class Bench {
       sqnr: decibels(error.sqnr),
       channels: this.channels > 1 ? decibels(this.byChannel()) : "",
       own: this.own?.sqnr[this.state.bits] ?? "not measured",
-      mse: error.mse.toExponential(3),
-      rounding: error.rounding.toExponential(3),
-      clipping: error.clipping.toExponential(3),
+      mse: short(error.mse, 4),
+      root: short(Math.sqrt(error.mse)),
+      rounding: short(error.rounding, 4),
+      roundingShare: share(error.rounding),
+      clipping: short(error.clipping, 4),
+      clippingShare: share(error.clipping),
       clipped: percent(error.clipped),
+      count: `${Math.round(error.clipped * this.x.length).toLocaleString("en")} of ${this.x.length.toLocaleString("en")}`,
       grid: `${short(grid.scale)} · ${grid.zero}`,
     };
     for (const out of this.root.querySelectorAll("[data-show]")) out.value = show[out.dataset.show];
@@ -162,7 +167,7 @@ class Bench {
     this.svg.values.setAttribute("aria-label",
       `${this.x.length} values of ${this.name} on a grid of ${2 ** this.state.bits} points: SQNR ${show.sqnr}, ${show.clipped} clipped.`);
     this.svg.errors.setAttribute("aria-label",
-      `Mean squared error over the clip: smallest, ${this.best.mse.toExponential(2)}, at ${Math.round(100 * this.best.share)} % of the full range.`);
+      `Mean squared error over the clip: smallest, ${short(this.best.mse)}, at ${Math.round(100 * this.best.share)} % of the full range.`);
   }
 
   byChannel() {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.figures import ranges as figures
+from qexplore.figures.words import SQNR
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.draw import figure
 from qexplore.ui.ranges.answers import Found, accuracies
@@ -67,14 +68,14 @@ def numbers(choice: Choice, found: Found) -> None:
             "lo": number("low end", format=small),
             "hi": number("high end", format=small),
             "scale": number("scale", format=small, help="Distance of two grid points, of the coarsest channel."),
-            "sqnr_db": number("SQNR, dB", format="%.1f"),
-            "rounding": number("rounding error", format="%.2e", help="Mean square, unit of the site squared."),
-            "clipping": number("clipping error", format="%.2e", help="Mean square, unit of the site squared."),
+            "sqnr_db": number("SQNR, dB", format="%.1f", help=SQNR),
+            "rounding": number("rounding error", format=small, help="Mean square, unit of the site squared."),
+            "clipping": number("clipping error", format=small, help="Mean square, unit of the site squared."),
             "accuracy": number("accuracy", format="%.1f %%"),
             "low": number("95 % from", format="%.1f %%"),
             "high": number("to", format="%.1f %%"),
-            "gained": number("gained", help=f"Images right with this range and wrong with {choice.stored}."),
-            "lost": number("lost", help=f"Images wrong with this range and right with {choice.stored}."),
+            "gained": number("images gained", help=f"Images right with this range and wrong with {choice.stored}."),
+            "lost": number("images lost", help=f"Images wrong with this range and right with {choice.stored}."),
         },
         alt=f"Ranges of {choice.site} at {choice.bits} bits with their errors and accuracies.",
     )

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from qexplore import figures
-from qexplore.figures.words import interval, percent, seconds
+from qexplore.figures.words import SQNR, seconds
 from qexplore.runs.profiles import Profile
 from qexplore.ui.draw import figure
 from qexplore.ui.lacking import complete
@@ -19,18 +19,16 @@ _MOST_NODES, _NEARBY = 80, 30  # operations that a graph is drawn whole with, an
 
 
 def totals(profile: Profile) -> None:
-    """Accuracy and sizes of the FP32 network."""
-    fp32, sites = profile.fp32, profile.sites
-    count = sites["kind"].value_counts()
+    """Sizes of the FP32 network; its accuracy stands in the line above."""
+    count = profile.sites["kind"].value_counts()
     opaque = len(profile.opaque)
     strip(
         [
             Card(
-                "FP32 mean IoU" if fp32.get("metric") == "miou" else "FP32 accuracy",
-                percent(fp32["value"]),
-                f"{interval(fp32['low'], fp32['high'])}, {fp32['images']:,} images",
+                "size in 32-bit floats",
+                f"{profile.parameters * 4 / 1000:,.0f} KB",
+                f"{profile.parameters:,} parameters, 4 bytes each",
             ),
-            Card("parameters", f"{profile.parameters:,}", f"{profile.parameters * 4 / 1000:,.0f} KB in 32-bit floats"),
             Card("MACs per image", f"{profile.macs:,}", "multiply-accumulates"),
             Card("weight sites", str(count.get("weight", 0)), "one grid, or one a channel, each"),
             Card("activation sites", str(count.get("activation", 0)), "after fused non-linearities"),
@@ -95,7 +93,7 @@ def layers(profile: Profile) -> None:
             "sparsity": number("pruned", format="percent", help="Share of the elements that are pruned: always 0"),
             "lo": number("low", format="%.3g"),
             "hi": number("high", format="%.3g"),
-            "sqnr_db": number("SQNR at 8 bits, dB", format="%.1f"),
+            "sqnr_db": number("SQNR at 8 bits, dB", format="%.1f", help=SQNR),
         },
         alt=f"{len(rows)} sites of {profile.task} with their sizes, ranges and SQNR.",
     )
@@ -129,12 +127,9 @@ def provenance(profile: Profile) -> None:
     left, right = st.columns([4, 1.2], vertical_alignment="center")
     left.caption(
         f"Everything that the pages show of this task was measured on {header['created'][:10]} in "
-        f"{seconds(float(header['seconds']))} with qexplore {header['qexplore']} and torch {header['torch']}: "
-        f"`{header['command']}`."
+        f"{seconds(float(header['seconds']))} with qexplore {header['qexplore']} and torch {header['torch']}."
     )
     with right:
-        st.button(
-            "Profile it anew", icon=":material/refresh:", on_click=ask, args=(spec,), disabled=bool(active([spec]))
-        )
+        st.button("Measure anew", icon=":material/refresh:", on_click=ask, args=(spec,), disabled=bool(active([spec])))
     watch([spec], key="profile")
     complete(profile, spec)

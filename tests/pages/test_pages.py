@@ -69,3 +69,12 @@ def test_a_task_like_no_other_is_told_by_its_own_name(opened: Callable[..., AppT
     at = opened("network", task=name)
     assert at.selectbox(key="task").value == "mobilenet-digits"
     assert f"There is no task {name!r}; known: mobilenet-digits" in at.warning[0].value
+
+
+def test_the_network_page_tells_its_accuracy_once_and_names_no_module_of_the_engine(
+    opened: Callable[..., AppTest],
+) -> None:
+    told = words(opened("network"))
+    assert told.count("99.6 %") == 1
+    assert "qexplore.runs" not in told
+    assert "qexplore.runs" not in words(opened("post_training"))

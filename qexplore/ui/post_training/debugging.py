@@ -123,7 +123,7 @@ def _foot(profile: Profile, subject: Recipe, found: Known) -> None:
     """Where the diagnosis comes from, its report, and a button to make a stored one anew."""
     text, spec = known.report(found), known.spec_of("debug", profile, subject)
     with st.container(horizontal=True, vertical_alignment="center"):
-        source = f"run {found.run.id} of this machine" if found.run else "from the profile of this task"
+        source = f"run {found.run.id} of this machine" if found.run else "stored with this task"
         st.caption(f"{subject.name}, {source}, seed {found.value['seed']}.", width="stretch")
         if found.run is None:
             st.button(

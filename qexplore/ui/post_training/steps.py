@@ -155,5 +155,5 @@ def _twin(profile: Profile, table: pd.DataFrame) -> None:
 def _source(profile: Profile, found: Known) -> str:
     if found.run is not None:
         return f"Measured on this machine: run {found.run.id}, seed 0."
-    made = f"{profile.header['created'][:10]}, torch {profile.header['torch']}, seed {profile.seed}"
-    return f"From the profile of this task: {made}, by `{profile.header['command']}`."
+    made = f"{profile.header['created'][:10]} with torch {profile.header['torch']}, seed {profile.seed}"
+    return f"Stored with this task: measured on {made}."

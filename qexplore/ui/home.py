@@ -109,5 +109,6 @@ def last_runs() -> None:
     st.markdown("**Last runs**")
     for run in runs:
         said = "under way" if run.active else outcome(run)
-        st.markdown(f"{ICONS[run.state]} {name(run)} · {said} · :gray[{ago(run.created)}]")
+        label = f"{name(run)} · {said} · :gray[{ago(run.created)}]"
+        st.page_link("pages/runs.py", label=label, icon=ICONS[run.state], query_params={"run": run.id})
     st.page_link("pages/runs.py", label="All runs", icon=":material/list_alt:")

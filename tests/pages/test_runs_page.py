@@ -168,7 +168,8 @@ def test_a_link_to_a_run_that_has_not_ended_says_where_it_stands(shelf: Store, o
 
 def test_a_run_that_is_deleted_here_is_not_missed_afterwards(shelf: Store, opened: Callable[..., AppTest]) -> None:
     at = opened("runs", run=training(shelf, "done"))
-    press(at, "Delete")
+    assert "Delete" not in labels(at)  # it only opens what asks once more
+    press(at, "Delete for good")
     assert not any("The link asks" in one.value for one in at.caption)
     assert "run" not in at.query_params
 
@@ -202,3 +203,10 @@ def test_a_run_that_scored_the_sites_is_drawn_and_leads_to_its_page(
     assert "metric=hessian-trace" in link.query_string
     assert any("--metric hessian-trace" in code.value for code in at.code)
     assert any('qx.sensitivity(qx.Task("resnet-digits"), "hessian-trace"' in code.value for code in at.code)
+
+
+def test_the_last_runs_of_home_lead_to_themselves(shelf: Store, opened: Callable[..., AppTest]) -> None:
+    ids = [training(shelf, "done"), training(shelf)]
+    found = {one.proto.query_string: one.proto.label for one in opened("home").get("page_link")}
+    assert [f"run={run_id}" in found for run_id in ids] == [True, True]
+    assert "under way" in found[f"run={ids[1]}"]

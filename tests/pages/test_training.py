@@ -221,6 +221,13 @@ def test_runs_leads_to_the_curves_of_a_training(opened: Open, home: Path) -> Non
     assert any(one.proto.label == "Open in Training" for one in at.get("page_link"))
 
 
+def test_a_training_leads_to_its_run(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qat"), "done")
+    links = opened("training", task=TASK, run=run).get("page_link")
+    (link,) = [one.proto for one in links if one.proto.label == "Open in Runs"]
+    assert link.query_string == f"run={run}"
+
+
 def test_up_to_four_trainings_are_compared_and_named_in_the_address(opened: Open, home: Path) -> None:
     mine = put(home, recipe_events("qat", after=0.9), "done", recipe="qat-w4a4")
     at = opened("training", task=TASK, view="compare", runs=f"{mine},qat-w3a3,qbitopt-3,nope")

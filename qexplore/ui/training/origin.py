@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import streamlit as st
 
+from qexplore.runs.recordings import Recording
+from qexplore.ui.onward import onward
 from qexplore.ui.snippets import SNIPPETS
 from qexplore.ui.training.known import Known
 
 
 def origin(one: Known) -> None:
-    """A line on the source; for a finished training the notebook cell that repeats it, in a fold."""
-    st.caption(_source(one))
+    """Where the recording is from, or the way to the run; a finished one has a fold with the cell that repeats it."""
+    if one.recording is not None:
+        st.caption(_source(one.recording))
+    else:
+        told = f"Run {one.id}, seed {one.seed}: its settings, its result, and what can be done with it."
+        onward(told, "runs", "Open in Runs", {"run": one.id})
     task = one.spec.get("task")
     if one.active or not task:
         return
@@ -18,14 +24,12 @@ def origin(one: Known) -> None:
     if fold.open:
         cell, command = SNIPPETS["recipe"]
         with fold:
-            st.code(cell(str(task), one.spec["recipe"], one.seed))
+            st.code(cell(str(task), one.spec["recipe"], one.seed), wrap_lines=True)
             if isinstance(one.spec["recipe"], str):
                 st.code(command(str(task), one.spec["recipe"], one.seed), language="bash", wrap_lines=True)
 
 
-def _source(one: Known) -> str:
-    if one.recording is None:
-        return f"Run {one.id} of this home, seed {one.seed}. All of its files and its log: Runs."
-    header = one.recording.header
+def _source(recording: Recording) -> str:
+    header = recording.header
     made = f"Recorded on {header['created'][:10]} with qexplore {header['qexplore']}, torch {header['torch']}"
     return f"{made}, seed {header['seed']}, by `{header['command']}`. Start it above to see it on this machine."

@@ -110,7 +110,7 @@ def _one(run: Run) -> None:
             st.caption(_carries_on(run))
         with st.container(horizontal=True, vertical_alignment="center"):
             _again(run)
-            st.button("Delete", icon=":material/delete:", key="delete", on_click=_delete, args=([run.id],))
+            _deleting("Delete", "delete", [run.id])
             _file("JSON", json.dumps(asdict(run), indent=1), f"{run.id}.json", "application/json")
         results(run)
         _repeat(run)
@@ -196,7 +196,7 @@ def _several(runs: list[Run]) -> None:
     else:
         st.info("At least two runs with an accuracy are needed for a comparison.", icon=":material/compare_arrows:")
     ids = [run.id for run in runs]
-    st.button(f"Delete these {len(runs)}", icon=":material/delete:", key="delete-many", on_click=_delete, args=(ids,))
+    _deleting(f"Delete these {len(runs)}", "delete-many", ids)
 
 
 def _resume(run_id: str) -> None:
@@ -207,6 +207,14 @@ def _resume(run_id: str) -> None:
 def _start(run_id: str) -> None:
     with _told():
         store().repeat(run_id)
+
+
+def _deleting(label: str, key: str, ids: list[str]) -> None:
+    """A second click deletes: what a training has learned in hours does not come back."""
+    with st.popover(label, icon=":material/delete:", key=f"{key}-asked"):
+        st.caption("Results, log and checkpoints go as well; there is no way back.")
+        icon = ":material/delete_forever:"
+        st.button("Delete for good", icon=icon, key=key, type="primary", on_click=_delete, args=(ids,))
 
 
 def _delete(ids: list[str]) -> None:

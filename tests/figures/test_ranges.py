@@ -108,6 +108,13 @@ def test_a_range_that_was_not_measured_has_a_row_and_no_mark() -> None:
     assert "No accuracy has been measured" in nothing.alt
 
 
+def test_the_line_of_fp32_leaves_room_for_the_number_above_a_mark() -> None:
+    drawn = ranges.outcomes(OUTCOMES, "head.out", fp32=0.99)
+    assert drawn.tables["fp32"]["range"].tolist() == OUTCOMES["range"].tolist()
+    fp32, text = drawn.spec["layer"][1], drawn.spec["layer"][-1]
+    assert fp32["mark"]["size"] / 2 + text["mark"]["fontSize"] / 2 <= -text["mark"]["dy"] + 2
+
+
 def test_winners_are_counted_ties_for_each() -> None:
     drawn = ranges.contest(TABLE, SITES, over="accuracy")
     assert "mse at 2 of 2 sites" in drawn.alt

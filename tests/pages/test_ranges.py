@@ -91,7 +91,7 @@ def test_an_accuracy_that_nobody_knows_is_a_sentence_and_not_an_empty_picture(
 
 
 @pytest.mark.usefixtures("pictures_there", "bench")
-def test_the_dotted_line_is_fp32_on_the_images_of_the_points(opened: Open) -> None:
+def test_the_line_of_fp32_is_that_of_the_images_of_the_points(opened: Open) -> None:
     at = opened("ranges", task="resnet20-cifar10")
     profile = profiles.load("resnet20-cifar10")
     lines = [d for chart in at.get("vega_lite_chart") for d in chart.proto.datasets if d.name == "fp32"]

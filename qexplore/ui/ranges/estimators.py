@@ -27,7 +27,7 @@ def outcomes(choice: Choice, found: Found) -> None:
         drawn = figures.outcomes(accuracies(choice, found), choice.site, fp32=float(fp32["value"]), picked=choice.by)
         figure(drawn, key="outcomes", words=False)
         st.caption(
-            "Accuracy of the whole network as measured, with 95 % intervals; the dotted line is FP32 on the same "
+            "Accuracy of the whole network as measured, with 95 % intervals; the dashes are FP32 on the same "
             f"{fp32['images']:,} images."
         )
     else:

@@ -54,7 +54,8 @@ def _live(drawn: Live, key: str, on_pick: OnPick | None) -> None:
 
 
 def _words(drawn: Figure, key: str, beside: Callable[[], object] | None) -> None:
-    caption, *control, data = st.columns(
+    row = st.container(key=f"words-{key}")  # style.css keeps caption and data side by side on a phone
+    caption, *control, data = row.columns(
         [7, 2.6, 1.2] if beside else [9, 1.2], vertical_alignment="center", gap="small"
     )
     caption.caption(drawn.look)

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 import qexplore as qx
 from qexplore.runs import profiles
+from tests.browser.helpers import fits, settled
 from tests.browser.look import card, chart, forgive_probes, go
 
 TASK, SITE = "resnet-digits", "blocks.0.second.conv.out"
@@ -77,3 +78,19 @@ def test_the_picture_names_every_range_and_the_headline_the_extremes(page: Page,
     expect(
         page.get_by_text(re.compile(r"right on [\d.]+ % of the images with mse, on [\d.]+ % with batch-norm\."))
     ).to_be_visible()
+
+
+def test_on_a_phone_the_page_is_short_and_each_view_beyond_the_site_is_drawn_in_full_width(
+    open_page: Callable[..., Page], app_url: str
+) -> None:
+    page = open_page(width=390, height=844)
+    go(page, app_url, f"ranges?task={TASK}")
+    expect(chart(page, "contest")).to_be_visible(timeout=30_000)
+    settled(page)
+    assert page.locator("[data-testid=stMain]").evaluate("main => main.scrollHeight") < 4200
+    for tab, heading in (("one for all", "One estimator for all of them"), ("equalization", "Channels before and")):
+        page.get_by_role("tab", name=tab).click()
+        view = page.get_by_role("tabpanel").filter(has_text=heading)
+        expect(view.locator("svg.marks")).to_have_count(2, timeout=30_000)
+        assert all(svg.bounding_box()["width"] > 300 for svg in view.locator("svg.marks").all())
+    assert fits(page)

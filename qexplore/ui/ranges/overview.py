@@ -5,11 +5,19 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.figures import ranges as figures
-from qexplore.runs.profiles import Profile
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
 from qexplore.ui.lacking import lacking
 from qexplore.ui.ranges.choice import Choice, stored_method
+
+
+def beyond(choice: Choice) -> None:
+    """The three views beyond the picked site; one is seen at a time, so that the page stays short on a phone."""
+    st.markdown("**Beyond this site**")
+    views = {"every site": contest, "one for all": everywhere, "equalization": channels}
+    for tab, view in zip(st.tabs(list(views), key="beyond"), views.values(), strict=True):
+        with tab:
+            view(choice)
 
 
 def contest(choice: Choice) -> None:
@@ -33,8 +41,9 @@ def _over() -> None:
     st.selectbox("over", list(names), format_func=names.__getitem__, key="contest-over", label_visibility="collapsed")
 
 
-def everywhere(profile: Profile) -> None:
+def everywhere(choice: Choice) -> None:
     """One estimator for all sites of a kind."""
+    profile = choice.profile
     st.markdown("**One estimator for all of them** :gray[:small[measured; the other side as stored]]")
     if lacking(profile, "everywhere"):
         return

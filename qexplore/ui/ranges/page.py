@@ -45,9 +45,7 @@ def bench(profile: Profile) -> None:
             estimators.picture(choice)
     estimators.numbers(choice, found)
     keep(choice)
-    overview.contest(choice)
-    overview.everywhere(profile)
-    overview.channels(choice)
+    overview.beyond(choice)
     leads(choice)
     _watch(choice, found)  # last: a fragment that draws nothing clears what follows it when it runs again
 

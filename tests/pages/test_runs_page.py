@@ -210,3 +210,12 @@ def test_the_last_runs_of_home_lead_to_themselves(shelf: Store, opened: Callable
     found = {one.proto.query_string: one.proto.label for one in opened("home").get("page_link")}
     assert [f"run={run_id}" in found for run_id in ids] == [True, True]
     assert "under way" in found[f"run={ids[1]}"]
+
+
+def test_a_run_that_was_cancelled_is_no_error(shelf: Store, home: Path, opened: Callable[..., AppTest]) -> None:
+    run_id, told = training(shelf), "Cancelled; the worker did not stop by itself and was killed by signal 9."
+    Records(shelf.root).finish(run_id, "cancelled", error=told)
+    at = opened("runs", run=run_id)
+    assert at.dataframe[0].value["outcome"].tolist() == ["cancelled"]
+    assert [info.value for info in at.info] == [told]
+    assert not at.error

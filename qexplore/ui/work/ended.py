@@ -102,7 +102,7 @@ def _one(run: Run) -> None:
         end = run.state if run.error else outcome(run)
         st.markdown(f"{ICONS[run.state]} **{name(run)}** · {end} · {ago(run.created)}{took} · `{run.id}`")
         if run.error:
-            (st.info if run.state == "paused" else st.error)(run.error, icon=ICONS[run.state])
+            (st.info if run.state in ("paused", "cancelled") else st.error)(run.error, icon=ICONS[run.state])
         training = trained(store(), run.id)
         if training is not None:
             st.caption(f"Trained: {training.text}.")

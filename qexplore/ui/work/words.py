@@ -47,7 +47,9 @@ def went_on(after: Run) -> str:
 
 
 def outcome(run: Run) -> str:
-    """How a run ended: its accuracy, or what it died of."""
+    """How a run ended: its accuracy, or what it died of; what was asked to end needs no cause."""
+    if run.state in ("cancelled", "paused"):
+        return run.state
     if run.state != "done":
         return run.error or run.state
     accuracy, found = accuracy_of(run), run.result or {}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from qexplore.plain import plain
 
-PADDING = {"left": 0, "top": 4, "right": 4, "bottom": 0}
+PADDING = {"left": 0, "top": 4, "right": 4, "bottom": 3}  # below, the tails of the letters of a title
 
 
 @dataclass(frozen=True)

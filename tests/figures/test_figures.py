@@ -17,6 +17,13 @@ BITS = {"input": 8, "stem.conv.weight": 6, "stem.conv.out": 4, "head.weight": 2,
 HERE = {"weight_bits": 4.0, "predicted": 0.955}
 
 
+def channels(count: int) -> pd.DataFrame:
+    """Channels of one weight whose ranges grow with their number."""
+    ends = {"lo": -1.0, "q25": -0.5, "q50": 0.0, "q75": 0.5, "hi": 1.0}
+    made = pd.DataFrame({"site": "head.weight", "channel": range(count)})
+    return made.assign(**{name: end * (made["channel"] + 1) for name, end in ends.items()})
+
+
 def everything() -> list[figures.Figure]:
     table = sensitivity()
     both = pd.concat([table, sensitivity("divergence", 2.0)], ignore_index=True)
@@ -32,6 +39,8 @@ def everything() -> list[figures.Figure]:
         figures.waterfall(ablation(RISING, LADDER)),
         figures.left_out(ablation(RISING, LADDER)),
         figures.culprits(FOUND_SITES, ["stem.conv.weight"]),
+        figures.channels(channels(12), "head.weight"),
+        figures.channels(channels(200), "head.weight"),
     ]
 
 
@@ -159,3 +168,9 @@ def test_axes_of_losses_write_powers_of_ten_as_such() -> None:
 
 def test_the_heat_map_says_what_its_unit_means() -> None:
     assert "0.01 nats" in figures.heatmap(sensitivity()).look
+
+
+def test_channels_stand_in_the_order_of_their_widths() -> None:
+    drawn = figures.channels(channels(12), "head.weight")
+    assert drawn.tables["channels"]["channel"].tolist() == list(range(11, -1, -1))
+    assert drawn.alt == "head.weight: 12 channels; the widest range, 24, is 12 times as wide as the narrowest."

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from qexplore.runs import Store
+from qexplore.runs.records import Records
 from tests.browser.helpers import fits, settled
 from tests.browser.look import PAGES, forgive_probes, go, slider
+from tests.executors import Idle
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -78,3 +82,17 @@ def test_back_leads_to_the_page_before_as_it_was_left(page: Page, app_url: str, 
     expect(page.get_by_role("heading", name="Budgets").first).to_be_visible(timeout=30_000)
     expect(page).to_have_url(left)
     forgive_probes(errors)
+
+
+def test_on_a_phone_no_link_is_cut_off(app_url: str, app_folder: Path, open_page: Callable[..., Page]) -> None:
+    shelf = Store(app_folder / "home", executor=Idle())
+    spec = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "standard-w4a4-per-tensor", "seed": 0}
+    accuracy = {"value": 0.9, "low": 0.8, "high": 1.0, "images": 500}
+    Records(shelf.root).finish(shelf.submit(spec), "done", result={"accuracy": accuracy})
+    page = open_page(width=390, height=844)
+    go(page, app_url)
+    link = page.get_by_test_id("stPageLink").filter(has_text="standard-w4a4-per-tensor").first
+    expect(link).to_be_visible(timeout=30_000)
+    text = link.get_by_test_id("stMarkdownContainer")
+    assert text.evaluate("text => text.scrollWidth <= text.clientWidth")
+    assert text.bounding_box()["height"] > 30  # two lines

@@ -23,8 +23,8 @@ def numbers(found: Found, predicted: float, profile_points: pd.DataFrame) -> Non
 
 
 def _spent(cost: dict[str, float], uncounted: str) -> str:
-    gbops = f" · {cost['gbops']:.4f} GBOPs" if "gbops" in cost else ""
-    bits = f"{cost['weight_bits']:.2f} weight bits · {cost['activation_bits']:.2f} activation bits"
+    gbops = f" · {cost['gbops']:.4f} GBOPs per image" if "gbops" in cost else ""
+    bits = f"{cost['weight_bits']:.2f} weight bits · {cost['activation_bits']:.2f} activation bits on average"
     return f"{bits}{gbops}. {uncounted}" if gbops and uncounted else f"{bits}{gbops}"
 
 

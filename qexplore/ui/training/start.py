@@ -20,7 +20,7 @@ from qexplore.ui.work.watch import active
 
 _FIRST = "qat-w3a3"
 _WIDTHS = (2, 3, 4, 5, 6, 8)
-_ABOUT = """**qat**: weights, ranges and rounding learn together at fixed bits.
+_ABOUT = """**qat**, quantization-aware training: weights, ranges and rounding learn together at fixed bits.
 
 **qbitopt**: the same, and every few steps the bits are given out anew under a hard budget.
 

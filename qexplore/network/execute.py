@@ -27,6 +27,7 @@ Values = dict[str, Any]
 BLOCK = 1 << 19  # elements: two megabytes
 Action = Callable[[Values], None]
 Watcher = Callable[[str, Any], Any]
+Weight = Tensor | Callable[[], Tensor]  # real values, or what makes them anew for each batch
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,17 @@ class Plan:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the batch `x`."""
-        values, alone = self.begin(x), not torch.is_grad_enabled()
+        return self.watch(x, lambda name, value: None, keeps=False)
+
+    def watch(self, x: Tensor, watcher: Watcher, *, keeps: bool = True) -> Tensor:
+        """As a call, with every result handed to `watcher(operation, value)`, which may keep it.
+
+        Where it does not (`keeps` False) a result may be written over by the step that reads it last.
+        """
+        values, alone = self.begin(x), not keeps and not torch.is_grad_enabled()
         for step in self.steps:
             act = step.over if alone and step.over is not None else step.act
             act(values)
-            free(step, values)
-        return self.end(values)
-
-    def watch(self, x: Tensor, watcher: Watcher) -> Tensor:
-        """As a call, with every result handed to `watcher(operation, value)`, which may keep it."""
-        values = self.begin(x)
-        for step in self.steps:
-            step.act(values)
             watcher(step.name, values[step.name])
             free(step, values)
         return self.end(values)
@@ -108,7 +108,7 @@ def compile_plan(
     graph: Graph,
     layers: Mapping[str, Layer],
     placement: Placement,
-    weights: Callable[[str], Tensor],
+    weights: Callable[[str], Weight],
     grids: Mapping[str, Grid],
     dynamic: Mapping[str, Spec] | None = None,
 ) -> Plan:
@@ -129,6 +129,14 @@ def _blocks(x: Tensor) -> Sequence[Tensor]:
     return torch.split(flat(x), BLOCK) if dense else (x,)
 
 
+def _weight(given: Weight, factor: float) -> Callable[[], Tensor]:
+    """What gives a layer its weight times `factor`: the one tensor, or one for each batch."""
+    if isinstance(given, Tensor):
+        weight = given if factor == 1.0 else given * factor
+        return lambda: weight
+    return given if factor == 1.0 else lambda: given() * factor
+
+
 def _times(value: Any, factor: float) -> Any:
     """A tensor, or several, times `factor`; other values as they are."""
     if isinstance(value, tuple | list):
@@ -144,7 +152,7 @@ class _Compiler:
         graph: Graph,
         layers: Mapping[str, Layer],
         placement: Placement,
-        weights: Callable[[str], Tensor],
+        weights: Callable[[str], Weight],
         grids: Mapping[str, Grid],
         dynamic: Mapping[str, Spec],
     ) -> None:
@@ -237,9 +245,7 @@ class _Compiler:
     def _layer(self, op: Op) -> Action:
         layer, (source,) = self.layers[op.name], op.inputs
         unit = self.units[op.name] = self._target(op)
-        factor = self.units[source] / unit
-        weight = self.weights(op.name)
-        weight = weight if factor == 1.0 else weight * factor
+        weight = _weight(self.weights(op.name), self.units[source] / unit)
         bias = layer.bias if layer.bias is None or unit == 1.0 else layer.bias / unit
         grid = self._grid_at(op.name)
         fused = self._fused(op, layer)
@@ -250,12 +256,12 @@ class _Compiler:
         if finish is None:
 
             def act(values: Values) -> None:
-                values[name] = forward(values[source], weight, bias)
+                values[name] = forward(values[source], weight(), bias)
 
         else:
 
             def act(values: Values) -> None:
-                values[name] = finish(forward(values[source], weight, bias))
+                values[name] = finish(forward(values[source], weight(), bias))
 
         return act
 

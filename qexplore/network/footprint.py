@@ -11,13 +11,23 @@ UNNOTICED = 64 << 20  # bytes that no one misses
 VIEWS = ("clamp", "reshape", "value", "no-grid")  # written in place, a view, or small
 
 
-def micro_batch(graph: Graph, batch: int) -> int:
-    """Images at a time whose results, all kept for a backward pass, take no more memory than the forward pass alone
-    has of `batch` images at once (project's own choice); `batch` itself where that is little.
+def micro_batch(graph: Graph, batch: int, besides: int = 0) -> int:
+    """Images at a time whose results, all kept for a backward pass, take with `besides` bytes of other things no more
+    memory than the forward pass alone has of `batch` images at once (project's own choice); `batch` itself where that
+    is little.
     """
-    kept = BYTES * sum(map(_made, graph.ops))
-    allowed = max(UNNOTICED, BYTES * batch * live(graph))
-    return max(1, min(batch, allowed // max(kept, 1)))
+    return _fitting(graph, batch, BYTES * sum(map(_made, graph.ops)), besides)
+
+
+def resumed_batch(graph: Graph, batch: int, besides: int = 0) -> int:
+    """The same for a pass that goes on from known results, which stay: it has twice what a whole pass has."""
+    return _fitting(graph, batch, 2 * BYTES * live(graph), besides)
+
+
+def _fitting(graph: Graph, batch: int, image: int, besides: int) -> int:
+    """image: bytes that one takes."""
+    allowed = max(UNNOTICED, BYTES * batch * live(graph) - besides)
+    return max(1, min(batch, allowed // max(image, 1)))
 
 
 def live(graph: Graph) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from qexplore.errors import UnknownName
 from qexplore.network.capture import capture
-from qexplore.network.execute import Plan, compile_plan
+from qexplore.network.execute import Plan, Weight, compile_plan
 from qexplore.network.fitting import Estimator, Fitted, Own, as_signed_as_needed, fit, rows_of, what_of
 from qexplore.network.graph import Graph, Layer, channels_last
+from qexplore.network.heap import give_back
 from qexplore.network.kept import Kept
 from qexplore.network.layers import layers_of
 from qexplore.network.placement import Placement, Site, origin_of, place
@@ -24,6 +25,7 @@ from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
 # The white paper's recommendation: weights symmetric, per channel where the target allows; activations asymmetric.
 WEIGHTS = Spec(granularity="channel")
 ACTIVATIONS = Spec(symmetric=False)
+LARGE = 1 << 19  # elements of a weight, two megabytes of float32, from which a plan holds its codes alone
 SUMMED = 5  # bytes of sorted values with their prefix sums, over those of the values
 
 
@@ -138,6 +140,8 @@ class Network:
         if key not in self._fitted:
             rows, fixed, elements = self.rows(site), self._fixed_range(site), self.values(site).numel()
             self._fitted[key] = fit(rows, elements, self._spec(site, bits), self.estimator(site), fixed)
+            if elements > LARGE:
+                give_back()  # or the small tensors that stay keep the room of the large ones that the search has made
         return self._fitted[key]
 
     def _spec(self, site: Site, bits: int) -> Spec:
@@ -299,14 +303,17 @@ class Network:
 
     def quantized_weight(self, site: Site, bits: int) -> Tensor:
         """The dequantized weight at `bits`: what `set_quantized` gave, else rounded to nearest (codes are kept)."""
-        key = (site.name, bits)
-        if key in self._learned:
-            return self._learned[key]
-        weight = self.layers[site.layer].weight
+        learned = self._learned.get((site.name, bits))
+        return self._from_codes(site, bits)() if learned is None else learned
+
+    def _from_codes(self, site: Site, bits: int) -> Callable[[], Tensor]:
+        """What makes the weight rounded to nearest, as often as it is asked, from its codes, which it holds."""
+        key, weight = (site.name, bits), self.layers[site.layer].weight
         spec, _, grid, _ = self.fitted(site, bits)
         if key not in self._codes:
             self._codes[key] = grid.stored(spec.slices(weight))
-        return channels_last(spec.unslice(grid.values(self._codes[key].float()), weight.shape))
+        codes, shape = self._codes[key], weight.shape
+        return lambda: channels_last(spec.unslice(grid.values(codes.float()), shape))
 
     def noise(self, site: Site, bits: int) -> float:
         """Mean squared error of the site's values at `bits`, with learned rounding where there is one."""
@@ -354,11 +361,14 @@ class Network:
                 grids[site.name] = self.fitted(site, bits).grid
         return compile_plan(self.graph, self.layers, self.placement, self._present, grids, dynamic)
 
-    def _present(self, layer: str) -> Tensor:
-        """The weight of a layer at its present bits."""
-        site = self.site(f"{layer}.weight")
+    def _present(self, layer: str) -> Weight:
+        """The weight of a layer at its present bits; what makes it from codes, where it is large."""
+        site, weight = self.site(f"{layer}.weight"), self.layers[layer].weight
         bits = self._bits.get(site.name)
-        return self.layers[layer].weight if bits is None else self.quantized_weight(site, bits)
+        if bits is None:
+            return weight
+        anew = weight.numel() > LARGE and (site.name, bits) not in self._learned
+        return self._from_codes(site, bits) if anew else self.quantized_weight(site, bits)
 
     def _is_dynamic(self, site: Site) -> bool:
         by_hand = self._fixed_range(site) is not None or self.own.get(site.name, Own()).estimator is not None

@@ -40,7 +40,7 @@ def collect_samples(
     with network.using(network.uniform_activations(None)), torch.inference_mode():
         done = 0
         for x, _ in calibration.batches():
-            network.plan().watch(x, watch)
+            network.plan().watch(x, watch, keeps=False)
             done += len(x)
             report.progress(done, calibration.images, "calibrating")
     samples = {site.name: kept[name].values() for name, site in at.items()}

@@ -180,6 +180,18 @@ def test_large_activations_are_finished_block_by_block_with_the_same_codes() -> 
     assert_equals_fake_quantization(calibrated(model, x), x)
 
 
+def test_large_weights_that_are_made_for_each_batch_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = qx.Task("mobilenet-digits")
+    x, _ = task.data.tensors("evaluation", limit=40)
+    network, logits = prepare(task, Recipe.load("w4a8")), []
+    for large in (1 << 40, 0):
+        monkeypatch.setattr("qexplore.network.network.LARGE", large)
+        network.set_bits({})  # which forgets the plan
+        logits += [network(x), network(x)]
+    assert not torch.equal(logits[0], network.real_plan()(x))
+    assert all(torch.equal(logits[0], other) for other in logits)
+
+
 def test_resuming_from_known_results_leaves_them_as_they_are() -> None:
     model, x = built("inplace-relu-seen-by-another")
     plan, known = Network.of(model, x[:1]).real_plan(), {}

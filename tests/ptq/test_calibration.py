@@ -48,6 +48,19 @@ def test_of_a_large_site_the_sample_is_even_and_both_extremes_are_known(monkeypa
     assert float(inside.mean()) == pytest.approx(200.5, abs=4 * 115.5 / 4000**0.5)
 
 
+def test_what_a_sum_writes_over_is_sampled_before() -> None:
+    task = qx.Task("resnet-digits")
+    net, given = Network.of(task.model, task.example), Calibration(task.data, limit=8)
+    samples, _ = collect_samples(net, given, Report())
+    whole: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for x, _ in given.batches():
+            net.real_plan().watch(x, whole.__setitem__)
+    assert any(op.kind == "add" for op in net.graph.ops)
+    for at, site in net.placement.at.items():
+        assert torch.equal(samples[site.name].sort().values, whole[at].flatten().sort().values), site.name
+
+
 @pytest.mark.parametrize("batch", [1, 7, 64])
 def test_extremes_do_not_hang_on_the_size_of_batches(batch: int) -> None:
     x = torch.randn(64, 3, 6, 6, generator=torch.Generator().manual_seed(2))

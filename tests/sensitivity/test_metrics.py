@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import qexplore as qx
 from qexplore.allocate.sensitivity import MENU, METRICS, fit, sensitivity_table
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.network import Network, cross_entropy
+from qexplore.network import Network, cross_entropy, footprint
 from qexplore.numerics import quantize
 from qexplore.ptq import Calibration
 from qexplore.recipes import Recipe
@@ -198,6 +198,15 @@ def test_fisher_and_divergence_need_no_labels(task: qx.Task) -> None:
             for data in (task.data, others)
         )
         assert one.equals(other)
+def test_loss_of_images_that_take_much_memory_is_measured_part_by_part(
+    monkeypatch: pytest.MonkeyPatch, task: qx.Task, network: Network
+) -> None:
+    whole = losses(sensitivity_table(network, Calibration(task.data), "loss", (2, 4)))
+    events: list[dict[str, object]] = []
+    monkeypatch.setattr(footprint, "UNNOTICED", 0)
+    parts = losses(sensitivity_table(network, Calibration(task.data, batch=12), "loss", (2, 4), Report(events.append)))
+    assert parts == pytest.approx(whole, rel=1e-4, abs=1e-6)
+    assert int(str(events[0]["done"])) <= 6
 
 
 def test_loss_tells_how_far_it_is(task: qx.Task, network: Network) -> None:

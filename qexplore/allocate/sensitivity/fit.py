@@ -14,6 +14,7 @@ from qexplore.allocate.sensitivity.metrics import METRICS, Losses
 from qexplore.network import Network, Site, summed_loss
 from qexplore.network.footprint import micro_batch
 from qexplore.network.graph import flat
+from qexplore.network.heap import give_back
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
@@ -55,6 +56,7 @@ def fisher(network: Network, calibration: Calibration, bits: Sequence[int], repo
 def _scored(scores: _Scores, sites: Sequence[Site], bits: Iterable[int], report: Report) -> Losses:
     menu = list(bits)
     scores.collect(report)
+    give_back()
     return {(site.name, b): scores.loss(site, b) for site in report.track(sites, "noise of the sites") for b in menu}
 
 
@@ -104,7 +106,8 @@ class _Scores:
         """
         images = 0
         most = math.ceil(self.calibration.images / self.passes)
-        size = min(micro_batch(self.network.graph, self.calibration.batch), max(1, most))
+        squares = sum(square.nbytes for square in self.squares.values())
+        size = min(micro_batch(self.network.graph, self.calibration.batch, besides=squares), max(1, most))
         for whole, labels in self.calibration.batches():
             for x, y in zip(torch.split(whole, size), torch.split(labels, size), strict=True):
                 self._pass(x, y)

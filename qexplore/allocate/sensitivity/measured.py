@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -12,6 +13,7 @@ from qexplore.allocate.sensitivity.metrics import METRICS, Losses, table_of
 from qexplore.network import Network, Site, summed_loss
 from qexplore.network.divergence import divergence as divergences
 from qexplore.network.execute import Plan, Step, Values, carry_out
+from qexplore.network.footprint import resumed_batch
 from qexplore.ptq import Calibration
 from qexplore.report import Report
 
@@ -43,8 +45,9 @@ def measured(
     sums = {name: dict.fromkeys(keys, 0.0) for name in names}
     total, images = len(keys) * calibration.images, 0
     with torch.inference_mode(), network.static(), network.using(network.uniform(None, None)):
-        plan = network.real_plan()
-        for x, y in calibration.batches():
+        weights = sum(layer.weight.nbytes for layer in network.layers.values())  # a second time, beside the model's
+        plan, size = network.real_plan(), resumed_batch(network.graph, calibration.batch, besides=weights)
+        for x, y in replace(calibration, batch=size).batches():
             done, real = 0, plan(x)
             values = plan.begin(x)
             for number, step in _halts(plan, values):

@@ -198,6 +198,8 @@ def test_fisher_and_divergence_need_no_labels(task: qx.Task) -> None:
             for data in (task.data, others)
         )
         assert one.equals(other)
+
+
 def test_loss_of_images_that_take_much_memory_is_measured_part_by_part(
     monkeypatch: pytest.MonkeyPatch, task: qx.Task, network: Network
 ) -> None:

@@ -188,7 +188,7 @@ def test_an_operation_without_second_derivative_is_told() -> None:
     torch.manual_seed(0)
     part = torch.randn(6, 3), torch.randint(0, 3, (6,))
     task = qx.Task(model=Once(), data=qx.Data(calibration=part, evaluation=part), example=part[0][:1])
-    with pytest.raises(QexploreError, match=r"after '(input|first.weight)' has none: take the metric 'fit'"):
+    with pytest.raises(QexploreError, match=r"after '(input|first.weight)' has none: take the metric 'fisher'"):
         qx.sensitivity(task, "hessian-trace", bits=(4,))
 
 

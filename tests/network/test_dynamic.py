@@ -181,7 +181,7 @@ def test_static_ranges_stand_in_where_one_range_is_asked_for() -> None:
     assert not torch.equal(moving.network(x), static.network(x))
 
 
-@pytest.mark.parametrize("metric", ["fit", "loss", "sqnr"])
+@pytest.mark.parametrize("metric", ["fisher", "fit", "divergence", "loss", "sqnr"])
 def test_sensitivities_are_those_of_the_static_ranges(metric: str) -> None:
     static, moving = (
         qx.sensitivity("resnet-digits", metric, (2, 8), recipe=recipe(dynamic=flag)) for flag in (False, True)

@@ -169,7 +169,7 @@ def test_runs_and_sensitivities_work_on_masks() -> None:
     assert result.fp32_accuracy.value > 0.8
     assert abs(result.accuracy.value - result.fp32_accuracy.value) < 0.05
     assert set(result.steps["metric"]) == {"miou"}
-    for metric in ("fit", "loss", "sqnr"):
+    for metric in ("fisher", "fit", "divergence", "loss", "sqnr"):
         losses = qx.sensitivity(task, metric, bits=(2, 8)).groupby("bits")["loss"].sum()
         assert losses[2] > losses[8]
 

@@ -144,10 +144,10 @@ def test_another_estimator_does_not_pretend_to_have_seen_images() -> None:
 
 def test_sensitivities_of_a_network_ranged_without_images_come_from_the_calibration_images_or_not_at_all() -> None:
     free = recipe({"method": "batch-norm"})
-    for metric in ("fit", "loss"):
+    for metric in ("fisher", "fit", "divergence", "loss"):
         table = qx.sensitivity("resnet-digits", metric, (2, 8), recipe=free)
         assert table["loss"].notna().all()
-    with pytest.raises(QexploreError, match=r"'input' was ranged without images.*'fit' or 'loss'"):
+    with pytest.raises(QexploreError, match=r"'input' was ranged without images.*'fisher' or 'divergence'"):
         qx.sensitivity("resnet-digits", "sqnr", (2, 8), recipe=free)
 
 

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from qexplore.allocate.sensitivity import MENU, sensitivity_table
 from qexplore.bench.subjects import MOBILENET, SUBJECTS, subject
 from qexplore.bench.timing import BENCHES, medians
-from qexplore.network import evaluate
+from qexplore.network import Network, evaluate
+from qexplore.network.execute import Plan
 from qexplore.ptq import Calibration
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
 
+METRICS = ("fisher", "fit")
+
 
 @BENCHES.register("fit")
 def fit(report: Report) -> dict[str, float]:
-    """`fit` for all sites × 7 bit widths, ranges known / FP32 evaluation of the same calibration images."""
-    ratios = {}
-    for name in report.track(SUBJECTS, "fit"):
+    """`fisher` and `fit` for all sites × 7 bit widths, ranges known / FP32 evaluation of the same calibration images
+    (limit: 8).
+    """
+    ratios: dict[str, float] = {}
+    for name in report.track(SUBJECTS, "fisher and fit"):
         task = subject(name)
         network = prepare(task, Recipe.load("w8a8"))
         calibration = Calibration(task.data, batch=16 if name == MOBILENET else 128)
-        real = network.real_plan()
-        sensitivity_table(network, calibration, "fit", MENU)  # finds the ranges
-
-        def table(network=network, calibration=calibration) -> None:  # type: ignore[no-untyped-def]
-            network.forget_weights(ranges=False)
-            sensitivity_table(network, calibration, "fit", MENU)
-
-        def fp32(real=real, calibration=calibration) -> None:  # type: ignore[no-untyped-def]
-            evaluate(real, calibration.batches())
-
-        times = medians({"fp32": fp32, "fit": table}, repeats=5)
-        ratios[f"fit/fp32 {name}"] = times["fit"] / times["fp32"]
+        sensitivity_table(network, calibration, METRICS[0], MENU)  # finds the ranges
+        works: dict[str, Callable[[], object]] = {"fp32": partial(_evaluate, network.real_plan(), calibration)}
+        works |= {metric: partial(_scored, network, calibration, metric) for metric in METRICS}
+        times = medians(works, repeats=5)
+        ratios |= {f"{metric}/fp32 {name}": times[metric] / times["fp32"] for metric in METRICS}
     return ratios
+
+
+def _evaluate(real: Plan, calibration: Calibration) -> None:
+    evaluate(real, calibration.batches())
+
+
+def _scored(network: Network, calibration: Calibration, metric: str) -> None:
+    network.forget_weights(ranges=False)
+    sensitivity_table(network, calibration, metric, MENU)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from qexplore.figures.figure import PADDING, Live
+from qexplore.figures.metrics import scale_of
 from qexplore.figures.palette import VERMILLION
 from qexplore.figures.words import POWERS, listed, small
 
@@ -16,24 +17,28 @@ _SMALLEST = 1e-12
 
 
 def heatmap(
-    table: pd.DataFrame, *, picked: str = "", bits: Mapping[str, int] | None = None, order: str = "network"
+    table: pd.DataFrame,
+    *,
+    metric: str,
+    picked: str = "",
+    bits: Mapping[str, int] | None = None,
+    order: str = "network",
 ) -> Live:
-    """Site × bits, coloured by the logarithm of the expected rise of the loss.
+    """Site × bits, coloured by the logarithm of what the site costs by `metric`.
 
-    table: sensitivity of one metric (site, index, kind, bits, loss in nats). Losses at or below zero are drawn as the
-    smallest positive one. bits: an allocation whose cells are ringed. order: "network" or "loss".
+    table: sensitivity by it (site, index, kind, bits, loss). Losses at or below zero are drawn as the smallest positive
+    one. bits: an allocation whose cells are ringed. order: "network" or "loss".
     The selection "cell" reports site and bits.
     """
-    rows = table[["site", "index", "kind", "bits", "loss"]].reset_index(drop=True)
+    rows, scale = table[["site", "index", "kind", "bits", "loss"]].reset_index(drop=True), scale_of(metric)
     return Live(
-        title="Heat map of the expected rise of the loss, sites by bits.",
+        title=f"Heat map of sites by bits: {scale.title}.",
         name="sensitivity",
-        alt=_finding(rows),
+        alt=_finding(rows, scale.title),
         look="Dark cells hurt: bright columns may shrink first. Colour is logarithmic, one step is a factor, not a "
-        "difference. Loss is cross-entropy: with 0.01 nats more the right class gets 1 % less probability. "
-        "Click a cell to pick its site on all pages.",
+        f"difference. {scale.means} Click a cell to pick its site on all pages.",
         data=rows,
-        spec=_spec(ORDERS[order], sorted(rows["bits"].astype(str).unique(), key=int)),
+        spec=_spec(ORDERS[order], sorted(rows["bits"].astype(str).unique(), key=int), scale.title),
         tables={"sites": _by_site(rows, picked, dict(bits or {}), order)},
         picks="cell",
     )
@@ -60,16 +65,16 @@ def _floor(rows: pd.DataFrame) -> float:
     return float(positive.min()) if len(positive) else _SMALLEST
 
 
-def _finding(rows: pd.DataFrame) -> str:
+def _finding(rows: pd.DataFrame, title: str) -> str:
     if rows.empty:
         return "No sensitivities."
     fewest = int(rows["bits"].min())
     at = rows[rows["bits"] == fewest].sort_values("loss", ascending=False)
     worst, most = listed(at["site"].tolist()[:3]), small(float(at["loss"].iloc[0]))
-    return f"At {fewest} bits {worst} raise the loss most, by up to {most} nats."
+    return f"At {fewest} bits {worst} cost most: {title}, up to {most}."
 
 
-def _spec(order: str, bits: list[str]) -> dict[str, Any]:
+def _spec(order: str, bits: list[str], title: str) -> dict[str, Any]:
     x = {
         "field": "rank",
         "type": "ordinal",
@@ -83,7 +88,7 @@ def _spec(order: str, bits: list[str]) -> dict[str, Any]:
         "type": "quantitative",
         "scale": {"type": "log", "scheme": "cividis", "reverse": True},
         "legend": {
-            "title": "loss, nats",
+            "title": title,
             "orient": "bottom",
             "gradientLength": 220,
             "labelExpr": POWERS,
@@ -91,7 +96,7 @@ def _spec(order: str, bits: list[str]) -> dict[str, Any]:
         },
     }
     said: list[dict[str, Any]] = [{"field": f} for f in ("site", "index", "kind", "bits")]
-    said.append({"field": "loss", "type": "quantitative", "title": "rise of the loss", "format": ".3g"})
+    said.append({"field": "loss", "type": "quantitative", "title": title, "format": ".3g"})
     return {
         "height": 34 * len(bits) + 60,
         "width": "container",

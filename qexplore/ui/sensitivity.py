@@ -7,6 +7,7 @@ import streamlit as st
 
 from qexplore import figures
 from qexplore.figures.heatmap import ORDERS
+from qexplore.figures.metrics import scale_of
 from qexplore.figures.words import small
 from qexplore.runs.profiles import METRIC, Profile
 from qexplore.ui.chrome import pick_site
@@ -56,7 +57,7 @@ def _table(profile: Profile, metric: str) -> pd.DataFrame:
 def cells(profile: Profile, metric: str, site: str) -> None:
     """The heat map."""
     order = st.session_state.get("order", "network")
-    drawn = figures.heatmap(_table(profile, metric), picked=site, order=order)
+    drawn = figures.heatmap(_table(profile, metric), metric=metric, picked=site, order=order)
     figure(drawn, on_pick=pick_site, beside=_order)
 
 
@@ -69,7 +70,7 @@ def worst(profile: Profile, metric: str, bits: int, site: str) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown(f"**Worst at {bits} bits** :gray[:small[by {metric}]]")
-        figure(figures.ranking(_table(profile, metric), bits, picked=site), on_pick=pick_site)
+        figure(figures.ranking(_table(profile, metric), bits, metric=metric, picked=site), on_pick=pick_site)
     with right:
         _agreement(profile, metric, bits, site)
 
@@ -103,7 +104,8 @@ def next_steps(profile: Profile, metric: str, bits: int) -> None:
     task = {"task": profile.task}
     with st.container(border=True):
         onward(
-            f"**{first['site']}** loses most at {bits} bits ({small(float(first['loss']))} nats): look at its values.",
+            f"**{first['site']}** costs most at {bits} bits ({scale_of(metric).title}: {small(float(first['loss']))}): "
+            "look at its values.",
             "quantizer",
             "Open in Quantizer",
             {**task, "site": first["site"]},

@@ -31,8 +31,8 @@ def everything() -> list[figures.Figure]:
     return [
         figures.frontier(POINTS, PATH, HERE, fp32=0.984),
         figures.allocation(SITES, BITS, locked=["head.weight"], picked="input"),
-        figures.heatmap(table, picked="input", bits=BITS),
-        figures.ranking(table, 2),
+        figures.heatmap(table, metric="fit", picked="input", bits=BITS),
+        figures.ranking(table, 2, metric="fit"),
         figures.agreement(both, "fit", 4),
         figures.losses(table, "head.weight", 4),
         figures.histogram(values, figures.grid(-3, 3, 3), "head.weight"),
@@ -95,19 +95,32 @@ def test_the_frontier_states_where_one_is_and_every_baseline() -> None:
 
 
 def test_the_heatmap_names_the_site_that_hurts_most() -> None:
-    assert figures.heatmap(sensitivity()).alt.startswith("At 2 bits stem.conv.weight, head.weight")
+    assert figures.heatmap(sensitivity(), metric="fit").alt.startswith("At 2 bits stem.conv.weight, head.weight")
 
 
 def test_a_loss_that_is_not_positive_still_has_a_colour() -> None:
     table = sensitivity()
     table.loc[0, "loss"] = -1e-3
-    assert (figures.heatmap(table).tables["sites"]["floor"] > 0).all()
-    assert "max(datum.loss, datum.floor)" in str(figures.heatmap(table).spec["transform"])
-    assert figures.heatmap(table).data["loss"].min() == -1e-3
+    assert (figures.heatmap(table, metric="fit").tables["sites"]["floor"] > 0).all()
+    assert "max(datum.loss, datum.floor)" in str(figures.heatmap(table, metric="fit").spec["transform"])
+    assert figures.heatmap(table, metric="fit").data["loss"].min() == -1e-3
+
+
+@pytest.mark.parametrize(
+    ("metric", "title"),
+    [("fit", "rise of the loss, nats"), ("fisher", "move of the answers, nats"), ("sqnr", "noise over signal")],
+)
+def test_every_metric_has_its_own_words_and_unit(metric: str, title: str) -> None:
+    heat = figures.heatmap(sensitivity(), metric=metric)
+    bars = figures.ranking(sensitivity(), 4, metric=metric)
+    assert heat.spec["layer"][0]["encoding"]["color"]["legend"]["title"] == title
+    assert bars.spec["encoding"]["x"]["title"] == title
+    assert title in heat.alt
+    assert ("nats" in heat.look) == ("nats" in title)
 
 
 def test_worst_first_puts_the_worst_site_first() -> None:
-    rows = figures.heatmap(sensitivity(), order="loss").tables["sites"]
+    rows = figures.heatmap(sensitivity(), metric="fit", order="loss").tables["sites"]
     assert rows.loc[rows["rank"] == 0, "site"].tolist() == ["stem.conv.weight"]
 
 
@@ -159,7 +172,7 @@ def test_a_small_number_is_written_as_a_class_reads_it(value: float, said: str) 
 
 
 def test_axes_of_losses_write_powers_of_ten_as_such() -> None:
-    legend = figures.heatmap(sensitivity()).spec["layer"][0]["encoding"]["color"]["legend"]
+    legend = figures.heatmap(sensitivity(), metric="fit").spec["layer"][0]["encoding"]["color"]["legend"]
     axis = figures.losses(sensitivity(), "head.weight", 4).spec["encoding"]["y"]["axis"]
     assert legend["labelExpr"] == axis["labelExpr"] == POWERS
     assert "format" not in legend
@@ -167,7 +180,7 @@ def test_axes_of_losses_write_powers_of_ten_as_such() -> None:
 
 
 def test_the_heat_map_says_what_its_unit_means() -> None:
-    assert "0.01 nats" in figures.heatmap(sensitivity()).look
+    assert "0.01 nats" in figures.heatmap(sensitivity(), metric="fit").look
 
 
 def test_channels_stand_in_the_order_of_their_widths() -> None:

@@ -28,8 +28,8 @@ def everything(profile: Profile) -> list[figures.Figure]:
     site, widest = "features.3.2.block.1.0.weight", str(profile.channels["site"].iloc[-1])
     values, bits = profile.tensor(site), dict.fromkeys(profile.sites["site"], 4)
     return [
-        figures.heatmap(fit, picked=site, bits=bits),
-        figures.ranking(fit, 2, picked=site),
+        figures.heatmap(fit, metric="fit", picked=site, bits=bits),
+        figures.ranking(fit, 2, metric="fit", picked=site),
         figures.agreement(table, "fit", 4, picked=site),
         figures.losses(fit, site, 4),
         figures.allocation(profile.sites, bits, locked=[site], picked=site),
@@ -61,7 +61,7 @@ def test_no_figure_of_a_large_network_weighs_more_than_200_kb(
 
 def test_every_cell_of_a_large_heat_map_is_on_its_way(profile: Profile) -> None:
     fit = profile.sensitivity[profile.sensitivity["metric"] == "fit"]
-    rows = figures.heatmap(fit).tables["sites"].set_index("site")
+    rows = figures.heatmap(fit, metric="fit").tables["sites"].set_index("site")
     sent = fit.apply(lambda row: rows.loc[row["site"], str(row["bits"])], axis=1)
     assert sent.to_numpy() == pytest.approx(fit["loss"].to_numpy(), rel=1e-3)
 

@@ -34,11 +34,11 @@ def results(run: Run) -> None:
 
 
 def _scores(run: Run, task: str, table: pd.DataFrame) -> None:
-    picked = str(st.session_state.get("site", ""))
-    figure(figures.heatmap(table, picked=picked), key=f"scores-{run.id}", on_pick=pick_site)
-    way = {"task": task, "metric": str(run.spec["metric"])}
+    picked, metric = str(st.session_state.get("site", "")), str(run.spec["metric"])
+    figure(figures.heatmap(table, metric=metric, picked=picked), key=f"scores-{run.id}", on_pick=pick_site)
+    way = {"task": task, "metric": metric}
     here = {"site": picked} if picked in set(table["site"]) else {}
-    told = "Its ranking, and how far it agrees with the measured loss."
+    told = "Its ranking, and how far it tells what the answers do."
     onward(told, "sensitivity", "Open in Sensitivity", {**way, **here})
 
 

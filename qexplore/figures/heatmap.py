@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from qexplore.figures.words import POWERS, listed, small
 
 ORDERS = {"network": "network order", "loss": "worst first"}
 _SMALLEST = 1e-12
+_MOST_MARKS = 5  # of the scale of colours
 
 
 def heatmap(
@@ -38,7 +40,7 @@ def heatmap(
         look="Dark cells hurt: bright columns may shrink first. Colour is logarithmic, one step is a factor, not a "
         f"difference. {scale.means} Click a cell to pick its site on all pages.",
         data=rows,
-        spec=_spec(ORDERS[order], sorted(rows["bits"].astype(str).unique(), key=int), scale.title),
+        spec=_spec(ORDERS[order], sorted(rows["bits"].astype(str).unique(), key=int), scale.title, _decades(rows)),
         tables={"sites": _by_site(rows, picked, dict(bits or {}), order)},
         picks="cell",
     )
@@ -74,7 +76,16 @@ def _finding(rows: pd.DataFrame, title: str) -> str:
     return f"At {fewest} bits {worst} cost most: {title}, up to {most}."
 
 
-def _spec(order: str, bits: list[str], title: str) -> dict[str, Any]:
+def _decades(rows: pd.DataFrame) -> list[float]:
+    """Powers of ten within the losses that have a colour of their own, every second or third of many."""
+    if rows.empty:
+        return []
+    first = math.ceil(math.log10(_floor(rows)))
+    last = math.floor(math.log10(max(float(rows["loss"].max()), _SMALLEST)))
+    return [10.0**power for power in range(last, first - 1, -1 - (last - first) // _MOST_MARKS)][::-1]
+
+
+def _spec(order: str, bits: list[str], title: str, marks: list[float]) -> dict[str, Any]:
     x = {
         "field": "rank",
         "type": "ordinal",
@@ -92,7 +103,7 @@ def _spec(order: str, bits: list[str], title: str) -> dict[str, Any]:
             "orient": "bottom",
             "gradientLength": 220,
             "labelExpr": POWERS,
-            "tickCount": 4,
+            "values": marks,
         },
     }
     said: list[dict[str, Any]] = [{"field": f} for f in ("site", "index", "kind", "bits")]

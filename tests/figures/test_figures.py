@@ -119,6 +119,16 @@ def test_every_metric_has_its_own_words_and_unit(metric: str, title: str) -> Non
     assert ("nats" in heat.look) == ("nats" in title)
 
 
+@pytest.mark.parametrize(
+    ("losses", "marks"),
+    [([0.03, 0.2], [0.1]), ([2e-5, 0.2], [1e-4, 1e-3, 1e-2, 1e-1]), ([2e-9, 0.2], [1e-7, 1e-5, 1e-3, 1e-1]), ([], [])],
+)
+def test_the_scale_of_colours_is_marked_at_a_few_powers_of_ten(losses: list[float], marks: list[float]) -> None:
+    table = sensitivity().head(len(losses)).assign(loss=losses)
+    drawn = figures.heatmap(table, metric="fit")
+    assert drawn.spec["layer"][0]["encoding"]["color"]["legend"]["values"] == pytest.approx(marks)
+
+
 def test_worst_first_puts_the_worst_site_first() -> None:
     rows = figures.heatmap(sensitivity(), metric="fit", order="loss").tables["sites"]
     assert rows.loc[rows["rank"] == 0, "site"].tolist() == ["stem.conv.weight"]

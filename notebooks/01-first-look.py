@@ -53,11 +53,11 @@ assert abs(results["w8a8-per-tensor-equalized"].accuracy.value - results["w8a8"]
 # %% [markdown]
 # ## Which sites hurt?
 #
-# A *site* is one weight or activation tensor. `fit` expects, from gradients on the calibration images, by how much the loss rises
+# A *site* is one weight or activation tensor. `fisher` foresees, from gradients on the calibration images, how far the answers move
 # when a site alone goes down to some bits. Each bit less costs about four times more.
 
 # %%
-table = qx.sensitivity(task, metric="fit")
+table = qx.sensitivity(task, metric="fisher")
 ranking = table[table["bits"] == 3].sort_values("loss", ascending=False)
 ranking[["site", "kind", "numel", "loss"]].head(8)
 

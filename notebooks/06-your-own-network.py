@@ -107,7 +107,7 @@ assert abs(result.accuracy.value - result.fp32_accuracy.value) < 0.02
 # From here on it is a task like any other: which sites hurt, and what do two bits a weight cost, if they are spent where they count?
 
 # %%
-table = qx.sensitivity(task, metric="fit")
+table = qx.sensitivity(task, metric="fisher")
 table[table["bits"] == 3].sort_values("loss", ascending=False)[["site", "kind", "numel", "loss"]].head(5)
 
 # %%

@@ -35,11 +35,11 @@ def test_what_is_kept_comes_back_as_it_was(
 ) -> None:
     path = tmp_path_factory.mktemp("kept") / "trials.jsonl"
     events: Any = ({"event": "allocation", "bits": {"a.weight": 3}, "budget": {"weight_bits": 2.5}},)
-    Kept(path).add("a key", Measured(Judged(torch.tensor(right), loss), 1.25, events))
+    Kept(path).add("a key", Measured(Judged(torch.tensor(right), loss), 0.25034, events))
     found = Kept(path).get("a key")
     assert found is not None
     assert found.judged.correct.tolist() == right
-    assert (found.judged.loss, found.seconds, found.events) == (loss, 1.25, events)
+    assert (found.judged.loss, found.seconds, found.events) == (loss, 0.25034, events)
     assert Kept(path).get("another key") is None
 
 

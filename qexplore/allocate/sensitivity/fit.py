@@ -65,7 +65,8 @@ def asked_of_answers(logits: Tensor, _: Tensor, generator: torch.Generator) -> T
     information of the answers: at the logits of a position, diag(p) - p pᵀ, the covariance of its softmax.
 
     Signs in place of drawn labels give the same mean with less noise; those of different images cancel in every sum
-    over a batch. The mean over the positions of an image is that of its divergence.
+    over a batch. The mean over the positions of an image is that of its divergence. logits: [images, …, classes], or
+    maps [images, classes, H, W]; the labels are not looked at. Returns a number.
     """
     classes = 1 if logits.dim() == 4 else -1
     p = torch.softmax(logits.detach(), dim=classes)

@@ -36,7 +36,8 @@ def waterfall(table: pd.DataFrame, now: Mapping[str, Any] | None = None) -> Live
         name="waterfall",
         alt=_finding(steps, float(fp32["accuracy"])),
         look=f"Read downwards: every step starts where the one above ended. {_axis(floor)} The thin line under a bar "
-        "is the 95 % interval of the accuracy that it ends at; + and − are points of accuracy.",
+        "is the 95 % interval of the accuracy that it ends at; + and − are points of accuracy. Grey: a change that stays "
+        "within the interval of the bar above.",
         data=table.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
         spec=_spec(floor),
         tables={"bars": bars, "links": _links(bars), "reference": bars[["end"]].head(1)},
@@ -54,7 +55,7 @@ def _built(steps: pd.DataFrame, floor: float) -> list[dict[str, Any]]:
             {
                 **_ends(row),
                 "row": row["step"],
-                "kind": "same" if abs(change) < 5e-4 else "loss" if change < 0 else "gain",
+                "kind": _kind(before, row),
                 "start": before["accuracy"],
                 "change": change,
                 "seconds": took,
@@ -62,6 +63,13 @@ def _built(steps: pd.DataFrame, floor: float) -> list[dict[str, Any]]:
             }
         )
     return rows if len(found) == 1 else [*rows, _total("complete recipe", "total", found[-1], floor)]
+
+
+def _kind(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Nothing where the accuracy after a step lies in the 95 % interval of the one before it."""
+    if before["low"] <= after["accuracy"] <= before["high"]:
+        return "same"
+    return "loss" if after["accuracy"] < before["accuracy"] else "gain"
 
 
 def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:

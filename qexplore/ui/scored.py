@@ -15,7 +15,7 @@ from qexplore.ui.post_training.offer import button
 from qexplore.ui.stored import scores, store
 from qexplore.ui.work.watch import watch
 
-ON_DEMAND = {"hessian-trace": "some minutes on a network for digits, longer on a larger one"}
+ON_DEMAND = {"hessian-trace": "half a minute on a network for digits, longer on a larger one"}
 """Metrics that profiles leave out, and how long each takes."""
 
 

@@ -25,10 +25,10 @@ def test_every_bar_of_the_waterfall_starts_where_the_one_above_ended() -> None:
 
 
 def test_a_gain_and_a_loss_differ_in_colour_and_in_sign() -> None:
-    drawn = bars(TABLE)
+    drawn = bars(ablation([0.1, 0.99, 0.9], ["equalize", "absorb-high-bias"]))
     assert drawn.loc["equalize", ["kind", "text"]].tolist() == ["gain", "+89.0 points\n0.25 s"]
     assert drawn.loc["absorb-high-bias", "kind"] == "loss"
-    assert drawn.loc["absorb-high-bias", "text"].startswith("−0.6 points")
+    assert drawn.loc["absorb-high-bias", "text"].startswith("−9.0 points")
     colours = figures.waterfall(TABLE).spec["layer"][0]["encoding"]["color"]["scale"]
     named = dict(zip(colours["domain"], colours["range"], strict=True))
     assert named["gain"] != named["loss"]
@@ -36,6 +36,13 @@ def test_a_gain_and_a_loss_differ_in_colour_and_in_sign() -> None:
 
 def test_a_step_that_changes_nothing_is_neither_gain_nor_loss() -> None:
     assert bars(ablation([0.99, 0.99], ["equalize"])).loc["equalize", ["kind", "change"]].tolist() == ["same", 0.0]
+
+
+@pytest.mark.parametrize("after", [0.975, 0.995])
+def test_a_step_that_stays_within_the_interval_of_the_bar_above_is_neither_gain_nor_loss(after: float) -> None:
+    drawn = bars(ablation([0.985, after], ["equalize"]))
+    assert drawn.loc["equalize", "kind"] == "same"
+    assert drawn.loc["equalize", "text"].startswith("+1.0" if after > 0.985 else "−1.0")
 
 
 def test_the_waterfall_tells_what_each_step_does() -> None:

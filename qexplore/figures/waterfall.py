@@ -36,8 +36,8 @@ def waterfall(table: pd.DataFrame, now: Mapping[str, Any] | None = None) -> Live
         name="waterfall",
         alt=_finding(steps, float(fp32["accuracy"])),
         look=f"Read downwards: every step starts where the one above ended. {_axis(floor)} The thin line under a bar "
-        "is the 95 % interval of the accuracy that it ends at; + and − are points of accuracy. Grey: a change that stays "
-        "within the interval of the bar above.",
+        "is the 95 % interval of the accuracy that it ends at; + and − are points of accuracy. Grey: a change that "
+        "stays within the interval of the bar above.",
         data=table.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
         spec=_spec(floor),
         tables={"bars": bars, "links": _links(bars), "reference": bars[["end"]].head(1)},

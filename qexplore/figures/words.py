@@ -80,6 +80,13 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def roughly(value: float) -> str:
+    """A duration that was estimated: 'about 20 s', 'about 2 min', 'about 3 h'."""
+    if value < 55:
+        return f"about {10 * max(1, round(value / 10))} s"
+    return f"about {max(1, round(value / 60))} min" if value < 5700 else f"about {value / 3600:.2g} h"
+
+
 def listed(names: list[str], most: int = 3) -> str:
     """'a, b, c and 2 more'."""
     shown = ", ".join(names[:most])

@@ -262,6 +262,11 @@ class Training:
     def marks(self) -> pd.DataFrame:
         return _joined([stage.marks for stage in self.stages])
 
+    @property
+    def epoch_seconds(self) -> float | None:
+        """What an epoch took, the middle one of all that are told; None before the first has ended."""
+        return float(self.marks["seconds"].median()) if len(self.marks) else None
+
     @cached_property
     def parts(self) -> pd.DataFrame:
         """Where the stages begin: epoch, step."""

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from qexplore import figures
-from qexplore.figures.words import percent, points
+from qexplore.figures.words import percent, points, roughly
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.ui.chrome import pick_site
@@ -21,7 +21,7 @@ from qexplore.ui.post_training.flow import culprits, flow
 from qexplore.ui.post_training.kept import apart
 from qexplore.ui.post_training.known import Known
 from qexplore.ui.post_training.leads import leads
-from qexplore.ui.post_training.offer import button, spoken
+from qexplore.ui.post_training.offer import button
 from qexplore.ui.work.watch import active, ask, watch
 
 _BARE, _ABOVE = "plain recipe", "as above"  # they stand in the address
@@ -113,7 +113,7 @@ def _offer(profile: Profile, subject: Recipe) -> None:
         st.markdown(
             f"**{subject.name}** has not been debugged on this task. The flowchart asks whether FP32 is sane, whether "
             "weights or activations do the harm and which sites, names the cause of each, and measures what repairs "
-            f"it: {spoken(_TAKES)}."
+            f"it: {roughly(_TAKES)}."
         )
         button(spec, "Find the culprit", ":material/search:", "find-culprit")
         watch([spec], key="debug")

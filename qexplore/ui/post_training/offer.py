@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from qexplore.figures.words import roughly
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training import known
@@ -20,12 +21,7 @@ def about(recipe: Recipe) -> str:
     steps = list(dict.fromkeys(recipe.optional))
     rows = 2 * len(steps) + 3
     learned = (len(steps) + 2) if "adaround" in steps else 0
-    return spoken(rows * _REST + learned * _LEARNS)
-
-
-def spoken(seconds: float) -> str:
-    """A rough duration: 'about 20 s', 'about 2 min'."""
-    return f"about {10 * max(1, round(seconds / 10))} s" if seconds < 55 else f"about {max(1, round(seconds / 60))} min"
+    return roughly(rows * _REST + learned * _LEARNS)
 
 
 def offer(profile: Profile, recipe: Recipe) -> None:

@@ -15,6 +15,7 @@ from qexplore.ui.limits import LEAST, MOST, SMALLEST, ask_limits, tell_limits
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import training_presets, training_steps
+from qexplore.ui.training.pace import pace
 from qexplore.ui.training.recipes import LIMITS, Choice, budget_of, main_step, setting
 from qexplore.ui.work.watch import active
 
@@ -50,6 +51,8 @@ def start(profile: Profile) -> None:
         with st.container():  # always there: an element that comes and goes would make its neighbours anew
             if refused:
                 st.error(refused, icon=":material/block:")
+            elif told := pace(profile.task, choice.recipe):
+                st.caption(told)
 
 
 def _recipe(presets: dict[str, Recipe]) -> str:

@@ -17,14 +17,14 @@ from qexplore.report import Event, Report
 HISTORY = "history"  # events as JSON text, in bytes: a list of them can be long
 
 
-def owner_of(training: Training, actors: Actors, name: str) -> dict[str, Any]:
+def owner_of(training: Training, actors: Actors) -> dict[str, Any]:
     """What a state belongs to, as plain JSON: the step with all its settings, what was done before, seed and images.
 
     Bits are part of it unless the training itself allocates them: those follow from the rest.
     """
     calibration, quantizers = training.calibration, training.trainable.quantizers
     owner = {
-        "step": name,
+        "step": training.name,
         **asdict(training.settings),
         **{f"{actor.name}.{key}": value for actor in actors if actor.plan for key, value in asdict(actor.plan).items()},
         "seed": calibration.seed,

@@ -8,6 +8,6 @@ from qexplore.errors import QexploreError
 class Diverged(QexploreError):
     """The loss became NaN, infinite, or much larger than it was at the start."""
 
-    def __init__(self, what: str, at: int, epoch: int, site: str, remedy: str) -> None:
-        super().__init__(f"The training diverged at step {at} (epoch {epoch}): {what}; {site}. {remedy}")
+    def __init__(self, step: str, what: str, at: int, epoch: int, site: str, remedy: str) -> None:
+        super().__init__(f"The training {step!r} diverged at step {at} (epoch {epoch}): {what}; {site}. {remedy}")
         self.at, self.epoch, self.remedy = at, epoch, remedy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -60,18 +61,10 @@ def _reestimate(training: Training) -> None:
     training.trainable.mixed = None  # all weights are quantized from now on
     norms = training.trainable.norms.values()
     before = [norm.momentum for norm in norms]
-    for done, (x, _) in enumerate(_some(training)):
+    batches = islice(training.images.epoch(training.settings.epochs), training.settings.reestimate)
+    for done, (x, _) in enumerate(batches):
         for norm in norms:
             norm.momentum = 1 / (done + 1)
         training.trainable(x)
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
-
-
-def _some(training: Training) -> list[tuple[Tensor, Tensor]]:
-    found: list[tuple[Tensor, Tensor]] = []
-    for batch in training.images.epoch(training.settings.epochs):
-        if len(found) == training.settings.reestimate:
-            break
-        found.append(batch)
-    return found

@@ -92,7 +92,7 @@ class Fisher:
     def sample(self, training: Training, x: Tensor) -> None:
         """Looks at values of the activations of a batch, drawn at random by the step, for the measured noise."""
         generator = torch.Generator().manual_seed(training.at)
-        with torch.no_grad(), training.evaluating():
+        with torch.no_grad(), training.evaluating(averaged=False):  # on the scales that the noise is measured with
             for name, value in training.trainable.observe(x).items():
                 flat = value.reshape(-1)  # a stride in place of chance would fall in step with rows, and see borders
                 drawn = torch.randint(len(flat), (SAMPLE,), generator=generator) if len(flat) > SAMPLE else slice(None)

@@ -37,9 +37,9 @@ def fine_tune(
     """
     check_batch(network, settings.batch_norm, settings.batch)
     calibration.data.prepare(report, (PART,))
-    training = Training(network, calibration, settings, quantizers)
-    owner = checkpoint.owner_of(training, actors, name)
-    told = Telling(training, report, name, checkpoint.load(training, actors, owner, report))
+    training = Training(network, calibration, settings, quantizers, name)
+    owner = checkpoint.owner_of(training, actors)
+    told = Telling(training, report, checkpoint.load(training, actors, owner, report))
     try:
         with torch.enable_grad():
             told.start(budget, [event for actor in actors for event in actor.begin(training)])

@@ -61,7 +61,12 @@ class Pruning:
         """How much of the schedule is behind (0 to 1) when `progress` of the training is."""
         if progress >= self.end:
             return 1.0
-        return max(0.0, (progress - self.start) / (self.end - self.start))
+        return 0.0 if progress <= self.start else (progress - self.start) / (self.end - self.start)
+
+
+_QUANTIZERS = ("quantizer_rate", "quantizer_optimizer", "learn", "noise", "damping", "freezing")
+_DEFAULTS = {name: value for name, value in defaults_of(Settings).items() if name not in _QUANTIZERS}
+"""The settings of a training that has no quantizers."""
 
 
 def _read(settings: Mapping[str, Any]) -> tuple[Pruning, Settings]:
@@ -73,12 +78,12 @@ def _read(settings: Mapping[str, Any]) -> tuple[Pruning, Settings]:
 
 
 @STEPS.register("prune")
-@takes(defaults_of(Settings) | defaults_of(Pruning) | {"batch_norm": KEEP}, _read)
+@takes(_DEFAULTS | defaults_of(Pruning) | {"batch_norm": KEEP}, _read)
 def prune(network: Network, calibration: Calibration, report: Report, **settings: Any) -> Network:
     """Gradual magnitude pruning of the real network while it is trained (the schedule is that of Zhu & Gupta 2017).
 
     Masks are kept by every later step. Comes before 'weight-ranges'; batch norms are trained and stay, unless they are
-    folded before. settings: of qexplore.qat.settings.Settings and of Pruning.
+    folded before. settings: of qexplore.qat.settings.Settings, those of quantizers left out, and of Pruning.
     """
     plan, training = _read(settings)
     if network.bits:

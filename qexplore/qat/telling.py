@@ -33,8 +33,8 @@ class Telling:
     stopped: whether the listener has raised, which is how a run is stopped: always between two steps.
     """
 
-    def __init__(self, training: Training, report: Report, name: str, history: list[Event]) -> None:
-        self.training, self.report, self.name, self.history = training, report, name, history
+    def __init__(self, training: Training, report: Report, history: list[Event]) -> None:
+        self.training, self.report, self.history = training, report, history
         self.stopped = False
         self._rest: list[Event] = []
         self._sum, self._count = 0.0, 0
@@ -50,7 +50,7 @@ class Telling:
         self._tell(
             {
                 "event": "training-started",
-                "step": self.name,
+                "step": training.name,
                 "number": int(training.calibration.key.partition("-")[0] or 0),
                 "epochs": training.settings.epochs,
                 "steps": training.steps,
@@ -98,7 +98,7 @@ class Telling:
     def progress(self) -> None:
         """How many steps of all are done."""
         training = self.training
-        text = f"{self.name}: epoch {min(training.epoch + 1, training.settings.epochs)}"
+        text = f"{training.name}: epoch {min(training.epoch + 1, training.settings.epochs)}"
         self._tell({"event": "progress", "done": training.at, "total": training.steps, "text": text})
 
     def epoch(self, judged: Judged, events: list[Event]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -28,8 +28,9 @@ from qexplore.report import Event
 class Training:
     """Everything that the loop and those who act in it need.
 
-    at: optimizer steps done. epoch, batch: what comes next; total, counted: sum and number of the losses of this epoch;
-    first: the loss of the first step. held: that of the held-out images after the first epoch.
+    name: of the recipe's step. at: optimizer steps done. epoch, batch: what comes next; total, counted: sum and number
+    of the losses of this epoch; first: the loss of the first step. held: that of the held-out images after the first
+    epoch.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class Training:
         calibration: Calibration,
         settings: Settings,
         quantizers: dict[str, Quantizer],
+        name: str = "qat",
     ) -> None:
-        self.network, self.calibration, self.settings = network, calibration, settings
+        self.network, self.calibration, self.settings, self.name = network, calibration, settings, name
         self.images = Images(calibration, settings)
         self.trainable = Trainable(network, quantizers, settings.batch_norm)
         self.teacher = teacher_of(network, calibration) if settings.distill else None
@@ -102,9 +104,9 @@ class Training:
             return judge(logits, self.calibration.batches())
 
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """The averages, if there are any, and running statistics; always restores."""
-        with self.average.held():
+    def evaluating(self, *, averaged: bool = True) -> Iterator[None]:
+        """Running statistics, and where `averaged` the averages, if there are any; always restores."""
+        with self.average.held() if averaged else nullcontext():
             self.trainable.training = False
             try:
                 yield

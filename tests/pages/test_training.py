@@ -211,8 +211,8 @@ def test_what_was_paused_before_its_first_step_says_so(opened: Open, home: Path)
 
 def test_a_training_that_failed_shows_its_error_and_its_remedy_starts_it_again(opened: Open, home: Path) -> None:
     error = (
-        "The training diverged at step 61 (epoch 4): the loss is nan; the first site with numbers that are not finite "
-        "is 'head.weight'. Start again with a smaller rate, such as rate=0.002 and quantizer_rate=0.0002."
+        "The training 'qat' diverged at step 61 (epoch 4): the loss is nan; the first site with numbers that are not "
+        "finite is 'head.weight'. Start again with a smaller rate, such as rate=0.002 and quantizer_rate=0.0002."
     )
     run = put(home, recipe_events("qat", done=3, after=None), "failed", error=error)
     at = opened("training", task=TASK, run=run)
@@ -458,6 +458,10 @@ def test_the_remedy_of_an_error_is_read_from_its_sentence() -> None:
     assert remedy(recipe, "Start again with a smaller rate, such as rate=0.002.") == {"qat.rate": 0.002}
     assert remedy(recipe, "such as rate=1.5e-05, or a warm-up.") == {"qat.rate": 1.5e-05}
     assert remedy(recipe, "Out of memory.") == {}
+    staged = Recipe.load("prune30-w8a8")
+    told = "The training 'qat' diverged at step 3 (epoch 1): the loss is nan. Start again with a smaller rate, such as"
+    assert remedy(staged, f"{told} rate=0.5.") == {"qat.rate": 0.5}
+    assert remedy(staged, f"{told.replace('qat', 'prune')} rate=0.5.") == {"prune.rate": 0.5}
 
 
 def test_profiles_know_the_sites_of_a_recorded_training() -> None:

@@ -22,7 +22,7 @@ from tests.network.nets import built
 from tests.qat.small import QUICK, Memory, calibration, quantized
 
 SENTENCE = (
-    r"^The training diverged at step \d+ \(epoch \d\): .*; .* site .*\. Start again with a smaller rate, such as "
+    r"^The training '\w+' diverged at step \d+ \(epoch \d\): .*; .* site .*\. Start again with a smaller rate, such as "
 )
 
 
@@ -48,7 +48,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, where: str, at: int) -> None:
     def step(self: trainings.Training, loss: float) -> None:
         original(self, loss)
         if self.at == at:
-            named = {**self.trainable.latent(), **self.trainable.learned()}
+            named = {**self.trainable.latent(), **self.trainable.learned(), **self.trainable.buffers()}
             with torch.no_grad():
                 named[where][(0,) * named[where].dim()] = float("nan")
 
@@ -80,6 +80,44 @@ def test_nan_is_found_at_once_with_the_site_and_never_gets_into_a_checkpoint(
     if kept is not None:
         assert kept[1]["at"] == 3
         assert all(bool(torch.isfinite(value).all()) for value in kept[0].values() if value.is_floating_point())
+
+
+BESIDES = {
+    "bias.second.0": "bias of the layer 'second.0'",
+    "gain.second.1": "gain of the batch norm 'second.1'",
+    "variance.second.1": "running variance of the batch norm 'second.1'",
+}
+
+
+@pytest.mark.parametrize("where", BESIDES)
+def test_nan_outside_of_weights_and_grids_is_named_too(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    poisoned(monkeypatch, where, 2)
+    seen, mode = calibration((3, 8, 8)), "static" if where.startswith("bias") else "frozen"
+    network = quantized(built("add-relu")[0], seen, fold=mode == "static")
+    with pytest.raises(Diverged) as told:
+        STEPS.get("qat")(network, seen, Report(), **QUICK, batch_norm=mode)
+    assert f"the numbers are finite, but not the {BESIDES[where]}" in str(told.value)
+
+
+def test_where_hardly_anything_has_changed_no_site_is_blamed() -> None:
+    seen = calibration((3, 8, 8))
+    network = quantized(built("add-relu")[0], seen)
+    training = trainings.Training(network, seen, Settings(**QUICK), quantizers_of(network, learn=True), "qbitopt")
+    check(training, 1.0)
+    with pytest.raises(
+        Diverged, match=r"^The training 'qbitopt' diverged .* no site have grown or shrunk by more than"
+    ):
+        check(training, 1000.0)
+
+
+def test_what_is_wrong_where_nearly_all_is_pruned_is_the_pruning() -> None:
+    seen = calibration((3, 8, 8))
+    network = Network.of(built("add-relu")[0], seen.data.batch_of("train", [0])[0])
+    with pytest.raises(Diverged) as told:
+        STEPS.get("prune")(network, seen, Report(), sparsity=0.9999, end=0.1, every=1, **QUICK)
+    assert "% of the weights are pruned" in str(told.value)
+    assert "or prune less." in str(told.value)
+    assert "equalize" not in str(told.value)
 
 
 def test_what_was_kept_before_goes_on_where_the_reason_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -141,6 +142,29 @@ def test_what_is_estimated_anew_is_the_mean_over_batches_of_the_quantized_networ
     assert torch.allclose(norm.mean, torch.stack(means).mean(0), atol=1e-4)
     assert torch.allclose(norm.variance, torch.stack(variances).mean(0), rtol=1e-4)
     assert norm.momentum == 0.1
+
+
+def test_estimating_anew_holds_one_batch_at_a_time(seen: Calibration, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, network = normed(seen)
+    settings = Settings(**QUICK, batch_norm="keep", reestimate=2)
+    training = Training(network, seen, settings, quantizers_of(network, learn=True))
+    order: list[str] = []
+    drawn, passed = training.images.epoch, Trainable.__call__
+
+    def epoch(*given: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in drawn(*given):
+            order.append("drawn")
+            yield batch
+
+    def call(trainable: Trainable, x: Tensor) -> Tensor:
+        order.append("passed")
+        return passed(trainable, x)
+
+    monkeypatch.setattr(training.images, "epoch", epoch)
+    monkeypatch.setattr(Trainable, "__call__", call)
+    with torch.no_grad():
+        _reestimate(training)
+    assert order == ["drawn", "passed"] * 2
 
 
 @pytest.mark.parametrize("mode", ["keep", "frozen"])

@@ -18,6 +18,7 @@ from qexplore.ptq.steps import State
 from qexplore.qat.channels import among, gone_in
 from qexplore.qat.coupling import couple
 from qexplore.qat.norms import KEEP
+from qexplore.qat.pruning import Pruning
 from qexplore.qat.trainable import Trainable
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.schema import BadRecipe, Recipe
@@ -227,6 +228,19 @@ def test_settings_are_checked_before_the_first_step_of_a_recipe(settings: dict[s
     with pytest.raises(QexploreError, match=words):
         check(recipe_of({"prune": settings}))
     check(recipe_of({"prune": {"reestimate": 5}}))  # batch norms are kept where nothing is said
+
+
+@pytest.mark.parametrize("at", [0.0, 0.6, 1.0])
+def test_a_schedule_may_be_one_moment(at: float) -> None:
+    plan = Pruning(start=at, end=at)
+    assert [plan.done(progress) for progress in (at - 0.01, at, at + 0.01)] == [0.0, 1.0, 1.0]
+    assert zeros(pruned(start=at, end=at)) > 0
+
+
+@pytest.mark.parametrize("name", ["noise", "learn", "quantizer_rate", "damping", "freezing"])
+def test_settings_of_quantizers_are_refused_where_there_are_none(name: str) -> None:
+    with pytest.raises(UnknownName, match=name):
+        check(recipe_of({"prune": {name: 0.5}}))
 
 
 def test_methods_and_scopes_that_do_not_exist_are_named() -> None:

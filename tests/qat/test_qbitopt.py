@@ -366,6 +366,25 @@ def test_measured_errors_are_those_of_the_grid_and_modelled_ones_those_of_unifor
         assert modelled(quantizer, bits) == pytest.approx(modelled(there, bits), rel=1e-6)
 
 
+def test_activations_are_sampled_on_the_scales_that_they_are_measured_with() -> None:
+    _, training, seen = small(ema=0.9)
+    x, _ = seen.data.tensors("train")
+    with torch.no_grad():
+        for name, size in training.trainable.learned().items():
+            size.fill_(0.5 if name.startswith("size") else float(size))  # the averages stay where they were
+    fisher = Fisher(0.99)
+    fisher.sample(training, x)
+    fisher.traces = dict.fromkeys(training.trainable.quantizers, 2.0)
+    with training.evaluating(averaged=False), torch.no_grad():
+        observed = training.trainable.observe(x)
+    for name, quantizer in training.trainable.quantizers.items():
+        if quantizer.site.kind == "activation":
+            values, there = observed[name], quantizer.at(3)
+            error = quantize(values, there.spec, there.range()) - within(values, quantizer)
+            direct = float(error.detach().double().square().mean())
+            assert fisher.losses(training, [3], MEASURED)[name, 3] == pytest.approx(direct, rel=0.1), name
+
+
 def test_the_settings_of_training_and_of_allocation_have_names_of_their_own() -> None:
     from qexplore.qat.settings import defaults_of
 

@@ -200,7 +200,7 @@ def test_settings_that_are_told_apart_by_a_checkpoint_are_all_of_them() -> None:
     seen = images()
     network = quantized(built("add-relu")[0], seen)
     training = Training(network, seen, Settings(**QUICK), quantizers_of(network, learn=True))
-    owner = owner_of(training, [Reallocation(Allocation(weight_bits=4))], "qbitopt")
+    owner = owner_of(training, [Reallocation(Allocation(weight_bits=4))])
     assert owner["reallocation.weight_bits"] == 4
     assert set(vars(Settings())) <= set(owner)
 

@@ -68,7 +68,10 @@ def budget_of(recipe: Recipe) -> dict[str, float]:
 
 
 def remedy(recipe: Recipe, error: str) -> dict[str, Any]:
-    """The settings that the sentence of a training that diverged proposes, as `with_settings` takes them."""
-    steps = training_steps(recipe)
+    """The settings that the sentence of a training that diverged proposes for the step that it names, as
+    `with_settings` takes them.
+    """
+    named = re.search(r"The training '(\w+)' diverged", error)
+    steps = [step for step in training_steps(recipe) if named is None or step == named[1]]
     found = re.findall(r"\b(quantizer_rate|rate)=(\d[\d.]*(?:e-?\d+)?)", error)
     return {f"{step}.{name}": float(value.rstrip(".")) for step in steps for name, value in found}

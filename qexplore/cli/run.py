@@ -9,9 +9,12 @@ from typing import Any
 from qexplore.cli.lines import accuracy, table
 from qexplore.cli.pairs import pairs
 from qexplore.cli.seed import add_seed
-from qexplore.cli.subject import add_subject, subject
+from qexplore.cli.subject import add_subject, require_subject, subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
-from qexplore.recipes import Recipe
+from qexplore.errors import QexploreError
+from qexplore.recipes import Recipe, presets
+from qexplore.runs import Store
+from qexplore.zoo import entry
 
 SHOWN = 8  # opaque layers that the text names
 
@@ -21,6 +24,11 @@ def arguments(parser: ArgumentParser) -> None:
     add_subject(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as weights.bits=4")
     add_seed(parser)
+    parser.add_argument(
+        "--background",
+        action="store_true",
+        help="queue it as a run of this home, with checkpoints; `runs` shows, pauses and resumes it (with --task)",
+    )
 
 
 def recipe(words: Namespace) -> Recipe:
@@ -29,12 +37,35 @@ def recipe(words: Namespace) -> Recipe:
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
+    if words.background:
+        return _queued(words)
     from qexplore.recipes import run  # here, because it loads torch
 
     return run(subject(words, watcher), recipe(words), seed=words.seed, on_event=watcher).to_document()
 
 
+def _queued(words: Namespace) -> Document:
+    """The run that a worker of this home carries out."""
+    require_subject(words)
+    if words.task is None or words.data is not None:
+        left_out = "--data" if words.model is None else "--model"
+        raise QexploreError(
+            f"In the background works a task by its name: leave {left_out} out, and keep a network and images of your "
+            "own under a name with 'task add', or a folder of images with 'data add'."
+        )
+    from qexplore.recipes.carry_out import check  # here, because it loads torch
+
+    made = recipe(words)
+    check(made)
+    asked = words.recipe if words.recipe in presets() and not words.set else made.to_document()
+    store = Store()
+    spec = {"kind": "recipe", "task": entry(words.task).name, "recipe": asked, "seed": words.seed}
+    return {"id": store.submit(spec), **spec, "home": store.root}
+
+
 def text(document: Document) -> str:
+    if "id" in document:
+        return f"Run {document['id']} is queued: python -m qexplore runs show {document['id']} tells how far it is."
     lines = [
         f"FP32      {accuracy(document['fp32'])}",
         f"quantized {accuracy(document['accuracy'])}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qexplore.recipes import Recipe
 from qexplore.runs import Store
 from qexplore.runs import store as stores
 from qexplore.runs.recordings import recordings
@@ -19,6 +20,38 @@ def run(home, monkeypatch):
     """The id of a run that waits; nothing carries it out."""
     monkeypatch.setattr(stores, "executor_for", lambda root: Idle())
     return Store().submit(SPEC)
+
+
+def test_what_run_does_in_the_background_waits_in_the_home_and_can_be_paused(say, home, monkeypatch):
+    monkeypatch.setattr(stores, "executor_for", lambda root: Idle())
+    told = say("run", "qat-w3a3", "--task", "resnet-digits", "--seed", "3", "--background", "--json").document
+    spec = {"kind": "recipe", "task": "resnet-digits", "recipe": "qat-w3a3", "seed": 3}
+    assert {name: told[name] for name in spec} == spec
+    assert Store().run(told["id"]).spec == spec
+    assert say("runs", "pause", told["id"], "--json").document["state"] == "paused"
+    other = say("run", "qat-w3a3", "--task", "resnet-digits", "--set", "qat.epochs=2", "--background")
+    assert "is queued" in other.out
+    (run,) = Store().runs(state="queued")
+    assert run.id in other.out
+    assert Recipe.load(run.spec["recipe"]).steps[-1].settings["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--model", "torchvision:resnet18", "--data", "cifar10"), "leave --model out"),
+        (("--task", "resnet20-cifar10", "--data", "."), "leave --data out"),
+        ((), "Nothing to work on"),
+        (("--task", "resnet-digit"), "resnet-digit"),
+        (("--task", "resnet-digits", "--set", "qat.rate=-1"), "rate"),
+    ],
+)
+def test_what_cannot_be_done_in_the_background_is_refused_before_it_is_queued(say, home, words, told):
+    said = say("run", "qat-w3a3", *words, "--background")
+    assert said.status == 2
+    assert told in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not Store().runs()
 
 
 def test_an_empty_home_has_no_runs(say):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from qexplore.allocate.sensitivity import sensitivity_table
-from qexplore.bench.subjects import DIGITS, MOBILENET, subject
+from qexplore.bench.subjects import DIGITS, LARGE, subject
 from qexplore.bench.timing import BENCHES, medians
 from qexplore.network import Network, cross_entropy
 from qexplore.ptq import Calibration
@@ -14,13 +14,13 @@ from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
 
-BITS = {**dict.fromkeys(DIGITS, (2, 4, 8)), MOBILENET: (4,)}
+BITS = {**dict.fromkeys(DIGITS, (2, 4, 8)), **dict.fromkeys(LARGE, (4,))}
 
 
 @BENCHES.register("sweep")
 def sweep(report: Report, *, images: int = 4) -> dict[str, float]:
     """Time of the metric `loss` for all sites / time of one complete pass for each site and bits, ranges known (limit:
-    0.65). On the digits networks with 128 images, on MobileNetV2 at 224 × 224 with `images`.
+    0.65). On the digits networks with 128 images, on the large ones at 224 × 224 with `images`.
     """
     ratios: dict[str, float] = {}
     for name, bits in report.track(list(BITS.items()), "sweeps"):
@@ -31,7 +31,7 @@ def sweep(report: Report, *, images: int = 4) -> dict[str, float]:
             "loss": partial(sensitivity_table, network, given, "loss", bits),
         }
         works["loss"]()  # finds the ranges
-        times = medians(works, repeats=1 if name == MOBILENET else 3, uncounted=0)
+        times = medians(works, repeats=1 if name in LARGE else 3, uncounted=0)
         ratios[f"loss/naive {name}"] = times["loss"] / times["naive"]
     return ratios
 

@@ -23,7 +23,7 @@ def pace(task: str, recipe: Recipe) -> str:
     for one in ended:
         each = training_of(one).epoch_seconds
         if each is not None and epochs:
-            return f"{_epochs(epochs)}, {roughly(epochs * each)}: in {_named(one)} one took {seconds(each)}."
+            return f"{_epochs(epochs)}, {roughly(epochs * each)}: one of {_named(one)} took {seconds(each)}."
     return ""
 
 

@@ -14,10 +14,8 @@ def pace(task: str, recipe: Recipe) -> str:
     A training of the same preset is asked before others, and those of this machine before recordings of another.
     """
     ended = [one for one in known(task) if one.state in ("done", "recorded")]
-    name = recipe.name
-    ended.sort(
-        key=lambda one: (one.recipe != name, not one.recipe.startswith(f"{name} with"))
-    )  # equals keep their order
+    same, changed = recipe.name, f"{recipe.name} with"  # as one is called that has other settings
+    ended.sort(key=lambda one: (one.recipe != same, not one.recipe.startswith(changed)))  # equals keep their order
     asked = [setting(recipe, step, "epochs") for step in training_steps(recipe)]
     epochs = sum(map(int, asked)) if all(asked) else 0
     for one in ended:

@@ -7,6 +7,7 @@ from pathlib import Path
 from qexplore import zoo
 from qexplore.errors import QexploreError
 from qexplore.places import roots
+from qexplore.zoo.image_files import leads_out
 
 _CIFAR = ("", "cifar10", "cifar-10", "cifar", "CIFAR10")
 _GET_CIFAR = (
@@ -31,7 +32,7 @@ def how_to_get(task: str) -> str:
 
 
 def _cifar_is_here() -> bool:
-    places = [root / name for root in roots() for name in _CIFAR]
+    places = [root / name for root in roots() for name in _CIFAR if not leads_out(root / name, root)]
     return any(
         (place / "cifar-10-batches-py").is_dir()
         or all((place / part / "airplane").is_dir() for part in ("train", "test"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from torch import nn
@@ -17,7 +17,7 @@ from qexplore.zoo.entries import Entry
 from qexplore.zoo.errors import DataAbsent
 from qexplore.zoo.fitting import Settings, fit_entry
 from qexplore.zoo.folders import folder_albums
-from qexplore.zoo.image_files import is_folder
+from qexplore.zoo.image_files import entries, is_folder, leads_out, require_inside
 from qexplore.zoo.picture_part import Pictures, Shelf
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.splits import balanced, fair
@@ -68,13 +68,16 @@ def cifar10() -> Data:
 
 def lies_in(folder: Path) -> bool:
     """Whether the images of CIFAR-10 are in the folder, or in one directly below it that is called after them."""
-    return _first(folder / name for name in NAMES) is not None
+    return _first([folder]) is not None
 
 
 def _found() -> Albums:
-    found = _first(root / name for root in roots() for name in NAMES)
+    found = _first(roots())
     if found is not None:
         return found
+    for folder, top in _candidates(roots()):
+        for path in (folder, *_batches(folder)):
+            require_inside(path, top)  # better told than "not there"
     looked = ", ".join(map(str, roots())) or "no folder is named"
     raise DataAbsent(
         f"The images of CIFAR-10 are not there (looked in: {looked}): get them as folders train/<class>/ and "
@@ -82,12 +85,26 @@ def _found() -> Albums:
     )
 
 
-def _first(folders: Iterable[Path]) -> Albums | None:
-    for folder in folders:
+def _first(tops: Iterable[Path]) -> Albums | None:
+    for folder, top in _candidates(tops):
+        if leads_out(folder, top):
+            continue
         if all(is_folder(folder / part / CLASSES[0]) for part in ("train", "test")):
             found = folder_albums(folder, len(CLASSES))
             if found.classes == CLASSES:
                 return found
-        if is_folder(folder / "cifar-10-batches-py"):
+        batches = _batches(folder)
+        if batches and not any(leads_out(path, top) for path in batches):
             return downloaded_albums("CIFAR10", folder)
     return None
+
+
+def _candidates(tops: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Folders where the images may lie, each with the allowed one that it must not lead out of."""
+    return ((top / name, top) for top in tops for name in NAMES)
+
+
+def _batches(folder: Path) -> list[Path]:
+    """torchvision's own folder in `folder` with the files in it; none where there is no such folder."""
+    inner = folder / "cifar-10-batches-py"
+    return [inner, *(Path(entry.path) for entry in entries(inner))] if is_folder(inner) else []

@@ -15,7 +15,7 @@ from qexplore.errors import UnknownName
 from qexplore.places import WAYS, roots
 from qexplore.zoo.albums import Album, Albums, Opened
 from qexplore.zoo.errors import BadData, DataAbsent
-from qexplore.zoo.image_files import is_folder
+from qexplore.zoo.image_files import is_folder, leads_out, require_inside
 
 LABELS = ("targets", "labels", "_labels", "y")
 SPLITS = (("train", "trainval"), ("test", "val", "valid"))
@@ -30,10 +30,13 @@ def downloaded_albums(named: str, at: Path | None = None) -> Albums:
     name, _, root = named.partition("@")
     kind = _kind(name)
     places = [at or Path(root).expanduser()] if at or root else list(roots())
-    for place in [inner for root_ in places for inner in (root_, root_ / name, root_ / name.lower())]:
-        parts = _parts(kind, place)
+    candidates = [(inner, top) for top in places for inner in (top, top / name, top / name.lower())]
+    for place, top in candidates:
+        parts = [] if leads_out(place, top) else _parts(kind, place)
         if parts:
             return _albums(kind.__name__, place, parts)
+    for place, top in candidates:
+        require_inside(place, top)  # better told than "not there"
     looked = ", ".join(map(str, places)) or "no folder is named"
     raise DataAbsent(
         f"torchvision's {kind.__name__} is not there (looked in: {looked}); download it with "

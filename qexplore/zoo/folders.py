@@ -8,7 +8,7 @@ import numpy as np
 
 from qexplore.zoo.albums import Album, Albums, Opened, digest_of, file_album, open_file
 from qexplore.zoo.errors import BadData
-from qexplore.zoo.image_files import TESTS, TRAIN, Skipped, is_folder, pictures_below, told, tree
+from qexplore.zoo.image_files import TESTS, TRAIN, Skipped, is_folder, pictures_below, require_inside, told, tree
 
 IMAGES, MASKS = "images", "masks"
 
@@ -53,6 +53,7 @@ def _segmented(folder: Path, classes: int | None) -> Albums:
 
 
 def _masked(folder: Path, top: Path, classes: int | None) -> tuple[Album, tuple[Skipped, ...]]:
+    require_inside(folder, top)
     pictures, skipped = pictures_below(folder / IMAGES, top)
     found, more = pictures_below(folder / MASKS, top)
     masks = {_stem(path, folder / MASKS): path for path in found}

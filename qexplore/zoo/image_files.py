@@ -60,9 +60,8 @@ def files(folder: Path, top: Path | None = None) -> Files:
 
     A symbolic link is followed if it leads into `top` (default: the folder) or into one that is allowed, else left out.
     """
-    own = _resolved(top or folder)
-    if not _allowed(_resolved(folder), own):
-        raise BadData(f"The folder {told(folder)} is {LINK_OUT}.")
+    own = top or folder
+    require_inside(folder, own)
     paths: list[str] = []
     labels: list[int] = []
     skipped: list[Skipped] = []
@@ -78,10 +77,40 @@ def files(folder: Path, top: Path | None = None) -> Files:
 
 
 def pictures_below(folder: Path, top: Path) -> tuple[list[str], list[Skipped]]:
-    """Paths of the pictures below `folder`, sorted; and what was left out because it leads out of `top`."""
+    """Paths of the pictures below `folder`, sorted; and what was left out because it leads out of `top`.
+
+    Raises BadData where the folder itself leads out of it.
+    """
+    require_inside(folder, top)
     skipped: list[Skipped] = []
-    found = sorted(_walk(folder, _resolved(top), skipped))
+    found = sorted(_walk(folder, top, skipped))
     return [path for _, _, path in found], skipped
+
+
+def require_inside(path: Path, top: Path) -> None:
+    """BadData where the folder or file `path` leads out of `top`: see `leads_out`."""
+    if leads_out(path, top):
+        raise BadData(f"{told(path)} is {LINK_OUT}.")
+
+
+def leads_out(path: Path, top: Path) -> bool:
+    """Whether `path`, once all links are followed, lies neither in `top` nor in a folder that is allowed."""
+    target = _resolved(path)
+    return not (target.is_relative_to(_resolved(top)) or any(target.is_relative_to(root) for root in roots()))
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What the folder holds; BadData where it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except FileNotFoundError:
+        raise BadData(f"There is no folder {told(folder)}; check its path.") from None
+    except NotADirectoryError:
+        raise BadData(f"{told(folder)} is no folder; give one with a subfolder of pictures for each class.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadData(f"The folder {told(folder)} cannot be read ({reason}); change its rights or its path.") from None
 
 
 def is_folder(path: Path) -> bool:
@@ -98,21 +127,21 @@ def told(path: object) -> str:
     return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
-def _walk(folder: Path, own: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
+def _walk(folder: Path, top: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
     """(folder, name, path to open) of each picture below `folder`; what may not be followed goes to `skipped`."""
     stack = [folder]
     count = 0
     while stack:
         place = stack.pop()
-        if place.is_symlink() and not _allowed(_resolved(place), own):
+        if place.is_symlink() and leads_out(place, top):
             skipped.append((told(place), LINK_OUT))
             continue
-        for entry in _entries(place):
+        for entry in entries(place):
             if entry.is_dir(follow_symlinks=False):
                 stack.append(Path(entry.path))
             elif not entry.name.lower().endswith(ENDINGS):
                 continue
-            elif entry.is_symlink() and not _allowed(_resolved(Path(entry.path)), own):
+            elif entry.is_symlink() and leads_out(Path(entry.path), top):
                 skipped.append((told(entry.path), LINK_OUT))
             else:
                 count += 1
@@ -123,20 +152,7 @@ def _walk(folder: Path, own: Path, skipped: list[Skipped]) -> Iterator[tuple[str
 
 def _folders(folder: Path) -> list[str]:
     """Names of the folders in `folder`, sorted; links to folders count."""
-    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        raise BadData(f"There is no folder {told(folder)}; check its path.") from None
-    except NotADirectoryError:
-        raise BadData(f"{told(folder)} is no folder; give one with a subfolder of pictures for each class.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadData(f"The folder {told(folder)} cannot be read ({reason}); change its rights or its path.") from None
+    return sorted(entry.name for entry in entries(folder) if entry.is_dir())
 
 
 def _resolved(path: Path) -> Path:
@@ -144,10 +160,6 @@ def _resolved(path: Path) -> Path:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
         return Path("/dev/null")  # a circle of links: nowhere allowed
-
-
-def _allowed(target: Path, own: Path) -> bool:
-    return any(target.is_relative_to(root) for root in (own, *roots()))
 
 
 def _require_classes(folder: Path, classes: list[str], skipped: list[Skipped]) -> None:
@@ -158,7 +170,7 @@ def _require_classes(folder: Path, classes: list[str], skipped: list[Skipped]) -
         raise BadData(f"The folder {shown} holds one class only, {classes[0]!r}: nothing can be told apart; {form}.")
     if skipped:
         raise BadData(f"The folder {shown} holds no picture that may be read: {skipped[0][0]} is {skipped[0][1]}.")
-    names = [entry.name for entry in _entries(folder)]
+    names = [entry.name for entry in entries(folder)]
     if any(name.lower().endswith(ENDINGS) for name in names):
         raise BadData(f"The folder {shown} holds pictures without classes; {form}.")
     raise BadData(f"The folder {shown} holds no pictures ({', '.join(ENDINGS)}); {form}.")

@@ -28,3 +28,16 @@ def folder_of(root: Path, counts: dict[str, int], size: tuple[int, int] = (8, 6)
             picture(number, size).save(root / name / f"{number:04}.{ending}")
             number += 1
     return root
+
+
+def digits_of_mnist(root: Path) -> Path:
+    """<root>/MNIST/raw as torchvision downloads it: 40 pictures of noise to train, 20 to test."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 40), ("t10k", 20)):
+        x, y = rng.integers(0, 256, (count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
+        header = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in x.shape)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + x.tobytes())
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count.to_bytes(4, "big") + y.tobytes())
+    return root

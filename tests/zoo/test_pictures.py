@@ -18,7 +18,7 @@ from qexplore.zoo.errors import DataAbsent
 from qexplore.zoo.pictures import open_data
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.splits import fair, parted
-from tests.zoo.album_makers import GREY, RGB, folder_of, picture
+from tests.zoo.album_makers import GREY, RGB, digits_of_mnist, folder_of, picture
 
 
 @pytest.fixture
@@ -213,14 +213,7 @@ def test_classes_can_be_numbered_anew(place: Path) -> None:
 
 
 def test_a_data_set_of_torchvision_is_found_where_it_was_downloaded(place: Path) -> None:
-    raw = place / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 40), ("t10k", 20)):
-        x, y = rng.integers(0, 256, (count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
-        header = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in x.shape)
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + x.tobytes())
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count.to_bytes(4, "big") + y.tobytes())
+    digits_of_mnist(place)
     data = open_data(f"torchvision:mnist@{place}", GREY)
     assert {part: data.count(part) for part in PARTS} == {"train": 32, "calibration": 8, "evaluation": 20}
     plain = MNIST(str(place), train=False)

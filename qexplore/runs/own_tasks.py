@@ -65,10 +65,15 @@ def add(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def confined(source: str) -> str:
-    """The source with its path resolved, if that lies in a folder that is allowed; OutsideRoots otherwise."""
-    kind, colon, path = source.partition(":")
-    if not colon:
+    """The source with its path resolved, if that lies in a folder that is allowed; OutsideRoots otherwise.
+
+    The zoo's own images are taken by their name.
+    """
+    from qexplore.zoo.pictures import OWN, kind_of
+
+    if source in OWN:
         return source
+    kind, path = kind_of(source)
     if kind not in _PLACES:
         raise QexploreError(f"The images {source[:80]!r} cannot be had in the app: pick a folder or an .npz file.")
     return f"{kind}:{within(path)}"

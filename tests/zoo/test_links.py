@@ -6,10 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qexplore.errors import QexploreError
+from qexplore.places import OutsideRoots
+from qexplore.runs import own_tasks
 from qexplore.ui.absent import how_to_get
+from qexplore.zoo import own
 from qexplore.zoo.cifar import CLASSES, cifar10, lies_in
 from qexplore.zoo.pictures import open_data
 from tests.zoo.album_makers import GREY, RGB, digits_of_mnist, folder_of
@@ -133,3 +137,27 @@ def test_a_downloaded_set_is_not_looked_for_behind_a_link_out_of_the_allowed_fol
         open_data("torchvision:MNIST", GREY)
     monkeypatch.setenv("QEXPLORE_DATA", f"{allowed}:{outside}")
     assert open_data("torchvision:MNIST", GREY).count("evaluation") == 20
+
+
+@pytest.mark.parametrize("name", ["pictures", "arrays.npz"])
+def test_the_helper_refuses_a_path_that_names_no_kind_as_it_refuses_a_folder(
+    name: str, allowed: Path, outside: Path, tmp_path: Path
+) -> None:
+    folder_of(outside / "pictures", {"a": 3, "b": 3})
+    np.savez(outside / "arrays.npz", x=np.zeros((4, 8, 8, 3), np.uint8), y=np.arange(4) % 2)
+    asked = {"ask": "add", "name": "mine", "model": "resnet20-cifar10", "weights": None, "seed": 0, "title": ""}
+    asked["progress"] = str(tmp_path / "progress.json")
+    for source in (f"{outside / name}", f"folder:{outside / name}", f"npz:{outside / name}"):
+        trouble = own_tasks.answer({**asked, "data": source})["trouble"]
+        assert f"{str(outside / name)!r} lies outside the folders whose images may be used" in trouble
+    assert own.folders() == ()
+
+
+def test_the_helper_takes_what_lies_in_an_allowed_folder_by_any_name(allowed: Path) -> None:
+    folder_of(allowed / "pictures", {"a": 1, "b": 1})
+    wanted = f"folder:{allowed / 'pictures'}"
+    assert {own_tasks.confined(source) for source in (wanted, "pictures", str(allowed / "pictures"))} == {wanted}
+    assert own_tasks.confined("arrays.npz") == f"npz:{allowed / 'arrays.npz'}"
+    assert [own_tasks.confined(source) for source in ("digits", "cifar10")] == ["digits", "cifar10"]
+    with pytest.raises(OutsideRoots):
+        own_tasks.confined("pictures/../../outside")

@@ -95,7 +95,10 @@ def _album(title: str, root: Path, part: Any) -> Album:
     labels = _labels(title, part)
     digest = hashlib.sha256(f"{title}\0{root.resolve()}\0".encode() + labels.tobytes())
     for path in sorted(root.glob("*")) + sorted(root.glob("*/*"))[:1000]:
-        facts = path.stat()
+        try:
+            facts = path.stat()
+        except OSError:  # a link to nothing, which is no part of the set
+            continue
         digest.update(f"{path.name} {facts.st_size} {facts.st_mtime_ns}".encode("utf-8", "surrogateescape"))
 
     def opener(place: int) -> Opened:

@@ -14,6 +14,7 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".w
 TRAIN, TESTS = "train", ("test", "val", "validation")
 MOST_FILES = 2_000_000
 LINK_OUT = "a symbolic link out of the folder; allow its target with: python -m qexplore data add DIR"
+NO_FILE = "no regular file"  # whoever opens a named pipe waits for ever
 Skipped = tuple[str, str]
 
 
@@ -58,7 +59,8 @@ def tree(folder: Path) -> Tree:
 def files(folder: Path, top: Path | None = None) -> Files:
     """The pictures of <folder>/<class>/**, sorted as torchvision's ImageFolder sorts them; classes are sorted names.
 
-    A symbolic link is followed if it leads into `top` (default: the folder) or into one that is allowed, else left out.
+    A symbolic link is followed if it leads into `top` (default: the folder) or into one that is allowed, else left out;
+    so is what is no regular file.
     """
     own = top or folder
     require_inside(folder, own)
@@ -77,7 +79,7 @@ def files(folder: Path, top: Path | None = None) -> Files:
 
 
 def pictures_below(folder: Path, top: Path) -> tuple[list[str], list[Skipped]]:
-    """Paths of the pictures below `folder`, sorted; and what was left out because it leads out of `top`.
+    """Paths of the pictures below `folder`, sorted; and what was left out: it leads out of `top`, or is no file.
 
     Raises BadData where the folder itself leads out of it.
     """
@@ -128,7 +130,7 @@ def told(path: object) -> str:
 
 
 def _walk(folder: Path, top: Path, skipped: list[Skipped]) -> Iterator[tuple[str, str, str]]:
-    """(folder, name, path to open) of each picture below `folder`; what may not be followed goes to `skipped`."""
+    """(folder, name, path to open) of each picture below `folder`; what cannot be read goes to `skipped`."""
     stack = [folder]
     count = 0
     while stack:
@@ -141,13 +143,26 @@ def _walk(folder: Path, top: Path, skipped: list[Skipped]) -> Iterator[tuple[str
                 stack.append(Path(entry.path))
             elif not entry.name.lower().endswith(ENDINGS):
                 continue
-            elif entry.is_symlink() and leads_out(Path(entry.path), top):
-                skipped.append((told(entry.path), LINK_OUT))
+            elif reason := _unfit(entry, top):
+                skipped.append((told(entry.path), reason))
             else:
                 count += 1
                 if count > MOST_FILES:
                     raise BadData(f"The folder {told(folder)} holds more than {MOST_FILES:,} pictures; use a part.")
                 yield str(place), entry.name, entry.path
+
+
+def _unfit(entry: os.DirEntry[str], top: Path) -> str:
+    """Why what is called as a picture cannot be read as one; nothing where it can be. Opens no file."""
+    if entry.is_symlink() and leads_out(Path(entry.path), top):
+        return LINK_OUT
+    try:
+        if not entry.is_file():
+            entry.stat()  # says what is wrong with a link to nothing
+            return NO_FILE
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
 
 
 def _folders(folder: Path) -> list[str]:
@@ -169,7 +184,8 @@ def _require_classes(folder: Path, classes: list[str], skipped: list[Skipped]) -
     if classes:
         raise BadData(f"The folder {shown} holds one class only, {classes[0]!r}: nothing can be told apart; {form}.")
     if skipped:
-        raise BadData(f"The folder {shown} holds no picture that may be read: {skipped[0][0]} is {skipped[0][1]}.")
+        name, reason = skipped[0]
+        raise BadData(f"The folder {shown} holds no picture that may be read; the first, {name}: {reason}.")
     names = [entry.name for entry in entries(folder)]
     if any(name.lower().endswith(ENDINGS) for name in names):
         raise BadData(f"The folder {shown} holds pictures without classes; {form}.")

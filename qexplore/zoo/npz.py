@@ -13,7 +13,7 @@ from PIL import Image
 
 from qexplore.zoo.albums import LARGEST_PICTURE, Album, Albums, Opened, digest_of
 from qexplore.zoo.errors import BadData
-from qexplore.zoo.image_files import told
+from qexplore.zoo.image_files import NO_FILE, told
 from qexplore.zoo.preprocessing import IGNORED
 
 LARGEST_ARRAY = 2 * 2**30  # bytes, unpacked
@@ -47,6 +47,8 @@ class NpzFile:
 
     def _headers(self) -> dict[str, _Form]:
         try:
+            if self.path.exists() and not self.path.is_file():
+                raise ValueError(f"it is {NO_FILE}")
             with zipfile.ZipFile(self.path) as archive:
                 entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
                 if len(entries) > MOST_ENTRIES:

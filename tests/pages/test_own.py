@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -201,6 +202,15 @@ def test_folders_say_what_they_hold_or_why_they_cannot_serve(allowed: Path) -> N
     assert {place.label for place in folders.places((allowed,))} == {"photographs/shapes", "photographs/arrays.npz"}
     assert folders.contents(f"folder:{allowed / 'shapes'}") == "10 classes, 40 pictures"
     assert "one class only" in folders.contents(f"folder:{allowed / 'one'}")
+    pictures(allowed / "odd", classes=2, each=3)
+    first = next(path for path in sorted((allowed / "odd").iterdir()) if path.is_dir())
+    os.mkfifo(first / "pipe.png")
+    (first / "out.png").symlink_to("/etc/hostname")
+    told = folders.contents(f"folder:{allowed / 'odd'}")
+    assert told.startswith(
+        "2 classes, 6 pictures; 2 left out: a symbolic link out of the folder; allow its target with"
+    )
+    assert told.endswith(", no regular file")
 
 
 def test_without_an_allowed_folder_the_page_says_how_to_allow_one(

@@ -156,6 +156,47 @@ def test_a_broken_picture_is_skipped_counted_and_named_and_the_others_are_used(c
     assert sum(len(data.tensors(part)[0]) for part in ("calibration", "evaluation")) == 7
 
 
+def nothing_behind_it(path: Path) -> None:
+    path.symlink_to(path.parent / "gone.png")
+
+
+def circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
+NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a link to nothing": (nothing_behind_it, "no such file or directory"),
+    "a circle of links": (circle, "link"),
+    "a named pipe": (os.mkfifo, "no regular file"),
+    "a link to a folder": (lambda path: path.symlink_to(path.parent), "no regular file"),
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("case", NO_FILES)
+def test_what_is_no_file_is_skipped_counted_and_named_and_the_others_are_used(case: str, place: Path) -> None:
+    make, reason = NO_FILES[case]
+    folder_of(place / "classes", {"a": 4, "b": 4})
+    make(place / "classes" / "a" / "odd.png")
+    for inner in ("images", "masks"):
+        folder_of(place / "set" / inner, {"": 4})
+        make(place / "set" / inner / "odd.png")
+    for source, count in (("classes", 8), ("set", 4)):
+        data = open_data(str(place / source), RGB)
+        assert data.count("calibration") + data.count("evaluation") == count
+        assert {Path(name).name for name, _ in data.skipped} == {"odd.png"}
+        assert all(reason in told for _, told in data.skipped)
+
+
+@pytest.mark.timeout(20)
+def test_a_folder_of_nothing_but_pipes_is_told(place: Path) -> None:
+    (place / "a").mkdir()
+    os.mkfifo(place / "a" / "0.png")
+    assert f"holds no picture that may be read; the first, {place / 'a' / '0.png'}: no regular file" in sentence(place)
+    os.mkfifo(place / "arrays.npz")
+    assert "is no .npz file that can be read: it is no regular file" in sentence(place / "arrays.npz")
+
+
 def test_a_limit_counts_the_pictures_that_can_be_read(place: Path) -> None:
     folder_of(place, {"a": 10, "b": 10})
     for path in sorted(place.glob("*/*"))[::2]:

@@ -218,5 +218,7 @@ def test_a_data_set_of_torchvision_is_found_where_it_was_downloaded(place: Path)
     assert {part: data.count(part) for part in PARTS} == {"train": 32, "calibration": 8, "evaluation": 20}
     plain = MNIST(str(place), train=False)
     assert rows(data, "evaluation") == {GREY.normalize(x[None, None]).numpy().tobytes() for x in plain.data}
+    (place / "a link").symlink_to(place / "nothing")
+    assert open_data(f"torchvision:mnist@{place}", GREY).count("evaluation") == 20
     with pytest.raises(DataAbsent, match=r"torchvision's MNIST is not there .*download=True.*data add"):
         open_data(f"torchvision:MNIST@{place / 'elsewhere'}", GREY)

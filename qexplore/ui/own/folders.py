@@ -65,8 +65,9 @@ def contents(source: str) -> str:
         return f"**{error}**"
     told_of = f"{len(found.first.classes)} classes, {len(found.first.paths):,} pictures"
     told_of += f" and {len(found.test.paths):,} for tests" if found.test else ""
-    left_out = len(found.first.skipped) + (len(found.test.skipped) if found.test else 0)
-    return f"{told_of}; {left_out} left out, because links lead out of the folder" if left_out else told_of
+    left_out = [*found.first.skipped, *(found.test.skipped if found.test else ())]
+    reasons = ", ".join(sorted({reason for _, reason in left_out}))
+    return f"{told_of}; {len(left_out)} left out: {reasons}" if left_out else told_of
 
 
 def _below(folder: Path, levels: int, until: float) -> Iterator[Path]:

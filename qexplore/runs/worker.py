@@ -49,7 +49,8 @@ def work(records: Records, run_id: str, modules: list[str]) -> None:
 
 def _result(run: Run, folder: Path, reporter: Reporter, modules: list[str]) -> dict[str, Any]:
     if run.memory_mb is not None:
-        resource.setrlimit(resource.RLIMIT_AS, (run.memory_mb * 2**20, run.memory_mb * 2**20))
+        with contextlib.suppress(ValueError, OSError):  # macOS takes no such limit
+            resource.setrlimit(resource.RLIMIT_AS, (run.memory_mb * 2**20, run.memory_mb * 2**20))
     jobs.load(modules)
     result: dict[str, Any] = plain(jobs.JOBS.get(run.kind)(run.spec, Report(reporter), folder))
     if not (folder / "result.json").exists():  # a job may file a longer one itself

@@ -31,7 +31,7 @@ def decode(
     places = index.tolist()
     work = [(album, preprocessing, shape, place, row) for place, row in zip(places, rows)]
     # PIL decodes and resizes outside the interpreter's lock: threads cost no more CPU than one after the other.
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(max_workers=_processors()) as threads:
         reasons = list(threads.map(_fill, work))
     return rows, {place: reason for place, reason in zip(places, reasons) if reason is not None}
 
@@ -60,6 +60,13 @@ def first_shape(album: Album, preprocessing: Preprocessing) -> Shape:
 def none_readable(album: Album, name: str, reason: str) -> BadData:
     """The sentence for an album of which not one picture can be decoded; the first of them and its reason."""
     return BadData(f"None of the {len(album)} pictures of {album.title} can be read; the first, {name}: {reason}.")
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _fill(work: tuple[Album, Preprocessing, Shape, int, np.ndarray]) -> str | None:

@@ -59,8 +59,10 @@ class PictureCache:
         """The records `index` [k], which are there; uint8 [k, size]."""
         rows = np.empty((len(index), self._size), np.uint8)
         for row, place in zip(rows, index.tolist()):
-            if os.preadv(self._pixels.fileno(), [row.data], place * self._size) != self._size:
+            record = os.pread(self._pixels.fileno(), self._size, place * self._size)
+            if len(record) != self._size:
                 raise QexploreError(f"The cache of pictures in {caches()} is damaged; delete that folder.")
+            row[:] = np.frombuffer(record, np.uint8)
         return rows
 
     def write(self, index: np.ndarray, rows: np.ndarray) -> None:
@@ -73,7 +75,7 @@ class PictureCache:
         try:
             for row, place in zip(rows, index.tolist()):
                 os.pwrite(self._pixels.fileno(), row.data, place * self._size)
-            os.fdatasync(self._pixels.fileno())
+            getattr(os, "fdatasync", os.fsync)(self._pixels.fileno())  # macOS has the latter alone
             for place in index.tolist():
                 os.pwrite(self._kept.fileno(), b"\1", place)
         except OSError as error:

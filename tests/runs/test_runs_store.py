@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.runs import ACTIVE, HomeUnusable, RunActive, Store, StoreTooNew, UnknownRun, schema
+from qexplore.registry import Registry
+from qexplore.runs import ACTIVE, HomeUnusable, RunActive, Store, StoreTooNew, UnknownRun, schema, worker
 from qexplore.runs.records import Progress, Records
 from tests.executors import Idle
 
@@ -59,6 +61,21 @@ def without_rights(folder: Path) -> Iterator[None]:
         if root:
             os.seteuid(0)
         folder.chmod(0o755)
+
+
+def test_a_cap_on_memory_that_the_system_does_not_take_stops_no_run(
+    shelf: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(what: int, limits: tuple[int, int]) -> None:
+        raise ValueError("current limit exceeds maximum limit")  # macOS
+
+    kinds: Registry[Any] = Registry("kind of run")
+    kinds.register("nothing")(lambda spec, report, folder: {"done": True})
+    monkeypatch.setattr(worker.jobs, "JOBS", kinds)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    run = shelf.submit({"kind": "nothing"}, memory_mb=4000)
+    worker.work(Records(shelf.root), run, [])
+    assert (shelf.run(run).state, shelf.run(run).error) == ("done", None)
 
 
 def test_a_queued_run_holds_what_was_asked(shelf: Store) -> None:

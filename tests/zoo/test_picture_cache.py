@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,6 +44,18 @@ def test_the_caches_that_were_used_longest_ago_make_room(monkeypatch: pytest.Mon
     assert {path.name for path in caches().iterdir() if path.is_dir()} == {"c0", "c3", "new"}
     assert np.array_equal(reader.read(np.arange(20)), rows(20))  # whoever has it open goes on
     assert oldest.has(np.arange(20)).all()
+
+
+def test_pictures_are_decoded_and_kept_where_the_system_is_macos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = str(folder_of(tmp_path / "pictures", {"a": 4, "b": 4}))
+    wanted = open_data(source, RGB).tensors("evaluation")[0]
+    shutil.rmtree(caches())
+    for name in ("sched_getaffinity", "fdatasync", "preadv"):
+        monkeypatch.delattr(os, name)
+    for _ in range(2):  # decoded, then read
+        assert torch.equal(open_data(source, RGB).tensors("evaluation")[0], wanted)
 
 
 @pytest.mark.parametrize("limit", ["LARGEST", "SPARED"])

@@ -25,27 +25,35 @@ class OutsideRoots(QexploreError):
 
 
 def home() -> Path:
-    """The folder of all that is stored (QEXPLORE_HOME, else ~/.qexplore), absolute; it need not exist yet."""
-    return Path(os.environ.get("QEXPLORE_HOME") or "~/.qexplore").expanduser().absolute()
+    """The folder of all that is stored (QEXPLORE_HOME, else ~/.qexplore), absolute; it need not exist yet.
+
+    Raises QexploreError where ~ or ~name is the home of nobody.
+    """
+    named = os.environ.get("QEXPLORE_HOME") or "~/.qexplore"
+    found = expanded(named)
+    if str(found).startswith("~"):
+        raise QexploreError(f"The home {named!r} names no user of this machine; set QEXPLORE_HOME to a folder.")
+    return found.absolute()
 
 
 def roots() -> tuple[Path, ...]:
     """Folders whose images may be used, resolved, each once: those of QEXPLORE_DATA, then those of the setting."""
     named = [part for part in os.environ.get("QEXPLORE_DATA", "").split(os.pathsep) if part]
-    found = [Path(part).expanduser().resolve() for part in named] + list(stored_roots())
+    found = [*map(settled, named), *stored_roots()]
     return tuple(dict.fromkeys(found))
 
 
 def stored_roots() -> tuple[Path, ...]:
     """The folders of the setting <home>/data.json; none where there is no such file or it cannot be read."""
+    setting = _setting()
     try:
-        document: Any = json.loads(_setting().read_text())
+        document: Any = json.loads(setting.read_text())
     except (OSError, ValueError):
         return ()
     folders = document.get("folders") if isinstance(document, dict) else None
     if not isinstance(folders, list):
         return ()
-    return tuple(Path(folder).resolve() for folder in folders if isinstance(folder, str) and Path(folder).is_absolute())
+    return tuple(settled(folder) for folder in folders if isinstance(folder, str) and Path(folder).is_absolute())
 
 
 def store_roots(folders: tuple[Path, ...]) -> None:
@@ -60,6 +68,16 @@ def store_roots(folders: tuple[Path, ...]) -> None:
         raise QexploreError(
             f"The setting {setting} cannot be written ({error.strerror}); set QEXPLORE_HOME to a folder that can be."
         ) from error
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ~ or ~name in full; as it is written where nobody is called so, as shells leave it."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's own raises where there is no such user
+
+
+def settled(path: str | Path) -> Path:
+    """The path expanded, absolute and with its links followed, as far as there is anything; never fails."""
+    return Path(os.path.realpath(expanded(path)))
 
 
 def within(path: str | Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from qexplore.cli.lines import table
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
-from qexplore.places import roots, store_roots, stored_roots
+from qexplore.places import roots, settled, store_roots, stored_roots
 from qexplore.zoo.image_files import is_folder, told, tree
 
 ACTIONS = {
@@ -46,14 +46,14 @@ def text(document: Document) -> str:
 
 
 def _add(folder: Path) -> None:
-    place = folder.expanduser().resolve()
-    if not place.is_dir():
+    place = settled(folder)
+    if not is_folder(place):
         raise QexploreError(f"There is no folder {str(folder)!r}; give one that holds images.")
     store_roots(tuple(dict.fromkeys((*stored_roots(), place))))
 
 
 def _remove(folder: Path) -> None:
-    place, kept = folder.expanduser().resolve(), stored_roots()
+    place, kept = settled(folder), stored_roots()
     if place not in kept:
         listed = ", ".join(map(str, kept)) or "none"
         raise QexploreError(f"The folder {str(folder)!r} was not added (added: {listed}).")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from qexplore.cli.verbs import Watcher
 from qexplore.errors import QexploreError
 from qexplore.report import Report
+from qexplore.zoo.image_files import is_folder
 
 if TYPE_CHECKING:
     from qexplore.zoo import Task
@@ -61,7 +62,7 @@ def _by_name(name: str, data: str | None, report: Report) -> Task:
 def look_in(folder: str | None) -> None:
     """Adds a folder, for this process, to those where the zoo's tasks look for their images."""
     if folder is not None:
-        if not Path(folder).is_dir():
+        if not is_folder(Path(folder)):
             raise QexploreError(f"There is no folder {folder!r}; give --data the one that holds the task's images.")
         named = [str(Path(folder).resolve()), *filter(None, [os.environ.get("QEXPLORE_DATA")])]
         os.environ["QEXPLORE_DATA"] = os.pathsep.join(named)

@@ -13,6 +13,7 @@ from typing import Any
 
 import qexplore
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.places import expanded
 from qexplore.runs.documents import check_spec, fingerprint
 from qexplore.runs.errors import HomeUnusable, RunActive, RunCarriedOn, UnknownRun
 from qexplore.runs.executor import Executor, executor_for
@@ -35,7 +36,7 @@ class Store:
     """
 
     def __init__(self, root: Path | str | None = None, *, executor: Executor | None = None) -> None:
-        self.root = prepare(home() if root is None else Path(root).expanduser().absolute())
+        self.root = prepare(home() if root is None else expanded(root).absolute())
         self.executor = executor_for(self.root) if executor is None else executor
         self._records = Records(self.root)
 

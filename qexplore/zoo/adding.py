@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
+from qexplore.places import expanded
 from qexplore.report import Report
 from qexplore.zoo import own
 from qexplore.zoo.checkpoint import save_weights
@@ -70,9 +71,9 @@ def lasting(data: str) -> str:
         return data
     kind, rest = kind_of(data)
     if kind != "torchvision":
-        return f"{kind}:{Path(rest).expanduser().absolute()}"
+        return f"{kind}:{expanded(rest).absolute()}"
     name, at, root = rest.partition("@")
-    return f"{kind}:{name}" + (f"@{Path(root).expanduser().absolute()}" if at else "")
+    return f"{kind}:{name}" + (f"@{expanded(root).absolute()}" if at else "")
 
 
 def _write(name: str, document: dict[str, Any], opened: Opened | None) -> None:

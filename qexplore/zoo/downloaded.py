@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from qexplore.errors import UnknownName
-from qexplore.places import WAYS, roots
+from qexplore.places import WAYS, expanded, roots
 from qexplore.zoo.albums import Album, Albums, Opened
 from qexplore.zoo.errors import BadData, DataAbsent
 from qexplore.zoo.image_files import is_folder, leads_out, require_inside
@@ -29,7 +29,7 @@ def downloaded_albums(named: str, at: Path | None = None) -> Albums:
     """
     name, _, root = named.partition("@")
     kind = _kind(name)
-    places = [at or Path(root).expanduser()] if at or root else list(roots())
+    places = [at or expanded(root)] if at or root else list(roots())
     candidates = [(inner, top) for top in places for inner in (top, top / name, top / name.lower())]
     for place, top in candidates:
         parts = [] if leads_out(place, top) else _parts(kind, place)

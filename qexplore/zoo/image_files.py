@@ -115,7 +115,7 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
         raise BadData(f"The folder {told(folder)} cannot be read ({reason}); change its rights or its path.") from None
 
 
-def is_folder(path: Path) -> bool:
+def is_folder(path: Path | os.DirEntry[str]) -> bool:
     """Whether there is such a folder; False too where that cannot be known."""
     try:
         return path.is_dir()
@@ -167,7 +167,7 @@ def _unfit(entry: os.DirEntry[str], top: Path) -> str:
 
 def _folders(folder: Path) -> list[str]:
     """Names of the folders in `folder`, sorted; links to folders count."""
-    return sorted(entry.name for entry in entries(folder) if entry.is_dir())
+    return sorted(entry.name for entry in entries(folder) if is_folder(entry))
 
 
 def _resolved(path: Path) -> Path:

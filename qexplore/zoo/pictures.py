@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from qexplore.places import within
+from qexplore.places import expanded, within
 from qexplore.report import Report
 from qexplore.zoo.albums import Albums
 from qexplore.zoo.data import Data
@@ -76,7 +76,7 @@ def kind_of(source: str) -> tuple[str, str]:
 def _place(path: str, confined: bool) -> Path:
     if "\0" in path:
         raise BadData(f"The path {path!r} cannot exist; check it.")
-    return within(path) if confined else Path(path).expanduser().absolute()
+    return within(path) if confined else expanded(path).absolute()
 
 
 def _albums(kind: str, rest: str, preprocessing: Preprocessing, classes: int | None, confined: bool) -> Albums:

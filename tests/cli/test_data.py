@@ -12,7 +12,8 @@ from qexplore.cli.main import _parser
 from qexplore.places import OutsideRoots, roots, within
 from qexplore.zoo.cifar import CLASSES, cifar10
 from qexplore.zoo.errors import DataAbsent
-from tests.zoo.album_makers import folder_of
+from qexplore.zoo.pictures import open_data
+from tests.zoo.album_makers import RGB, folder_of
 
 
 @pytest.fixture
@@ -64,6 +65,50 @@ def test_folders_come_from_the_environment_and_from_the_setting(place, home, mon
     for damage in ("", "[]", '{"folders": 3}', '{"folders": [3, "relative"]}', "\0"):
         (home / "data.json").write_text(damage)
         assert roots() == (place, place / "pets")
+
+
+NOBODY = "~no-user-of-this-name"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("data", "add", NOBODY),
+        ("data", "remove", NOBODY),
+        ("app", "--data", NOBODY),
+        ("run", "w8a8", "--task", "resnet-digits", "--data", f"{NOBODY}/pets"),
+        ("run", "w8a8", "--task", "resnet-digits", "--data", f"npz:{NOBODY}.npz"),
+        ("run", "w8a8", "--task", "resnet-digits", "--data", f"torchvision:MNIST@{NOBODY}"),
+        ("task", "add", "mine", "--model", "resnet-digits", "--data", NOBODY),
+    ],
+)
+def test_the_home_of_nobody_gets_one_sentence_that_names_it(say, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spoken = say(*words)
+    assert spoken.status == 2
+    assert NOBODY in spoken.last_words
+
+
+@pytest.mark.parametrize("name", [NOBODY, "round", "x" * 5000])
+def test_a_folder_of_the_environment_that_cannot_be_stops_nothing(say, place, name, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "round").symlink_to(place / "round")
+    monkeypatch.setenv("QEXPLORE_DATA", f"{name}:{place}")
+    assert roots() == (place / name, place)
+    listed = say("data", "list")
+    assert listed.status == 0
+    assert "there is no such folder" in listed.out
+    assert "pets: 5 train, 2 test" in listed.out
+    assert within("pets") == place / "pets"
+    assert open_data(str(place / "pets"), RGB).count("evaluation") == 2
+    assert say("data", "add", name).status == 2
+
+
+def test_the_home_of_qexplore_cannot_be_that_of_nobody(say, monkeypatch):
+    monkeypatch.setenv("QEXPLORE_HOME", NOBODY)
+    spoken = say("data", "list")
+    assert spoken.status == 2
+    assert spoken.last_words == f"The home {NOBODY!r} names no user of this machine; set QEXPLORE_HOME to a folder."
 
 
 def test_a_folder_that_has_gone_is_still_listed_and_can_be_removed(say, place):

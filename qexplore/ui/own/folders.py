@@ -12,7 +12,7 @@ import streamlit as st
 
 from qexplore.errors import QexploreError
 from qexplore.places import OutsideRoots, roots, within
-from qexplore.zoo.image_files import ENDINGS, TESTS, TRAIN, told, tree
+from qexplore.zoo.image_files import ENDINGS, TESTS, TRAIN, is_folder, told, tree
 
 _DEEPEST, _MOST, _SECONDS = 3, 300, 1.0  # levels below an allowed folder, what is listed, time for the search
 _LOOKED_AT = 40  # entries of a folder that tell whether it holds pictures
@@ -109,7 +109,7 @@ def _entries(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in a folder, sorted, hidden ones left out; none where it cannot be read."""
     try:
         with os.scandir(folder) as found:
-            entries = [(entry.name, entry.is_dir()) for entry in found if not entry.name.startswith(".")]
+            entries = [(entry.name, is_folder(entry)) for entry in found if not entry.name.startswith(".")]
     except OSError:
         return [], []
     return sorted(n for n, is_dir in entries if is_dir), sorted(n for n, is_dir in entries if not is_dir)

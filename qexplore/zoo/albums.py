@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -51,6 +53,14 @@ class Albums:
     classes: tuple[str, ...] | None
     skipped: tuple[Skipped, ...] = ()
     notices: tuple[str, ...] = ()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """What PIL has to say of many pixels is not printed: LARGEST_PICTURE is below, and is told in a sentence."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def open_file(path: str) -> Image.Image:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from qexplore.zoo.albums import Album
+from qexplore.zoo.albums import Album, without_warnings
 from qexplore.zoo.errors import BadData
 from qexplore.zoo.preprocessing import Preprocessing
 
@@ -19,6 +19,7 @@ class OtherSize(BadData):
     """Pictures that would have to be stacked have two sizes."""
 
 
+@without_warnings()
 def decode(
     album: Album, preprocessing: Preprocessing, shape: Shape, index: np.ndarray
 ) -> tuple[np.ndarray, dict[int, str]]:
@@ -42,6 +43,7 @@ def record_size(shape: Shape, masks: bool) -> int:
     return (channels + masks) * height * width
 
 
+@without_warnings()
 def first_shape(album: Album, preprocessing: Preprocessing) -> Shape:
     """(channels, height, width) of the pictures; those of the first readable one if the preprocessing says none."""
     if preprocessing.size is not None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.places import OutsideRoots
@@ -115,9 +116,9 @@ def test_fewer_images_than_a_batch_or_than_calibration_wants_are_enough(place: P
     assert "Calibration takes 1 of 3 images" in data.notices[0]
 
 
-def bomb() -> bytes:
-    """A PNG of 30,000 × 30,000 black pixels in a few bytes of header; its body is not even there."""
-    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+def bomb(side: int) -> bytes:
+    """A PNG of side × side black pixels in a few bytes of header; its body is not even there."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
     body = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
@@ -135,23 +136,28 @@ BROKEN = {
     "text": (b"this is no picture", "no picture in a known format"),
     "nothing": (b"", "no picture in a known format"),
     "cut off": (whole_jpeg()[: len(whole_jpeg()) // 2], "truncated"),
-    "decompression bomb": (bomb(), "pixels"),
+    "decompression bomb": (bomb(30_000), "pixels"),
+    "many pixels": (bomb(10_000), "it has 10000 × 10000 pixels, more than 50,000,000"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture in a known format"),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_broken_picture_is_skipped_counted_and_named_and_the_others_are_used(case: str, place: Path) -> None:
+@pytest.mark.filterwarnings("always::PIL.Image.DecompressionBombWarning")
+def test_a_broken_picture_is_skipped_counted_and_named_and_the_others_are_used(
+    case: str, place: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     content, reason = BROKEN[case]
     folder_of(place, {"a": 4, "b": 4})
-    (place / "a" / "0001.png").write_bytes(content)
+    (place / "a" / "0000.png").write_bytes(content)
     (place / "b" / "read me.txt").write_text("no picture, and not called one")
     data = open_data(str(place), Preprocessing(3, 8, 8, (0.5,) * 3, (0.5,) * 3))
     data.prepare()
+    open_data(str(place), RGB).prepare()  # looks at the first picture for the size of all
     ((name, told),) = data.skipped
-    assert name == str(place / "a" / "0001.png")
+    assert name == str(place / "a" / "0000.png")
     assert reason in told
+    assert Image.DecompressionBombWarning not in {one.category for one in recwarn}  # a raw line on stderr
     assert data.count("calibration") + data.count("evaluation") == 7
     assert sum(len(data.tensors(part)[0]) for part in ("calibration", "evaluation")) == 7
 

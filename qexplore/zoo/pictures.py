@@ -18,7 +18,7 @@ from qexplore.zoo.npz import npz_albums
 from qexplore.zoo.picture_part import Pictures, Shelf
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.ready import is_ready, ready_data
-from qexplore.zoo.sources import require_below
+from qexplore.zoo.sources import require_below, require_several
 from qexplore.zoo.splits import parted
 
 KINDS = ("folder", "npz", "torchvision")
@@ -90,12 +90,14 @@ def _albums(kind: str, rest: str, preprocessing: Preprocessing, classes: int | N
 
 
 def _in_range(found: Albums, classes: int | None) -> Albums:
-    """The same albums; BadData where a label is no output of the network."""
+    """The same albums; BadData where a label is no output of the network, or all are the same."""
     for album in (found.first, found.test):
         if album is not None and int(album.labels.min()) < 0:
             raise BadData(f"The labels of {album.title} hold {int(album.labels.min())}; class numbers start at 0.")
         if album is not None and classes is not None:
             require_below(int(album.labels.max()), classes, f"the labels of {album.title}")
+        if album is not None and not album.masks:
+            require_several(int(album.labels.min()), int(album.labels.max()), f"the labels of {album.title}")
     return found
 
 

@@ -9,7 +9,7 @@ import torch
 
 from qexplore.zoo.data import Data
 from qexplore.zoo.npz import npz_arrays, npz_labels
-from qexplore.zoo.sources import Batch, require_below
+from qexplore.zoo.sources import Batch, require_below, require_several
 from qexplore.zoo.splits import parted
 
 NOTICE = "The arrays are floating-point: they are taken as ready inputs, without any preprocessing."
@@ -22,12 +22,18 @@ def is_ready(path: Path) -> bool:
 
 
 def ready_data(path: Path, source: str, classes: int | None, seed: int, calibration: int) -> Data:
-    """The file's images [N, …] as float32, in parts as all images; BadData where a label is beyond the network."""
+    """The file's images [N, …] as float32, in parts as all images.
+
+    Raises BadData where a label is beyond the network, or all are the same.
+    """
     file, first, test = npz_arrays(path)
     labels = [npz_labels(file, pair[1], pair[0]) for pair in (first, test) if pair is not None]
     greatest = max(int(y.max()) for y in labels if y.ndim == 1) if labels[0].ndim == 1 else 0
     if classes is not None:
         require_below(greatest, classes, f"the labels of {file.shown}")
+    for y in labels:
+        if y.ndim == 1:
+            require_several(int(y.min()), int(y.max()), f"the labels of {file.shown}")
     parts = parted(_classes(labels[0]), _classes(labels[1]) if test else None, seed, calibration)
     x = file.array(first[0]).astype(np.float32, copy=False)
     tests = (file.array(test[0]).astype(np.float32, copy=False), labels[1]) if test else (x, labels[0])

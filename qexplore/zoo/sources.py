@@ -69,6 +69,15 @@ def require_below(greatest: int, classes: int, what: str) -> None:
         raise BadData(f"{what[:1].upper()}{what[1:]} hold {greatest}; the network knows classes 0 to {classes - 1}.")
 
 
+def require_several(least: int, greatest: int, what: str) -> None:
+    """BadData where the labels `what` are all the same number."""
+    if least == greatest:
+        raise BadData(
+            f"{what[:1].upper()}{what[1:]} hold one class only, {least}: nothing can be told apart; give images of at "
+            "least two classes."
+        )
+
+
 def stream(part: Any, size: int, name: str) -> Iterator[Batch]:
     """Checked batches of about `size` images from a data set or a loader, in a fixed order where the part has one."""
     shape: torch.Size | None = None

@@ -269,6 +269,8 @@ def npz(place: Path, **arrays: object) -> Path:
 
 
 LABELS = np.arange(6) % 3
+ONE = np.full(6, 3)
+BLACK = np.zeros((6, 8, 8, 3), np.uint8)
 NPZ: dict[str, tuple[dict[str, object], str]] = {
     "grey for RGB": ({"x": np.zeros((6, 8, 8), np.uint8), "y": LABELS}, "have 1 channel, the network takes RGB"),
     "five channels": ({"x": np.zeros((6, 8, 8, 5), np.uint8), "y": LABELS}, "have 8 channels"),
@@ -280,6 +282,12 @@ NPZ: dict[str, tuple[dict[str, object], str]] = {
     "other names": ({"a": LABELS, "b": LABELS}, "holds a, b; name the arrays"),
     "whole numbers": ({"x": np.zeros((6, 8, 8, 3), np.int32), "y": LABELS}, "is int32"),
     "nothing": ({"x": np.zeros((0, 8, 8, 3), np.uint8), "y": LABELS[:0]}, "zero pictures"),
+    "one class": ({"x": BLACK, "y": ONE}, "hold one class only, 3: nothing can be told apart"),
+    "ready inputs of one class": ({"x": np.zeros((6, 3, 8, 8), np.float32), "y": ONE}, "hold one class only, 3"),
+    "tests of one class": (
+        {"x_train": BLACK, "y_train": LABELS, "x_test": BLACK, "y_test": ONE},
+        "hold one class only, 3",
+    ),
     "NaN": ({"x": np.full((6, 3, 8, 8), np.nan, np.float32), "y": LABELS}, "NaN"),
 }
 
@@ -307,6 +315,12 @@ def test_arrays_are_pictures_as_bytes_and_ready_inputs_as_floats(place: Path) ->
     }
     assert float(ready.tensors("evaluation")[0].max()) > 200
     assert "ready inputs" in ready.notices[0]
+
+
+def test_masks_of_one_class_are_arrays_as_good_as_others(place: Path) -> None:
+    masks = np.ones((6, 8, 8), np.uint8)
+    for x in (BLACK, np.zeros((6, 3, 8, 8), np.float32)):
+        assert open_data(str(npz(place, x=x, y=masks)), RGB).tensors("evaluation")[1].unique().tolist() == [1]
 
 
 def header_says(shape: tuple[int, ...], padding: int = 0) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from qexplore.errors import foreign
 from qexplore.zoo.errors import CheckpointError
 from qexplore.zoo.weights import Weights
 
@@ -40,7 +41,7 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
     for name, value in state.items():
         if not bool(torch.isfinite(value).all()):
             raise CheckpointError(
-                f"The weights {weights.path.name} of {what} hold NaN or infinite values in {name}: "
+                f"The weights {foreign(weights.path.name)} of {what} hold NaN or infinite values in {name}: "
                 "take a checkpoint from before the training diverged."
             )
     model.load_state_dict(expected | state)
@@ -105,7 +106,7 @@ def _report(
     weights: Weights, what: str, state: State, expected: State, wrong: tuple[list[str], list[str], list[str]]
 ) -> str:
     missing, unexpected, misshapen = wrong
-    file = weights.path.name
+    file = foreign(weights.path.name)
     if len(unexpected) > len(state) / 2 and len(missing) > len(expected) / 2:
         return (
             f"The weights {file} belong to another architecture than {what}: of its {len(expected)} entries they lack "
@@ -122,7 +123,7 @@ def _report(
 
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(foreign, names[:_SHOWN])) + more
 
 
 def _form(tensor: Tensor) -> str:

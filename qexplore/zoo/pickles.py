@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 _MOST_STEPS = 500_000  # two seconds; ResNet-50 with its optimizer needs 30,000
-_MOST_COPIED = 5_000_000  # entries and letters
+_MOST_COPIED = 1_000_000  # entries, and 64 letters each
 _LARGEST_KEY = 2**61 - 2  # whole numbers beyond it can share one hash
 _TENSORS = tuple(f"torch._utils._rebuild_tensor{version}" for version in ("", "_v2", "_v3"))
 _VALUES = ("NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE")
@@ -221,9 +221,9 @@ def _tensor(storage: _Made, offset: int, size: tuple[Any, ...], stride: tuple[An
 
 
 def _extent(value: Any, levels: int = 2) -> int:
-    """Entries and letters of a value, and of what lies in it, so many levels deep, as far as any call copies."""
+    """Entries of a value, and of what lies in it, so many levels deep, as far as any call copies."""
     if isinstance(value, str):
-        return len(value)
+        return 1 + len(value) // 64
     if isinstance(value, _Made):
         return value.entries * (value.what != "storage")
     if isinstance(value, list | tuple):

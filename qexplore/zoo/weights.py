@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from qexplore.errors import foreign
 from qexplore.zoo.checkpoint import LARGEST
 from qexplore.zoo.errors import CheckpointError
 from qexplore.zoo.pickles import Broken, Excess, ForeignCall, require_modest
@@ -65,7 +66,7 @@ def read_weights(path: str | Path, largest: int = LARGEST) -> Weights:
         raise CheckpointError(f"The file of weights {str(path)!r} cannot be read ({reason}).") from None
     state, inside = _state(path, document)
     if inside:
-        notes = [*notes, f"The weights were taken from {inside!r} of {path.name}."]
+        notes = [*notes, f"The weights were taken from {inside!r} of {foreign(path.name)}."]
     # A tensor in a pickle can repeat one number a billion times (stride 0): counted before anything is computed.
     unpacked = sum(value.numel() * value.element_size() for value in state.values())
     _require_size(path, unpacked, largest, " when unpacked")
@@ -169,7 +170,7 @@ def _state(path: Path, document: Any) -> tuple[dict[str, Tensor], str]:
         )
     state = {str(name): value.detach() for name, value in document.items() if isinstance(value, Tensor)}
     if not state:
-        keys = ", ".join(str(key) for key in list(document)[:4]) or "nothing"
+        keys = ", ".join(foreign(key) for key in list(document)[:4]) or "nothing"
         raise CheckpointError(
             f"The file of weights {str(path)!r} holds no named tensors (found: {keys}): save model.state_dict()."
         )
@@ -178,7 +179,7 @@ def _state(path: Path, document: Any) -> tuple[dict[str, Tensor], str]:
     ]
     if odd:
         raise CheckpointError(
-            f"The file of weights {str(path)!r} holds sparse, quantized or empty-handed tensors ({odd[0]}): "
+            f"The file of weights {str(path)!r} holds sparse, quantized or empty-handed tensors ({foreign(odd[0])}): "
             "give the floating-point weights."
         )
     return state, ".".join(inside)

@@ -212,3 +212,22 @@ def test_a_file_beyond_the_limit_is_not_even_opened(tmp_path: Path) -> None:
         file.truncate(200_000_001)
     with pytest.raises(CheckpointError, match="has 200,000,001 bytes, more than the 200,000,000 allowed"):
         read_weights(tmp_path / "big.pt")
+
+
+STRANGE = ("\x1b[31mred\nTraceback:", "a\ud800b", "x" * 3_000_000)
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_name_in_a_file_is_told_on_one_short_line(name: str, tmp_path: Path) -> None:
+    cases = [
+        state() | {name: torch.zeros(1)},
+        {name: torch.zeros(1)},
+        {name: 3},
+        {name: torch.zeros(1, device="meta")},
+    ]
+    for number, case in enumerate(cases):
+        torch.save(case, tmp_path / "strange.pt")
+        with pytest.raises(CheckpointError) as told:
+            put_weights(network(), read_weights(tmp_path / "strange.pt"), "mine")
+        assert str(told.value).isprintable(), number
+        assert len(str(told.value)) < 600 + len(str(tmp_path))

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from qexplore.places import OutsideRoots
 from qexplore.zoo import BadData
 from qexplore.zoo import npz as npz_module
 from qexplore.zoo.data import Data
+from qexplore.zoo.npz import NpzFile
 from qexplore.zoo.pictures import open_data
 from qexplore.zoo.preprocessing import Preprocessing
 from tests.zoo.album_makers import GREY, RGB, folder_of, picture
@@ -273,7 +275,14 @@ ONE = np.full(6, 3)
 BLACK = np.zeros((6, 8, 8, 3), np.uint8)
 NPZ: dict[str, tuple[dict[str, object], str]] = {
     "grey for RGB": ({"x": np.zeros((6, 8, 8), np.uint8), "y": LABELS}, "have 1 channel, the network takes RGB"),
-    "five channels": ({"x": np.zeros((6, 8, 8, 5), np.uint8), "y": LABELS}, "have 8 channels"),
+    "five channels": (
+        {"x": np.zeros((6, 8, 8, 5), np.uint8), "y": LABELS},
+        "are [6, 8, 8, 5]; give uint8 [N, H, W], [N, H, W, 3] or",
+    ),
+    "transparent": ({"x": np.zeros((6, 8, 9, 4), np.uint8), "y": LABELS}, "are [6, 8, 9, 4]; give uint8"),
+    "no pixels": ({"x": np.zeros((6, 0, 9, 3), np.uint8), "y": LABELS}, "are [6, 0, 9, 3]; give uint8"),
+    "one number": ({"x": np.float32(3), "y": LABELS}, "is float32 []; give pictures as uint8"),
+    "strange names": ({"a\x1b[31m\n": LABELS, "b" * 3000: LABELS}, r"holds a\x1b[31m\n, bbb"),
     "objects": ({"x": np.array([{"a": 1}] * 6, object), "y": LABELS}, "pickled objects, never read here"),
     "labels too great": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS + 8}, "hold 10; the network knows"),
     "labels below zero": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS - 1}, "hold -1; class numbers start"),
@@ -351,6 +360,52 @@ def test_a_file_of_arrays_is_not_believed(case: str, place: Path, monkeypatch: p
         archive.writestr("x.npy", content)
         archive.writestr("y.npy", labels.getvalue())
     assert told in sentence(place / "file.npz")
+
+
+def damaged(place: Path, method: int, images: int = 6) -> Path:
+    """A compressed file whose pictures have a hole, the headers being whole."""
+    content, labels = io.BytesIO(), io.BytesIO()
+    np.save(content, np.random.default_rng(0).integers(0, 256, (images, 8, 8, 3), np.uint8))
+    np.save(labels, np.arange(images) % 3)
+    with zipfile.ZipFile(place / "file.npz", "w", method) as archive:
+        archive.writestr("x.npy", content.getvalue())
+        archive.writestr("y.npy", labels.getvalue())
+    whole = bytearray((place / "file.npz").read_bytes())
+    whole[300:600] = bytes(300)
+    (place / "file.npz").write_bytes(whole)
+    return place / "file.npz"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_arrays_are_told_whatever_compressed_them(method: int, place: Path) -> None:
+    assert re.search("cannot be read|no .npz file that can be read", sentence(damaged(place, method)))
+    assert "\n" not in sentence(place / "file.npz")
+
+
+def test_an_array_is_read_once_whether_it_is_good_or_damaged(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = NpzFile.array
+    names: list[str] = []
+
+    def slow(file: NpzFile, name: str) -> np.ndarray:
+        names.append(name)
+        time.sleep(0.05)  # so that the other threads come meanwhile
+        return read(file, name)
+
+    monkeypatch.setattr(NpzFile, "array", slow)
+    assert "cannot be read" in sentence(damaged(place, zipfile.ZIP_STORED, 300))
+    assert names.count("x") == 1
+    names.clear()
+    (place / "good").mkdir()
+    x, y = np.zeros((300, 8, 8, 3), np.uint8), np.arange(300) % 3
+    open_data(str(npz(place / "good", x=x, y=y)), RGB).prepare()
+    assert names.count("x") == 1
+
+
+def test_folders_and_devices_are_no_files_of_arrays(place: Path) -> None:
+    os.mkfifo(place / "pipe.npz")
+    (place / "folder.npz").mkdir()
+    for path in (place / "pipe.npz", place / "folder.npz", "npz:/dev/zero"):
+        assert "it is no regular file" in sentence(path)
 
 
 def test_what_is_no_zip_file_is_no_file_of_arrays(place: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from qexplore.errors import foreign
 from qexplore.zoo.errors import CheckpointError
@@ -26,6 +27,11 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
     may be absent; float16, bfloat16 and float64 become float32. All else must fit: CheckpointError otherwise, and the
     model is as it was.
     """
+    if any(is_lazy(value) for value in (*model.parameters(), *model.buffers())):
+        raise CheckpointError(
+            f"The network {what} has lazy layers, whose shapes nobody knows before they have seen an image: run it "
+            "once where it is made, as in model(torch.zeros(1, 3, 224, 224))."
+        )
     expected = model.state_dict()
     state = fitted_names(weights.state, expected, ignored)
     state, notes = _converted(state, expected)

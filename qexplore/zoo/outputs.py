@@ -14,7 +14,9 @@ def checked_output(model: nn.Module, example: Tensor, what: str) -> Tensor:
     """What the network, called `what`, says of the example: [1, classes, …]; QexploreError where it is not that."""
     _require_channels(model, example, what)
     try:
-        with torch.inference_mode():
+        # Not in inference mode: what the module makes in its first forward (lazy layers, tensors that it keeps) could
+        # take no part in a training later.
+        with torch.no_grad():
             output = model(example)
     except Exception as problem:  # any module, any reason
         reason = " ".join(str(problem).split())[:200].rstrip(".")

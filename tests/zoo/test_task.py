@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,37 @@ def test_two_openings_share_no_weights() -> None:
     with torch.no_grad():
         first.model.classifier.weight.zero_()
     assert bool(second.model.classifier.weight.detach().any())
+
+
+class Ramp(nn.Module):
+    """Makes a tensor in its first forward for each size of batch, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[int, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.kept.setdefault(len(x), torch.linspace(0.5, 1, 8))
+
+
+def keeping() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 1, 1), Ramp(), network())
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
+
+
+@pytest.mark.parametrize("make", [lazy, keeping])
+def test_what_a_network_makes_in_its_first_forward_can_still_be_trained(make: Callable[[], nn.Module]) -> None:
+    task = qx.Task(model=make(), data=DATA)
+    assert 0 <= qx.run(task, "w8a8").fp32_accuracy.value <= 1
+    qx.sensitivity(task, metric="sqnr", bits=(4,))
+    task.model.train()
+    for part in (X[:4], X[4:]):
+        nn.functional.cross_entropy(task.model(part), Y[: len(part)]).backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in task.model.parameters() if p.grad is not None)
+    assert qx.Task(model=task.model, data=DATA).model is task.model
 
 
 def test_ones_own_network_is_the_very_module_in_eval_mode() -> None:

@@ -1,5 +1,6 @@
 """Weights that a user brings are read whatever wrapped them, checked before they are used, and never run as code."""
 
+import json
 import os
 import pickle
 import struct
@@ -131,6 +132,15 @@ def test_another_number_of_classes_is_recognized_as_such() -> None:
     assert "7 classes where the network has 5" in str(refused(network(), head))
 
 
+def test_lazy_layers_are_asked_to_see_an_image_first(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.LazyConv2d(2, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(5))
+    with pytest.raises(CheckpointError, match=r"mine has lazy layers.*run it once where it is made"):
+        put_weights(model, Weights(tmp_path / "w.pt", state()), "mine")
+    model(torch.zeros(1, 1, 8, 8))
+    put_weights(model, Weights(tmp_path / "w.pt", state()), "mine")
+    assert same(model, state())
+
+
 class Hostile:
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (Path("was-run"),)
@@ -150,6 +160,10 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "cut.pt").write_bytes(whole[: len(whole) // 2])
     (folder / "cut.safetensors").write_bytes((folder / "whole.safetensors").read_bytes()[:-9])
     (folder / "header.safetensors").write_bytes(struct.pack("<Q", 1 << 40) + b"{" + bytes(100))
+    for name, sides in (("wide", [0, 1 << 63]), ("negative", [-1, 4]), ("fractional", [0.5]), ("endless", [1 << 70])):
+        entry = {"a": {"dtype": "F32", "shape": sides, "data_offsets": [0, 0]}}
+        head = json.dumps(entry).encode()
+        (folder / f"{name}.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
     (folder / "empty.pt").write_bytes(b"")
     (folder / "text.pt").write_text("these are no weights")
     (folder / "hostile.pt").write_bytes(pickle.dumps(Hostile(), protocol=2))
@@ -165,6 +179,10 @@ def bad_files(folder: Path) -> dict[str, str]:
         "cut.pt": "is damaged",
         "cut.safetensors": "is damaged",
         "header.safetensors": "is damaged",
+        "wide.safetensors": "is damaged",
+        "negative.safetensors": "is damaged",
+        "fractional.safetensors": "is damaged",
+        "endless.safetensors": "is damaged",
         "empty.pt": "is damaged",
         "text.pt": "is damaged",
         "photos.pt": "is damaged",

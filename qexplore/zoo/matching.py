@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +17,7 @@ from qexplore.zoo.weights import Weights
 PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 _COUNTER = "num_batches_tracked"  # no figure depends on it in eval mode
 _SHOWN = 3
+_MOST_STACKS = 4  # of prefixes, the commonest; a file has one or two
 
 State = dict[str, Tensor]
 
@@ -55,10 +57,10 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
 
 
 def fitted_names(given: State, expected: State, ignored: Sequence[str] = ()) -> State:
-    """The entries under the network's own names: each prefix is taken off where more names fit without it."""
+    """The entries under the network's own names: prefixes are taken off, alone or stacked, where more names fit so."""
     state = {name.replace("_orig_mod.", ""): value for name, value in given.items()}
     for _ in PREFIXES:
-        better = max((_without(state, prefix) for prefix in PREFIXES), key=lambda one: _common(one, expected))
+        better = max((_without(state, stack) for stack in _stacks(state)), key=lambda one: _common(one, expected))
         if _common(better, expected) <= _common(state, expected):
             break
         state = better
@@ -90,8 +92,25 @@ def _common(state: State, expected: State) -> int:
     return len(state.keys() & expected.keys())
 
 
-def _without(state: State, prefix: str) -> State:
-    return {name.removeprefix(prefix): value for name, value in state.items()}
+def _stacks(state: State) -> list[tuple[str, ...]]:
+    """Prefixes that stand before one another in the names, short stacks first: module.model.a has two of them."""
+    whole = Counter(map(_stack, state)).most_common(_MOST_STACKS)
+    found = {stack[:length] for stack, _ in whole for length in range(len(stack) + 1)}
+    return sorted(found, key=lambda stack: (len(stack), stack))
+
+
+def _stack(name: str) -> tuple[str, ...]:
+    stack: list[str] = []
+    while len(stack) < len(PREFIXES) and (found := next((one for one in PREFIXES if name.startswith(one)), "")):
+        stack.append(found)
+        name = name.removeprefix(found)
+    return tuple(stack)
+
+
+def _without(state: State, stack: Sequence[str]) -> State:
+    for prefix in stack:
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
 
 
 def _converted(state: State, expected: State) -> tuple[State, list[str]]:

@@ -45,6 +45,9 @@ WRAPPED = {
     "lightning": {"state_dict": prefixed("model."), "hyper_parameters": {}},
     "compiled": prefixed("_orig_mod."),
     "compiled and parallel": {"model": prefixed("module._orig_mod.")},
+    "parallel of a class": {"state_dict": prefixed("module.model.")},
+    "three deep": {"model": prefixed("model.module.net.")},
+    "in two ways": {("net." if k.startswith("0.") else "module.model.") + k: v for k, v in state().items()},
     "averaged": prefixed("module.") | {"n_averaged": torch.tensor(7)},
     "parameters": {name: nn.Parameter(v) if v.is_floating_point() else v for name, v in state().items()},
 }
@@ -57,6 +60,18 @@ def test_weights_arrive_whatever_wrapped_them(case: str, zipped: bool, tmp_path:
     model = network()
     put_weights(model, read_weights(tmp_path / "w.pth"), "mine")
     assert same(model, state())
+
+
+def test_a_prefix_that_is_the_networks_own_stays() -> None:
+    class Parallel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = network()
+
+    for prefix in ("model.", "module.model.", "module.model.model."):
+        model = Parallel()
+        put_weights(model, Weights(Path("w.pt"), prefixed(prefix)), "mine")
+        assert same(model.model, state())
 
 
 def test_safetensors_and_torch_give_the_same_weights_under_any_ending(tmp_path: Path) -> None:

@@ -50,6 +50,38 @@ def test_two_openings_share_no_weights() -> None:
     assert bool(second.model.classifier.weight.detach().any())
 
 
+class Saying(nn.Module):
+    """Logits that went through a function."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layers, self.change = network(), change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.change(self.layers(x))
+
+
+UNLIKE = {
+    "complex": (lambda y: y + 1j, r"Saying gives complex64 numbers of the shape \[1, 10\]; logits are floating-point"),
+    "classes": (lambda y: y.argmax(1, keepdim=True), r"gives int64 numbers of the shape \[1, 1\]"),
+    "three sides": (lambda y: y[:, None], r"gives \[1, 1, 10\] for one image; logits are \[1, classes\]"),
+    "no class": (lambda y: y[:, :0], r"gives \[1, 0\] for one image; logits are \[1, classes\]"),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_what_is_no_logits_is_told_with_its_shape(case: str) -> None:
+    change, sentence = UNLIKE[case]
+    with pytest.raises(QexploreError, match=sentence):
+        qx.Task(model=Saying(change), data=DATA)
+
+
+def test_a_norm_that_needs_several_images_is_named_with_a_way_out() -> None:
+    norm = nn.BatchNorm1d(64, track_running_stats=False)
+    with pytest.raises(QexploreError, match=r"its batch norm 1 has no running statistics.*track_running_stats=True"):
+        qx.Task(model=nn.Sequential(nn.Flatten(), norm, nn.Linear(64, 10)), data=DATA)
+
+
 class Ramp(nn.Module):
     """Makes a tensor in its first forward for each size of batch, and keeps it."""
 

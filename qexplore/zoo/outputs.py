@@ -24,7 +24,7 @@ def checked_output(model: nn.Module, example: Tensor, what: str) -> Tensor:
         if _NEEDS_SEVERAL in str(problem):
             raise QexploreError(
                 f"The network {what} cannot be run on one image: {_unmeasured(model)} has no running statistics and "
-                "measures each batch anew. Build it with track_running_stats=True and the statistics of its training, "
+                "measures each batch anew: build it with track_running_stats=True and the statistics of its training, "
                 "or take GroupNorm or LayerNorm, which need no batch."
             ) from problem
         reason = " ".join(str(problem).split())[:200].rstrip(".")

@@ -194,7 +194,7 @@ class _Walk:
             case "builtins.bytearray", (str(), *rest) if rest in ([], ["latin-1"]):
                 return _Made("bytearray")
             case "builtins.bytearray", _:
-                raise Excess("memory of any size it likes")
+                raise Excess("a call for memory of any size")
             case "torch.serialization._get_layout", (str(),):
                 return _Made("layout")
             case "torch.device", (str(), *rest) if all(type(one) is int for one in rest):

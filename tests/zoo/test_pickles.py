@@ -38,7 +38,7 @@ def entry(value: bytes, key: bytes = b"K\x01") -> bytes:
 NESTED = b"K\x01K\x01\x86" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(40))
 LISTED = b"](" + b"K\x01" * 5000 + b"eq\x01"
 HOSTILE = {
-    "bytes": (entry(b"c__builtin__\nbytearray\n" + number(1 << 60) + b"\x85R"), "memory of any size it likes"),
+    "bytes": (entry(b"c__builtin__\nbytearray\n" + number(1 << 60) + b"\x85R"), "a call for memory of any size"),
     "a tensor": (entry(b"ctorch\nTensor\n" + number(1 << 30) + b"\x85R"), "could run code"),
     "a new storage": (entry(b"ctorch.storage\nUntypedStorage\n" + number(1 << 60) + b"\x85\x81"), "could run code"),
     "a wide tensor": (entry(TENSOR % (b"K\x04", number(1 << 40) + b"\x85", b"K\x01\x85")), "is damaged"),

@@ -8,6 +8,23 @@ from collections.abc import Iterable
 LISTED = 30  # names: a network can have hundreds of sites
 
 
+_LONGEST = 60  # letters of a foreign name
+
+
+def foreign(name: object) -> str:
+    """A name out of somebody's file for a sentence: on one line, printable, the middle of a long one left out.
+
+    What steers a terminal or is no text at all (half a surrogate pair) is written as Python escapes it.
+    """
+    text = _cut(str(name))
+    return _cut("".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text))
+
+
+def _cut(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
+
+
 class QexploreError(ValueError):
     """Bad input, told in one sentence that names the input and the way out."""
 

@@ -68,7 +68,7 @@ def check_all(task: Task, network: Network, trail: Trail, report: Report) -> dic
     tallies = {name: Tally() for name in networks}
     apart: dict[str, list[Tensor]] = {name: [] for name in networks}
     images = 0
-    with torch.inference_mode():
+    with torch.no_grad():  # not in inference mode: see `judge`
         for x, y in task.data.batches("evaluation", size=BATCH):
             expected = task.model(x.clone())
             for name, one in networks.items():

@@ -110,7 +110,7 @@ def _measured(task: Task, fix: Fix, seed: int, report: Report) -> Fix:
 
 def _evaluate(task: Task, network: Network) -> tuple[Accuracy, float]:
     tally, images, apart = Tally(), 0, 0.0
-    with torch.inference_mode():
+    with torch.no_grad():  # not in inference mode: see `judge`
         for x, y in task.data.batches("evaluation", size=BATCH):
             logits = network(x)
             tally.add(logits, y)

@@ -33,7 +33,7 @@ class Trail:
 
     def __init__(self, task: Task, calibration: Calibration) -> None:
         self.calibration = calibration
-        with torch.inference_mode():
+        with torch.no_grad():  # not in inference mode: see `judge`
             self.expected = [task.model(x) for x, _ in calibration.batches()]
         self.changes: list[Change] = []
         self.biases: dict[str, Tensor] = {}

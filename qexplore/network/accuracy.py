@@ -127,7 +127,8 @@ def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor
 def judge(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Judged:
     """What `network` says of each image of `batches` of (images, labels), and its loss; QexploreError without any."""
     tally = Tally()
-    with torch.inference_mode():
+    # Not in inference mode: what a user's module keeps of its forward could take no part in a training later.
+    with torch.no_grad():
         for x, y in batches:
             tally.add(network(x), y)
     return tally.judged()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qexplore.errors import QexploreError
+from qexplore.errors import QexploreError, foreign
 from qexplore.places import within
 from qexplore.report import Report
 from qexplore.runs.files import replacing
@@ -58,7 +58,7 @@ def add(request: Mapping[str, Any]) -> dict[str, Any]:
         entry = own.add(**words, data=data, report=Report(teller), trial=capturable)
         return {"name": entry.name, "notes": teller.notes, **_images(entry.source or {}, Report(teller))}
     except CheckpointError as error:
-        lists = {what: list(getattr(error, what)) for what in ("missing", "unexpected", "misshapen")}
+        lists = {what: list(map(foreign, getattr(error, what))) for what in ("missing", "unexpected", "misshapen")}
         return {"trouble": _told(error, request), **lists}
     except QexploreError as error:
         return {"trouble": _told(error, request)}

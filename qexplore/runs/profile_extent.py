@@ -94,7 +94,7 @@ def seconds_an_image(task: Task) -> float:
     """
     x, _ = next(task.data.batches("evaluation", size=TIMED, limit=TIMED))
     times = []
-    with torch.inference_mode():
+    with torch.no_grad():  # not in inference mode: see `judge`
         for _ in range(ROUNDS):
             clock = time.perf_counter()
             task.model(x)

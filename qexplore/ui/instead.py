@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-_LONGEST = 60  # letters of what was asked for that are repeated
+from qexplore.ui.foreign import code
 
 
 def asked(key: str, fits: Callable[[str], bool]) -> None:
@@ -28,11 +28,6 @@ def tell(key: str, shown: object, sentence: Callable[[str], str]) -> None:
         st.session_state.pop(_name(key))
         return
     st.caption(f":material/link_off: {sentence(code(kept['asked']))}")
-
-
-def code(text: str) -> str:
-    """A text from an address, so that Markdown reads nothing into it."""
-    return f"`{text.replace('`', ' ')[:_LONGEST]}`"
 
 
 def between(least: float, most: float = float("inf")) -> Callable[[str], bool]:

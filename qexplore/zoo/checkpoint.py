@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from qexplore.errors import foreign
 from qexplore.zoo.errors import CheckpointError
 
 FOLDER = Path(__file__).parent / "checkpoints"
@@ -67,7 +68,7 @@ def _read(path: Path, name: str, largest: int, way_out: str) -> dict[str, Tensor
 
 def _few(names: list[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(foreign, names[:_SHOWN])) + more
 
 
 def _form(tensor: Tensor) -> str:

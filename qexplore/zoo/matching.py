@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from qexplore.errors import foreign
 from qexplore.zoo.errors import CheckpointError
 from qexplore.zoo.weights import Weights
 
@@ -14,6 +17,7 @@ from qexplore.zoo.weights import Weights
 PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 _COUNTER = "num_batches_tracked"  # no figure depends on it in eval mode
 _SHOWN = 3
+_MOST_STACKS = 4  # of prefixes, the commonest; a file has one or two
 
 State = dict[str, Tensor]
 
@@ -25,6 +29,11 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
     may be absent; float16, bfloat16 and float64 become float32. All else must fit: CheckpointError otherwise, and the
     model is as it was.
     """
+    if any(is_lazy(value) for value in (*model.parameters(), *model.buffers())):
+        raise CheckpointError(
+            f"The network {what} has lazy layers, whose shapes nobody knows before they have seen an image: run it "
+            "once where it is made, as in model(torch.zeros(1, 3, 224, 224))."
+        )
     expected = model.state_dict()
     state = fitted_names(weights.state, expected, ignored)
     state, notes = _converted(state, expected)
@@ -40,7 +49,7 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
     for name, value in state.items():
         if not bool(torch.isfinite(value).all()):
             raise CheckpointError(
-                f"The weights {weights.path.name} of {what} hold NaN or infinite values in {name}: "
+                f"The weights {foreign(weights.path.name)} of {what} hold NaN or infinite values in {name}: "
                 "take a checkpoint from before the training diverged."
             )
     model.load_state_dict(expected | state)
@@ -48,10 +57,10 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
 
 
 def fitted_names(given: State, expected: State, ignored: Sequence[str] = ()) -> State:
-    """The entries under the network's own names: each prefix is taken off where more names fit without it."""
+    """The entries under the network's own names: prefixes are taken off, alone or stacked, where more names fit so."""
     state = {name.replace("_orig_mod.", ""): value for name, value in given.items()}
     for _ in PREFIXES:
-        better = max((_without(state, prefix) for prefix in PREFIXES), key=lambda one: _common(one, expected))
+        better = max((_without(state, stack) for stack in _stacks(state)), key=lambda one: _common(one, expected))
         if _common(better, expected) <= _common(state, expected):
             break
         state = better
@@ -83,8 +92,25 @@ def _common(state: State, expected: State) -> int:
     return len(state.keys() & expected.keys())
 
 
-def _without(state: State, prefix: str) -> State:
-    return {name.removeprefix(prefix): value for name, value in state.items()}
+def _stacks(state: State) -> list[tuple[str, ...]]:
+    """Prefixes that stand before one another in the names, short stacks first: module.model.a has two of them."""
+    whole = Counter(map(_stack, state)).most_common(_MOST_STACKS)
+    found = {stack[:length] for stack, _ in whole for length in range(len(stack) + 1)}
+    return sorted(found, key=lambda stack: (len(stack), stack))
+
+
+def _stack(name: str) -> tuple[str, ...]:
+    stack: list[str] = []
+    while len(stack) < len(PREFIXES) and (found := next((one for one in PREFIXES if name.startswith(one)), "")):
+        stack.append(found)
+        name = name.removeprefix(found)
+    return tuple(stack)
+
+
+def _without(state: State, stack: Sequence[str]) -> State:
+    for prefix in stack:
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
 
 
 def _converted(state: State, expected: State) -> tuple[State, list[str]]:
@@ -105,7 +131,7 @@ def _report(
     weights: Weights, what: str, state: State, expected: State, wrong: tuple[list[str], list[str], list[str]]
 ) -> str:
     missing, unexpected, misshapen = wrong
-    file = weights.path.name
+    file = foreign(weights.path.name)
     if len(unexpected) > len(state) / 2 and len(missing) > len(expected) / 2:
         return (
             f"The weights {file} belong to another architecture than {what}: of its {len(expected)} entries they lack "
@@ -122,7 +148,7 @@ def _report(
 
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(foreign, names[:_SHOWN])) + more
 
 
 def _form(tensor: Tensor) -> str:

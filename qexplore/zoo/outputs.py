@@ -9,14 +9,24 @@ from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
 
+_NEEDS_SEVERAL = "Expected more than 1 value per channel when training"  # torch's words
+
 
 def checked_output(model: nn.Module, example: Tensor, what: str) -> Tensor:
     """What the network, called `what`, says of the example: [1, classes, …]; QexploreError where it is not that."""
     _require_channels(model, example, what)
     try:
-        with torch.inference_mode():
+        # Not in inference mode: what the module makes in its first forward (lazy layers, tensors that it keeps) could
+        # take no part in a training later.
+        with torch.no_grad():
             output = model(example)
     except Exception as problem:  # any module, any reason
+        if _NEEDS_SEVERAL in str(problem):
+            raise QexploreError(
+                f"The network {what} cannot be run on one image: {_unmeasured(model)} has no running statistics and "
+                "measures each batch anew: build it with track_running_stats=True and the statistics of its training, "
+                "or take GroupNorm or LayerNorm, which need no batch."
+            ) from problem
         reason = " ".join(str(problem).split())[:200].rstrip(".")
         raise QexploreError(
             f"The network {what} cannot be run on an image of {list(example.shape[1:])} "
@@ -28,7 +38,13 @@ def checked_output(model: nn.Module, example: Tensor, what: str) -> Tensor:
             f"The network {what} returns a {type(output).__name__}{keys}, not one tensor of logits: "
             "wrap it in a module whose forward picks the logits."
         )
-    if output.dim() < 2 or len(output) != len(example):
+    if not output.is_floating_point():
+        kind = str(output.dtype).removeprefix("torch.")
+        raise QexploreError(
+            f"The network {what} gives {kind} numbers of the shape {list(output.shape)}; logits are floating-point: "
+            "let its forward return what it has before it chooses a class, as real numbers."
+        )
+    if output.dim() not in (2, 4) or len(output) != len(example) or output.numel() == 0:
         raise QexploreError(
             f"The network {what} gives {list(output.shape)} for one image; logits are [1, classes], "
             "or [1, classes, height, width] for a class each pixel."
@@ -36,6 +52,16 @@ def checked_output(model: nn.Module, example: Tensor, what: str) -> Tensor:
     if not bool(torch.isfinite(output).all()):
         raise QexploreError(f"The network {what} gives NaN or infinite values for a real image; check its weights.")
     return output
+
+
+def _unmeasured(model: nn.Module) -> str:
+    """The batch norms that have nothing to judge a single image by."""
+    norms = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+    ]
+    return f"its batch norm {norms[0]}" if norms else "a batch norm of it"
 
 
 def _require_channels(model: nn.Module, example: Tensor, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import struct
 import warnings
@@ -9,15 +10,16 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from qexplore.errors import foreign
 from qexplore.zoo.checkpoint import LARGEST
 from qexplore.zoo.errors import CheckpointError
+from qexplore.zoo.pickles import Broken, Excess, ForeignCall, require_modest
 
 # Where training scripts put the state within what they save; of several the first is taken.
 WRAPPERS = (
@@ -63,7 +65,7 @@ def read_weights(path: str | Path, largest: int = LARGEST) -> Weights:
         raise CheckpointError(f"The file of weights {str(path)!r} cannot be read ({reason}).") from None
     state, inside = _state(path, document)
     if inside:
-        notes = [*notes, f"The weights were taken from {inside!r} of {path.name}."]
+        notes = [*notes, f"The weights were taken from {inside!r} of {foreign(path.name)}."]
     # A tensor in a pickle can repeat one number a billion times (stride 0): counted before anything is computed.
     unpacked = sum(value.numel() * value.element_size() for value in state.values())
     _require_size(path, unpacked, largest, " when unpacked")
@@ -74,8 +76,9 @@ def _opened(path: Path, largest: int) -> tuple[Any, list[str]]:
     with path.open("rb") as file:
         head = file.read(9)
     if head[:4] == b"PK\x03\x04":
-        _require_size(path, _unpacked(path), largest, " when unpacked")
-        return _of_torch(path), []
+        unpacked = _unpacked(path)
+        _require_size(path, unpacked, largest, " when unpacked")
+        return _of_torch(path, unpacked), []
     if len(head) == 9 and head[8:] == b"{" and struct.unpack("<Q", head[:8])[0] <= path.stat().st_size - 8:
         return _of_safetensors(path), []
     return _of_torch(path), []
@@ -93,26 +96,47 @@ def _unpacked(path: Path) -> int:
 def _of_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, ValueError, OSError, KeyError, RuntimeError):
+    except Exception:  # sizes beyond 64 bits reach torch, which tells them in its own ways
         raise _damaged(path) from None
     return state
 
 
-def _of_torch(path: Path) -> Any:
+def _of_torch(path: Path, unpacked: int | None = None) -> Any:
+    """What torch.load makes of the file; unpacked: bytes of a zip archive, None for a file of the older format."""
     try:
         # An open file, because of a path torch.load believes the ending.
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if unpacked is None:
+                _follow_older(file, path.stat().st_size)
+            else:
+                # The very bytes that torch.load takes: a zip archive can show another reader others.
+                pickled = torch._C.PyTorchFileReader(file).get_record("data.pkl")
+                require_modest(io.BytesIO(pickled), unpacked)
+            file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as problem:
-        if any(word in str(problem) for word in ("global", "GLOBAL", "class")):
+    except (ForeignCall, pickle.UnpicklingError) as problem:
+        told = str(problem)
+        if isinstance(problem, ForeignCall) or any(word in told for word in ("global", "GLOBAL", "class")):
             raise CheckpointError(
                 f"The file of weights {str(path)!r} holds more than tensors and could run code when it is opened: "
                 "save only the state, with torch.save(model.state_dict(), …) or as safetensors."
             ) from None
         raise _damaged(path) from None
+    except Excess as problem:
+        raise CheckpointError(
+            f"The file of weights {str(path)!r} holds {problem}, which no network here takes: "
+            "save only the state, with torch.save(model.state_dict(), …) or as safetensors."
+        ) from None
     except Exception:  # torch.load tells damaged files in a dozen ways, from EOFError to UnicodeDecodeError
         raise _damaged(path) from None
+
+
+def _follow_older(file: IO[bytes], size: int) -> None:
+    """The older format: three pickles that say what the file is, its content, and the order of its storages."""
+    *_, order = require_modest(file, size, pickles=5)
+    if not isinstance(order, list) or not all(isinstance(key, str) for key in order):
+        raise Broken
 
 
 def _damaged(path: Path) -> CheckpointError:
@@ -145,7 +169,7 @@ def _state(path: Path, document: Any) -> tuple[dict[str, Tensor], str]:
         )
     state = {str(name): value.detach() for name, value in document.items() if isinstance(value, Tensor)}
     if not state:
-        keys = ", ".join(str(key) for key in list(document)[:4]) or "nothing"
+        keys = ", ".join(foreign(key) for key in list(document)[:4]) or "nothing"
         raise CheckpointError(
             f"The file of weights {str(path)!r} holds no named tensors (found: {keys}): save model.state_dict()."
         )
@@ -154,7 +178,7 @@ def _state(path: Path, document: Any) -> tuple[dict[str, Tensor], str]:
     ]
     if odd:
         raise CheckpointError(
-            f"The file of weights {str(path)!r} holds sparse, quantized or empty-handed tensors ({odd[0]}): "
+            f"The file of weights {str(path)!r} holds sparse, quantized or empty-handed tensors ({foreign(odd[0])}): "
             "give the floating-point weights."
         )
     return state, ".".join(inside)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +21,7 @@ from streamlit.testing.v1 import AppTest
 from qexplore import zoo
 from qexplore.places import OutsideRoots, within
 from qexplore.runs import Store, own_tasks
+from qexplore.ui.foreign import code, escaped
 from qexplore.ui.own import folders
 from qexplore.ui.own.adding import Adding, name_of
 from qexplore.zoo import own
@@ -99,6 +102,30 @@ def test_a_wrong_file_is_told_and_the_open_task_stays(opened: Open, home: Path, 
     assert own.folders() == ()
     assert Store(home, executor=Idle()).runs() == []
     assert not at.exception
+
+
+STRANGE = "\x1b[31mred\n\n![i](http://nowhere/x.png) **b** `c` <b>d</b>"
+
+
+@pytest.mark.parametrize("name", ["a\ud800b", STRANGE, "x" * 2_000_000])
+def test_a_strange_name_in_an_uploaded_file_is_shown_as_text(opened: Open, name: str) -> None:
+    file = io.BytesIO()
+    torch.save(fresh_model(zoo.entry(ARCHITECTURE)).state_dict() | {name: torch.ones(1)}, file)
+    at = added(filled(opened("network", task="resnet-digits"), file.getvalue(), "mine.pt"))
+    for _ in range(2):
+        assert not at.exception
+        assert "1 are unexpected" in at.error[0].value
+        (listed,) = (one.value for one in at.markdown if "**unexpected**" in one.value)
+        for shown in (at.error[0].value, listed.removeprefix("**unexpected**, 1: `").removesuffix("`")):
+            assert shown.isprintable()
+            assert len(shown) < 400
+            assert not re.search(r"(?<!\\)(!\[|\*\*|<b|`)", shown) or shown in listed
+        at.run()
+
+
+def test_what_stands_in_code_ends_nowhere_and_what_is_escaped_means_nothing() -> None:
+    assert code("a`b`\n\x1b") == r"`a b \n\x1b`"
+    assert escaped("![i](u) **b** `c` <b> $x$ a_b \ud800") == r"\!\[i\](u) \*\*b\*\* \`c\` \<b\> \$x\$ a\_b ?"
 
 
 def test_a_network_that_cannot_be_captured_is_told_and_makes_no_task(

@@ -1,12 +1,16 @@
-"""Small folders and files of real pictures."""
+"""Small folders and files of real pictures, and what is told of those that are none."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from qexplore.errors import QexploreError
+from qexplore.zoo.pictures import open_data
 from qexplore.zoo.preprocessing import Preprocessing
 
 RGB = Preprocessing(3, None, None, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -41,3 +45,11 @@ def digits_of_mnist(root: Path) -> Path:
         (raw / f"{part}-images-idx3-ubyte").write_bytes(header + x.tobytes())
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + count.to_bytes(4, "big") + y.tobytes())
     return root
+
+
+def sentence(source: object, preprocessing: Preprocessing = RGB, **settings: Any) -> str:
+    """What is told of the images when they are opened and read; one line, no traceback."""
+    with pytest.raises(QexploreError) as told:
+        open_data(str(source), preprocessing, **settings).tensors("evaluation")
+    assert "\n" not in str(told.value)
+    return str(told.value)

@@ -6,42 +6,22 @@ import io
 import os
 import re
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from qexplore.errors import QexploreError, UnknownName
+from qexplore.errors import UnknownName
 from qexplore.places import OutsideRoots
 from qexplore.zoo import BadData
-from qexplore.zoo import npz as npz_module
 from qexplore.zoo.data import Data
 from qexplore.zoo.pictures import open_data
 from qexplore.zoo.preprocessing import Preprocessing
-from tests.zoo.album_makers import GREY, RGB, folder_of, picture
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """An empty folder, beside the home of the test."""
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
-def sentence(source: object, preprocessing: Preprocessing = RGB, **settings: Any) -> str:
-    """What is told of the images when they are opened and read; one line, no traceback."""
-    with pytest.raises(QexploreError) as told:
-        open_data(str(source), preprocessing, **settings).tensors("evaluation")
-    assert "\n" not in str(told.value)
-    return str(told.value)
+from tests.zoo.album_makers import RGB, folder_of, picture, sentence
 
 
 @contextmanager
@@ -260,103 +240,6 @@ def test_the_app_reads_allowed_folders_only(
         with pytest.raises(OutsideRoots, match="data add DIR"):
             open_data(source, RGB, confined=True)
     assert open_data(".", RGB, confined=True).count("evaluation") == 3
-
-
-def npz(place: Path, **arrays: object) -> Path:
-    place.mkdir(exist_ok=True)
-    np.savez(place / "file.npz", **arrays)
-    return place / "file.npz"
-
-
-LABELS = np.arange(6) % 3
-ONE = np.full(6, 3)
-BLACK = np.zeros((6, 8, 8, 3), np.uint8)
-NPZ: dict[str, tuple[dict[str, object], str]] = {
-    "grey for RGB": ({"x": np.zeros((6, 8, 8), np.uint8), "y": LABELS}, "have 1 channel, the network takes RGB"),
-    "five channels": ({"x": np.zeros((6, 8, 8, 5), np.uint8), "y": LABELS}, "have 8 channels"),
-    "objects": ({"x": np.array([{"a": 1}] * 6, object), "y": LABELS}, "pickled objects, never read here"),
-    "labels too great": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS + 8}, "hold 10; the network knows"),
-    "labels below zero": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS - 1}, "hold -1; class numbers start"),
-    "labels with a point": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS / 2}, "one whole class number"),
-    "fewer labels": ({"x": np.zeros((6, 8, 8, 3), np.uint8), "y": LABELS[:5]}, "for each of the 6 pictures"),
-    "other names": ({"a": LABELS, "b": LABELS}, "holds a, b; name the arrays"),
-    "whole numbers": ({"x": np.zeros((6, 8, 8, 3), np.int32), "y": LABELS}, "is int32"),
-    "nothing": ({"x": np.zeros((0, 8, 8, 3), np.uint8), "y": LABELS[:0]}, "zero pictures"),
-    "one class": ({"x": BLACK, "y": ONE}, "hold one class only, 3: nothing can be told apart"),
-    "ready inputs of one class": ({"x": np.zeros((6, 3, 8, 8), np.float32), "y": ONE}, "hold one class only, 3"),
-    "tests of one class": (
-        {"x_train": BLACK, "y_train": LABELS, "x_test": BLACK, "y_test": ONE},
-        "hold one class only, 3",
-    ),
-    "NaN": ({"x": np.full((6, 3, 8, 8), np.nan, np.float32), "y": LABELS}, "NaN"),
-}
-
-
-@pytest.mark.parametrize("case", NPZ)
-def test_arrays_that_cannot_serve_get_one_sentence(case: str, place: Path) -> None:
-    arrays, told = NPZ[case]
-    assert told in sentence(npz(place, **arrays), classes=10)
-
-
-def test_arrays_are_pictures_as_bytes_and_ready_inputs_as_floats(place: Path) -> None:
-    x = np.random.default_rng(0).integers(0, 256, (30, 9, 7, 3), np.uint8)
-    y = np.arange(30) % 3
-    last = open_data(str(npz(place, images=x, labels=y)), RGB)
-    first = open_data(str(npz(place / "first", x=x.transpose(0, 3, 1, 2), y=y)), RGB)
-    assert all(torch.equal(a, b) for a, b in zip(last.tensors("evaluation"), first.tensors("evaluation")))
-    assert last.tensors("evaluation")[0].shape == (24, 3, 9, 7)
-    assert open_data(str(npz(place / "grey", x=x, y=y)), GREY).tensors("evaluation")[0].shape == (24, 1, 9, 7)
-    floats = x.transpose(0, 3, 1, 2).astype(np.float32)
-    ready = open_data(str(npz(place / "ready", x_train=floats, y_train=y, x_test=floats[:9], y_test=y[:9])), RGB)
-    assert {part: ready.count(part) for part in ("train", "calibration", "evaluation")} == {
-        "train": 24,
-        "calibration": 6,
-        "evaluation": 9,
-    }
-    assert float(ready.tensors("evaluation")[0].max()) > 200
-    assert "ready inputs" in ready.notices[0]
-
-
-def test_masks_of_one_class_are_arrays_as_good_as_others(place: Path) -> None:
-    masks = np.ones((6, 8, 8), np.uint8)
-    for x in (BLACK, np.zeros((6, 3, 8, 8), np.float32)):
-        assert open_data(str(npz(place, x=x, y=masks)), RGB).tensors("evaluation")[1].unique().tolist() == [1]
-
-
-def header_says(shape: tuple[int, ...], padding: int = 0) -> bytes:
-    """An .npy file of a few bytes that claims to hold `shape`."""
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}" + " " * padding + "\n"
-    return b"\x93NUMPY\x02\x00" + struct.pack("<I", len(text)) + text.encode()
-
-
-LIES = {
-    "more than memory": (header_says((10**6, 224, 224, 3)), "unpacks to 150,528,000,000 bytes"),
-    "more than it holds": (header_says((6, 8, 8, 3)), "cannot be read"),
-    "a huge header": (header_says((6, 8, 8, 3), 20_000_000), "no .npz file that can be read"),
-    "no array": (b"junk", "no .npz file that can be read"),
-    "zeros that unpack to more than its header says": (
-        header_says((6, 8, 8, 3)) + bytes(1152) + bytes(2**24),
-        "unpacks to",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", LIES)
-def test_a_file_of_arrays_is_not_believed(case: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz_module, "LARGEST_ARRAY", 10 * 2**20)
-    content, told = LIES[case]
-    labels = io.BytesIO()
-    np.save(labels, LABELS)
-    with zipfile.ZipFile(place / "file.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr("x.npy", content)
-        archive.writestr("y.npy", labels.getvalue())
-    assert told in sentence(place / "file.npz")
-
-
-def test_what_is_no_zip_file_is_no_file_of_arrays(place: Path) -> None:
-    (place / "file.npz").write_bytes(b"PK\x03\x04 and then nothing")
-    assert "is no .npz file" in sentence(place / "file.npz")
-    assert "is no .npz file" in sentence(place / "missing.npz")
 
 
 def test_a_home_that_cannot_be_written_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,14 +21,6 @@ from qexplore.zoo.splits import fair, parted
 from tests.zoo.album_makers import GREY, RGB, digits_of_mnist, folder_of, picture
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """An empty folder, beside the home of the test."""
-    folder = tmp_path / "place"
-    folder.mkdir()
-    return folder
-
-
 def rows(data: Data, part: str) -> set[bytes]:
     return {x.numpy().tobytes() for x in data.tensors(part)[0]}
 

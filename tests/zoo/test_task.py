@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,69 @@ def test_two_openings_share_no_weights() -> None:
     with torch.no_grad():
         first.model.classifier.weight.zero_()
     assert bool(second.model.classifier.weight.detach().any())
+
+
+class Saying(nn.Module):
+    """Logits that went through a function."""
+
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layers, self.change = network(), change
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.change(self.layers(x))
+
+
+UNLIKE = {
+    "complex": (lambda y: y + 1j, r"Saying gives complex64 numbers of the shape \[1, 10\]; logits are floating-point"),
+    "classes": (lambda y: y.argmax(1, keepdim=True), r"gives int64 numbers of the shape \[1, 1\]"),
+    "three sides": (lambda y: y[:, None], r"gives \[1, 1, 10\] for one image; logits are \[1, classes\]"),
+    "no class": (lambda y: y[:, :0], r"gives \[1, 0\] for one image; logits are \[1, classes\]"),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_what_is_no_logits_is_told_with_its_shape(case: str) -> None:
+    change, sentence = UNLIKE[case]
+    with pytest.raises(QexploreError, match=sentence):
+        qx.Task(model=Saying(change), data=DATA)
+
+
+def test_a_norm_that_needs_several_images_is_named_with_a_way_out() -> None:
+    norm = nn.BatchNorm1d(64, track_running_stats=False)
+    with pytest.raises(QexploreError, match=r"its batch norm 1 has no running statistics.*track_running_stats=True"):
+        qx.Task(model=nn.Sequential(nn.Flatten(), norm, nn.Linear(64, 10)), data=DATA)
+
+
+class Ramp(nn.Module):
+    """Makes a tensor in its first forward for each size of batch, and keeps it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[int, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.kept.setdefault(len(x), torch.linspace(0.5, 1, 8))
+
+
+def keeping() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 1, 1), Ramp(), network())
+
+
+def lazy() -> nn.Module:
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
+
+
+@pytest.mark.parametrize("make", [lazy, keeping])
+def test_what_a_network_makes_in_its_first_forward_can_still_be_trained(make: Callable[[], nn.Module]) -> None:
+    task = qx.Task(model=make(), data=DATA)
+    assert 0 <= qx.run(task, "w8a8").fp32_accuracy.value <= 1
+    qx.sensitivity(task, metric="sqnr", bits=(4,))
+    task.model.train()
+    for part in (X[:4], X[4:]):
+        nn.functional.cross_entropy(task.model(part), Y[: len(part)]).backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in task.model.parameters() if p.grad is not None)
+    assert qx.Task(model=task.model, data=DATA).model is task.model
 
 
 def test_ones_own_network_is_the_very_module_in_eval_mode() -> None:

@@ -1,5 +1,6 @@
 """Weights that a user brings are read whatever wrapped them, checked before they are used, and never run as code."""
 
+import json
 import os
 import pickle
 import struct
@@ -44,6 +45,9 @@ WRAPPED = {
     "lightning": {"state_dict": prefixed("model."), "hyper_parameters": {}},
     "compiled": prefixed("_orig_mod."),
     "compiled and parallel": {"model": prefixed("module._orig_mod.")},
+    "parallel of a class": {"state_dict": prefixed("module.model.")},
+    "three deep": {"model": prefixed("model.module.net.")},
+    "in two ways": {("net." if k.startswith("0.") else "module.model.") + k: v for k, v in state().items()},
     "averaged": prefixed("module.") | {"n_averaged": torch.tensor(7)},
     "parameters": {name: nn.Parameter(v) if v.is_floating_point() else v for name, v in state().items()},
 }
@@ -56,6 +60,18 @@ def test_weights_arrive_whatever_wrapped_them(case: str, zipped: bool, tmp_path:
     model = network()
     put_weights(model, read_weights(tmp_path / "w.pth"), "mine")
     assert same(model, state())
+
+
+def test_a_prefix_that_is_the_networks_own_stays() -> None:
+    class Parallel(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = network()
+
+    for prefix in ("model.", "module.model.", "module.model.model."):
+        model = Parallel()
+        put_weights(model, Weights(Path("w.pt"), prefixed(prefix)), "mine")
+        assert same(model.model, state())
 
 
 def test_safetensors_and_torch_give_the_same_weights_under_any_ending(tmp_path: Path) -> None:
@@ -131,6 +147,15 @@ def test_another_number_of_classes_is_recognized_as_such() -> None:
     assert "7 classes where the network has 5" in str(refused(network(), head))
 
 
+def test_lazy_layers_are_asked_to_see_an_image_first(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.LazyConv2d(2, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(5))
+    with pytest.raises(CheckpointError, match=r"mine has lazy layers.*run it once where it is made"):
+        put_weights(model, Weights(tmp_path / "w.pt", state()), "mine")
+    model(torch.zeros(1, 1, 8, 8))
+    put_weights(model, Weights(tmp_path / "w.pt", state()), "mine")
+    assert same(model, state())
+
+
 class Hostile:
     def __reduce__(self) -> tuple[object, ...]:
         return Path.touch, (Path("was-run"),)
@@ -150,6 +175,10 @@ def bad_files(folder: Path) -> dict[str, str]:
     (folder / "cut.pt").write_bytes(whole[: len(whole) // 2])
     (folder / "cut.safetensors").write_bytes((folder / "whole.safetensors").read_bytes()[:-9])
     (folder / "header.safetensors").write_bytes(struct.pack("<Q", 1 << 40) + b"{" + bytes(100))
+    for name, sides in (("wide", [0, 1 << 63]), ("negative", [-1, 4]), ("fractional", [0.5]), ("endless", [1 << 70])):
+        entry = {"a": {"dtype": "F32", "shape": sides, "data_offsets": [0, 0]}}
+        head = json.dumps(entry).encode()
+        (folder / f"{name}.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
     (folder / "empty.pt").write_bytes(b"")
     (folder / "text.pt").write_text("these are no weights")
     (folder / "hostile.pt").write_bytes(pickle.dumps(Hostile(), protocol=2))
@@ -165,6 +194,10 @@ def bad_files(folder: Path) -> dict[str, str]:
         "cut.pt": "is damaged",
         "cut.safetensors": "is damaged",
         "header.safetensors": "is damaged",
+        "wide.safetensors": "is damaged",
+        "negative.safetensors": "is damaged",
+        "fractional.safetensors": "is damaged",
+        "endless.safetensors": "is damaged",
         "empty.pt": "is damaged",
         "text.pt": "is damaged",
         "photos.pt": "is damaged",
@@ -212,3 +245,22 @@ def test_a_file_beyond_the_limit_is_not_even_opened(tmp_path: Path) -> None:
         file.truncate(200_000_001)
     with pytest.raises(CheckpointError, match="has 200,000,001 bytes, more than the 200,000,000 allowed"):
         read_weights(tmp_path / "big.pt")
+
+
+STRANGE = ("\x1b[31mred\nTraceback:", "a\ud800b", "x" * 3_000_000)
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_name_in_a_file_is_told_on_one_short_line(name: str, tmp_path: Path) -> None:
+    cases = [
+        state() | {name: torch.zeros(1)},
+        {name: torch.zeros(1)},
+        {name: 3},
+        {name: torch.zeros(1, device="meta")},
+    ]
+    for number, case in enumerate(cases):
+        torch.save(case, tmp_path / "strange.pt")
+        with pytest.raises(CheckpointError) as told:
+            put_weights(network(), read_weights(tmp_path / "strange.pt"), "mine")
+        assert str(told.value).isprintable(), number
+        assert len(str(told.value)) < 600 + len(str(tmp_path))

@@ -11,6 +11,7 @@ from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
 from qexplore.ui.chrome import go_to
 from qexplore.ui.desk import desk
+from qexplore.ui.foreign import code, escaped
 from qexplore.ui.origin import images_told
 from qexplore.ui.own import helper, images, network
 from qexplore.ui.own.adding import Adding, begin, name_of
@@ -141,7 +142,7 @@ def _added(found: Mapping[str, Any] | None) -> None:
     """What came of the last task that was added: how its images were read, and what was left out."""
     if found and found["name"] in own.names():
         st.success(f"**{found['name']}** is added.", icon=":material/check_circle:")
-        st.caption(" · ".join(dict.fromkeys([*images_told(found), *found["notes"]])))
+        st.caption(" · ".join(dict.fromkeys([*images_told(found), *map(escaped, found["notes"])])))
 
 
 def _until(ready: Any, text: str) -> None:
@@ -158,11 +159,11 @@ def _trouble(found: Mapping[str, Any] | None) -> None:
     """Why a task was not added; the one that is open stays as it is."""
     if not found:
         return
-    st.error(str(found["trouble"]), icon=":material/block:")
+    st.error(escaped(str(found["trouble"])), icon=":material/block:")
     lists = {what: found.get(what) or [] for what in ("missing", "unexpected", "misshapen")}
     if any(lists.values()):
         with st.expander("Which entries do not fit", icon=":material/rule:"):
             for what, names in lists.items():
                 if names:
                     more = f" … and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-                    st.markdown(f"**{what}**, {len(names):,}: `{'`, `'.join(names[:_SHOWN])}`{more}")
+                    st.markdown(f"**{what}**, {len(names):,}: {', '.join(map(code, names[:_SHOWN]))}{more}")

@@ -14,8 +14,8 @@ from qexplore.figures.words import interval, measured, percent, seconds
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.runs.trainings import Training
-from qexplore.ui import instead
 from qexplore.ui.draw import figure
+from qexplore.ui.foreign import code
 from qexplore.ui.training.known import Known, known, training_of
 
 MOST = len(drawn.LETTERS)
@@ -69,7 +69,7 @@ def _picked(found: dict[str, Known], one: Known) -> list[str]:
 
 
 def _gone(names: list[str]) -> str:
-    listed = ", ".join(instead.code(name) for name in names[:MOST])
+    listed = ", ".join(code(name) for name in names[:MOST])
     return f"The link asks for {listed} too, no training of this task; compared is what stands here."
 
 

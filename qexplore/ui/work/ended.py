@@ -14,7 +14,7 @@ from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
 from qexplore.runs import FINISHED, Run, UnknownRun, trained
 from qexplore.ui.draw import figure
-from qexplore.ui.instead import code
+from qexplore.ui.foreign import code
 from qexplore.ui.snippets import SNIPPETS, score_cell, score_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import asked

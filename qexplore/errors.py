@@ -6,8 +6,6 @@ import difflib
 from collections.abc import Iterable
 
 LISTED = 30  # names: a network can have hundreds of sites
-
-
 _LONGEST = 60  # letters of a foreign name
 
 

@@ -47,7 +47,7 @@ def open_parts(
     assert opened.preprocessing is not None
     images = data if isinstance(data, Data) else open_data(data, opened.preprocessing, seed=seed, report=report)
     if images.preprocessing is not None and named.preprocessing is not None:
-        report.event("log", text=f"Images as {opened.source} was trained with: {images.preprocessing.text()}.")
+        report.event("log", text=f"Images as {opened.source} takes them: {images.preprocessing.text()}.")
     example, labels = first_batch(images)
     output = checked_output(opened.module, example, opened.source)
     _require_alike(output, labels, opened.source)

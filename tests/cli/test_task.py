@@ -57,7 +57,7 @@ def digits(tmp_path):
 def test_a_task_of_the_zoo_with_other_images_is_its_network_on_those(say, digits):
     named = say("run", "w8a8", "--task", "resnet-digits", "--data", str(digits), "--json")
     assert named.status == 0, named.err
-    assert "Images as resnet-digits was trained with: " in named.err
+    assert "Images as resnet-digits takes them: " in named.err
     assert named.document["task"] == f"resnet-digits on {digits}"
     apart = say("run", "w8a8", "--model", "resnet-digits", "--data", str(digits), "--json").document
     assert named.document["accuracy"] == apart["accuracy"]

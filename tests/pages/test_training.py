@@ -467,7 +467,7 @@ def test_the_remedy_of_an_error_is_read_from_its_sentence() -> None:
 def test_profiles_know_the_sites_of_a_recorded_training() -> None:
     from qexplore.runs.recordings import recordings
 
-    for task in (TASK, "mobilenet-digits", "resnet20-cifar10"):
+    for task in (TASK, "mobilenet-digits", "resnet20-cifar10", "mobilenetv2-cifar10"):
         known = set(profiles.load(task).sites["site"])
         for one in recordings(task):
             assert set(Training.of(one.log()).now.sites["site"]) <= known

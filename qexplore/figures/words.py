@@ -87,6 +87,11 @@ def roughly(value: float) -> str:
     return f"about {max(1, round(value / 60))} min" if value < 5700 else f"about {value / 3600:.2g} h"
 
 
+def epochs_of(number: int) -> str:
+    """'1 epoch', '15 epochs'."""
+    return f"{number:,} epoch" if number == 1 else f"{number:,} epochs"
+
+
 def listed(names: list[str], most: int = 3) -> str:
     """'a, b, c and 2 more'."""
     shown = ", ".join(names[:most])

@@ -103,6 +103,10 @@ def test_how_long_a_training_takes_is_told_before_it_begins(opened: Open, home: 
     assert "2 epochs, about 2 min: one of qat-w4a4, run " in words(fresh)
 
 
+def test_one_epoch_is_told_as_one(opened: Open) -> None:
+    assert "1 epoch, seed 0" in cards(opened("training", task="mobilenetv2-cifar10"))
+
+
 def test_a_recording_tells_that_it_is_from_another_machine(opened: Open) -> None:
     assert "one of qat-w3a3, recorded on another machine, took" in words(opened("training", task=TASK))
 

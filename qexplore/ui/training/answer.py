@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from qexplore.figures import training as drawn
-from qexplore.figures.words import interval, percent, points, probability, seconds
+from qexplore.figures.words import epochs_of, interval, percent, points, probability, seconds
 from qexplore.runs.trainings import Training
 from qexplore.ui.strip import Card, strip
 from qexplore.ui.training.known import Known
@@ -79,7 +79,7 @@ def _under_way(one: Known, training: Training) -> str:
         return f"**{one.recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
     state = "trains" if one.active else _ENDS.get(one.state, one.state)
     if latest is None and one.active:
-        return f"**{one.recipe} has begun to train:** {now.epochs} epochs, accuracy is told after each."
+        return f"**{one.recipe} has begun to train:** {epochs_of(now.epochs)}, accuracy is told after each."
     if latest is None:
         return f"**{one.recipe} {state} before its first epoch was over.**"
     held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} calibration images are right"
@@ -150,6 +150,6 @@ def _took(one: Known, training: Training) -> Card | None:
     took = one.seconds
     if took is None or one.active:
         return None
-    epochs = f"{training.epochs:g} epochs, " if training.epochs else ""
+    epochs = f"{epochs_of(training.epochs)}, " if training.epochs else ""
     parts = f"in {one.parts} runs, " if one.parts > 1 else ""
     return Card("the whole run took", seconds(took), f"{epochs}{parts}seed {one.seed}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qexplore.figures.words import roughly, seconds
+from qexplore.figures.words import epochs_of, roughly, seconds
 from qexplore.recipes import Recipe
 from qexplore.ui.training.known import Known, known, training_of, training_steps
 from qexplore.ui.training.recipes import setting
@@ -21,12 +21,8 @@ def pace(task: str, recipe: Recipe) -> str:
     for one in ended:
         each = training_of(one).epoch_seconds
         if each is not None and epochs:
-            return f"{_epochs(epochs)}, {roughly(epochs * each)}: one of {_named(one)} took {seconds(each)}."
+            return f"{epochs_of(epochs)}, {roughly(epochs * each)}: one of {_named(one)} took {seconds(each)}."
     return ""
-
-
-def _epochs(number: int) -> str:
-    return f"{number:,} epoch" if number == 1 else f"{number:,} epochs"
 
 
 def _named(one: Known) -> str:

@@ -98,9 +98,9 @@ def test_how_long_a_training_takes_is_told_before_it_begins(opened: Open, home: 
     told = [{**event, "seconds": 70.0} if event["event"] == "epoch" else event for event in recipe_events()]
     put(home, told, "done", task=BARE, recipe="qat-w4a4")
     fresh = opened("training", task=BARE)
-    assert "15 epochs, about 18 min: one of qat-w4a4, run " in words(fresh)
+    assert "15 epochs, about 18 min: an epoch of qat-w4a4, run " in words(fresh)
     fresh.number_input(key="epochs-qat-w3a3").set_value(2).run()
-    assert "2 epochs, about 2 min: one of qat-w4a4, run " in words(fresh)
+    assert "2 epochs, about 2 min: an epoch of qat-w4a4, run " in words(fresh)
 
 
 def test_one_epoch_is_told_as_one(opened: Open) -> None:
@@ -108,7 +108,7 @@ def test_one_epoch_is_told_as_one(opened: Open) -> None:
 
 
 def test_a_recording_tells_that_it_is_from_another_machine(opened: Open) -> None:
-    assert "one of qat-w3a3, recorded on another machine, took" in words(opened("training", task=TASK))
+    assert "an epoch of qat-w3a3, recorded on another machine, took" in words(opened("training", task=TASK))
 
 
 def test_each_figure_of_each_view_says_what_it_shows(opened: Open) -> None:

@@ -21,7 +21,7 @@ def pace(task: str, recipe: Recipe) -> str:
     for one in ended:
         each = training_of(one).epoch_seconds
         if each is not None and epochs:
-            return f"{epochs_of(epochs)}, {roughly(epochs * each)}: one of {_named(one)} took {seconds(each)}."
+            return f"{epochs_of(epochs)}, {roughly(epochs * each)}: an epoch of {_named(one)} took {seconds(each)}."
     return ""
 
 

@@ -10,7 +10,7 @@ import torch
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
 from qexplore.numerics import RANGES, Range, checked_bits
-from qexplore.recipes.schema import ALIASES, FIRST, LOGITS, BadRecipe
+from qexplore.recipes.schema import ALIASES, FIRST, LOGITS, NO_MACS, BadRecipe
 from qexplore.recipes.settings import check_kinds, defaults_of
 
 PLAIN = ("bits", "range", "method")
@@ -24,6 +24,8 @@ def check_site(name: str, own: Mapping[str, Any]) -> None:
         checked_bits(own["bits"])
     if "method" in own and not isinstance(own["method"], str):
         raise BadRecipe(f"The method of the site {name!r} is the name of a range estimator; not {own['method']!r}.")
+    if name == NO_MACS and "range" in own:
+        raise BadRecipe(f"{NO_MACS!r} are many sites, of ranges of their own: give them bits, or a method.")
     known = defaults_of(RANGES.get(own["method"])) if "method" in own else {}
     check_kinds(f"the site {name!r}", own, {**dict.fromkeys(PLAIN), **known})
 
@@ -36,14 +38,32 @@ def apply_sites(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> Non
 
 def own_of(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> dict[str, Own]:
     """What holds at single sites, by their own names; UnknownName for a site that the network does not have, BadRecipe
-    for one that is named twice.
+    for one that is named twice. What is set for a site itself comes before what is set for all of NO_MACS.
     """
-    names = [_name(network, name) for name in sites]
+    single = [name for name in sites if name != NO_MACS]
+    names = [_name(network, name) for name in single]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        alias = next(said for said, name in zip(sites, names, strict=True) if name == twice and said != name)
+        alias = next(said for said, name in zip(single, names, strict=True) if name == twice and said != name)
         raise BadRecipe(f"{alias!r} is the site {twice!r} of this network: set what holds there under one name.")
-    return {name: _own(own) for name, own in zip(names, sites.values(), strict=True)}
+    shared = dict.fromkeys(_without_macs(network), sites[NO_MACS]) if NO_MACS in sites else {}
+    own = {name: sites[said] for said, name in zip(single, names, strict=True)}
+    return {name: _own(_joined(shared.get(name, {}), own.get(name, {}))) for name in {**shared, **own}}
+
+
+def _without_macs(network: Network) -> list[str]:
+    """The activations that no layer and no product multiplies, but for the logits; there may be none."""
+    logits = network.logits.name if network.logits is not None else ""
+    return [s.name for s in network.sites if s.kind == "activation" and s.macs == 0 and s.name != logits]
+
+
+def _joined(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set for a site itself upon what is set for many; a range or a method of its own takes the place of
+    theirs.
+    """
+    if "range" in own or "method" in own:
+        shared = {key: value for key, value in shared.items() if key == "bits"}
+    return {**shared, **own}
 
 
 def _name(network: Network, name: str) -> str:

@@ -19,7 +19,8 @@ NETWORK = """
 from torch import nn
 
 def network():
-    return nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    return nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.ReLU(), *pooled)
 """
 
 

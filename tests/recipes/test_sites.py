@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from torch import nn
 
 import qexplore as qx
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
+from qexplore.recipes.sites import own_of
 
 LOGITS = "classifier.out"
 
@@ -57,6 +60,25 @@ def test_the_ends_of_a_network_have_names_of_their_own(task: qx.Task) -> None:
     assert set(bits.values()) == {4}
 
 
+def test_what_no_layer_multiplies_is_set_under_one_name_and_a_site_of_its_own_comes_first(task: qx.Task) -> None:
+    terms = {f"blocks.{block}.project.conv.out" for block in (0, 2, 4)}  # read by a sum alone
+    sites = {"no-macs": {"bits": 7, "method": "min-max"}, "logits": {"bits": 5}}
+    bits = prepare(task, with_sites(sites)).bits
+    assert {name for name, held in bits.items() if held == 7} == terms
+    assert bits[LOGITS] == 5
+    one, other, third = sorted(terms)
+    network = prepare(task, with_sites({**sites, one: {"bits": 6}, other: {"range": [-1, 2]}}))
+    assert [network.bits[name] for name in (one, other, third)] == [6, 7, 7]
+    ends = network.fitted(network.site(other), 7).range
+    assert (float(ends.lo), float(ends.hi)) == (-1, 2)
+
+
+def test_a_network_that_multiplies_everything_has_no_site_under_that_name() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+    network = qx.Network.of(model.eval(), torch.zeros(1, 1, 8, 8))
+    assert own_of(network, {"no-macs": {"bits": 3}}) == {}
+
+
 def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
     recipe = with_sites({"stem.conv.out": {"range": [0, 1.5], "bits": 4}})
     assert Recipe.from_document(yaml.safe_load(yaml.safe_dump(recipe.to_document()))) == recipe
@@ -76,6 +98,8 @@ def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
         ({"input": {}}, "by site"),
         ({"input": 4}, "by site"),
         ([1], "by site"),
+        ({"no-macs": {"range": [0, 1]}}, "'no-macs' are many sites"),
+        ({"no-macs": {"bits": 99}}, "1 to 16"),
         ({"input": {"bits": 0}}, "1 to 16"),
         ({"input": {"bits": "four"}}, "1 to 16"),
         ({"input": {"method": "mes"}}, "did you mean 'mse'"),

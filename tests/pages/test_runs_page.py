@@ -120,6 +120,24 @@ def test_a_resumed_run_tells_the_time_of_the_whole_training(
     assert f"Repeats run {second}." in [caption.value for caption in opened("runs", run=third).caption]
 
 
+def test_the_list_tells_ends_durations_and_seeds(
+    shelf: Store, opened: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 2765.4 if run.state == "done" else None))
+    records = Records(shelf.root)
+    ends = {"done": "", "failed": "The disk is full.", "cancelled": "by the user"}
+    for seed, (state, error) in enumerate(ends.items()):
+        run_id = shelf.submit({**SPEC, "seed": seed})
+        records.claim(run_id, 1, "x")
+        accuracy = {"value": 0.865, "low": 0.858, "high": 0.872, "images": 10_000}
+        records.finish(run_id, state, result={"accuracy": accuracy} if state == "done" else None, error=error)
+    rows = opened("runs").dataframe[0].value.set_index("what")
+    what = "recipe w8a8 on mobilenet-digits"
+    assert rows.loc[what, ["outcome", "took"]].tolist() == ["86.5 % on 10,000 images", "46 min 05 s"]
+    assert rows.loc[f"{what}, seed 1", ["outcome", "took"]].tolist() == ["failed: The disk is full.", ""]
+    assert rows.loc[f"{what}, seed 2", ["outcome", "took"]].tolist() == ["cancelled", ""]
+
+
 def test_a_training_that_is_done_is_run_again_from_its_start(shelf: Store, opened: Callable[..., AppTest]) -> None:
     at = opened("runs", run=training(shelf, "done"))
     assert not {"Resume", "From the start"} & set(labels(at))

@@ -38,13 +38,12 @@ def ended() -> None:
     rows = table(runs)
     st.markdown("**Ended** :gray[:small[tick one to see it, two or more to compare]]")
     chosen = st.dataframe(
-        rows[["state", "what", "outcome", "seconds", "when", "id"]],
+        rows[["outcome", "what", "took", "when", "id"]],  # what a narrow screen has room for comes first
         hide_index=True,
         height=min(36 * (len(rows) + 1) + 4, 330),
         key=_list_key(runs),
         on_select="rerun",
         selection_mode="multi-row",
-        column_config={"seconds": st.column_config.NumberColumn("seconds", format="%.1f")},
         alt=f"{len(rows)} ended runs, the newest first.",
     )
     _downloads(runs)

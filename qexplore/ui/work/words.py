@@ -22,14 +22,15 @@ ICONS = {
 
 
 def name(run: Run) -> str:
-    """What a run does: 'recipe w8a8 on mobilenet-digits'."""
+    """What a run does: 'recipe w8a8 on mobilenet-digits'; with its seed where that is not 0."""
     recipe = run.spec.get("recipe")
     recipe = recipe.get("name", "") if isinstance(recipe, dict) else recipe or ""
     named = {"recipe": "recipe", "ablation": "ablation of", "debug": "debugging of"}
     scored = f"sensitivity by {run.spec.get('metric', '')}"
     plain = {"measure": "measurement", "sensitivity": scored}.get(run.kind, run.kind)
     what = f"{named[run.kind]} {recipe}" if run.kind in named else plain
-    return f"{what} on {run.task}" if run.task else what
+    seed = f", seed {run.spec['seed']}" if run.spec.get("seed") else ""
+    return f"{what} on {run.task}{seed}" if run.task else what
 
 
 def progress(run: Run) -> str:
@@ -60,6 +61,12 @@ def outcome(run: Run) -> str:
     return f"{metric}{percent(accuracy['value'])} on {accuracy['images']:,} images"
 
 
+def _said(run: Run) -> str:
+    """The outcome where no icon tells the state beside it."""
+    said = outcome(run)
+    return f"{run.state}: {said}" if run.state in ("failed", "lost") and run.error else said
+
+
 def accuracy_of(run: Run) -> dict[str, Any] | None:
     """The accuracy that a run has measured, None where it measures none."""
     found = (run.result or {}).get("accuracy")
@@ -79,7 +86,7 @@ def ago(moment: float | None) -> str:
 
 
 def table(runs: list[Run]) -> pd.DataFrame:
-    """A row a run, for the list and the downloads."""
+    """A row a run, for the list, the comparison and the downloads."""
     rows = []
     for run in runs:
         accuracy = accuracy_of(run) or {}
@@ -88,12 +95,13 @@ def table(runs: list[Run]) -> pd.DataFrame:
                 "id": run.id,
                 "state": run.state,
                 "what": name(run),
-                "outcome": "" if run.active else outcome(run),
+                "outcome": "" if run.active else _said(run),
                 "accuracy": accuracy.get("value"),
                 "low": accuracy.get("low"),
                 "high": accuracy.get("high"),
                 "images": accuracy.get("images"),
                 "seconds": run.seconds,
+                "took": "" if run.seconds is None else seconds(run.seconds),
                 "when": ago(run.created),
                 "parent": run.parent or "",
             }

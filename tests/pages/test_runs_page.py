@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from qexplore.runs import Run, Store, profiles
 from qexplore.runs import store as stores
 from qexplore.runs.records import Records
+from qexplore.ui.work.words import table
 from tests.executors import Idle
 from tests.pages.shelf import shelve
 from tests.pages.words import words
@@ -136,6 +138,8 @@ def test_the_list_tells_ends_durations_and_seeds(
     assert rows.loc[what, ["outcome", "took"]].tolist() == ["86.5 % on 10,000 images", "46 min 05 s"]
     assert rows.loc[f"{what}, seed 1", ["outcome", "took"]].tolist() == ["failed: The disk is full.", ""]
     assert rows.loc[f"{what}, seed 2", ["outcome", "took"]].tolist() == ["cancelled", ""]
+    for run, told in zip(shelf.runs(), table(shelf.runs())["created"], strict=True):
+        assert abs(datetime.fromisoformat(told).timestamp() - run.created) < 1
 
 
 def test_a_training_that_is_done_is_run_again_from_its_start(shelf: Store, opened: Callable[..., AppTest]) -> None:

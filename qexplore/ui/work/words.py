@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -102,6 +103,7 @@ def table(runs: list[Run]) -> pd.DataFrame:
                 "images": accuracy.get("images"),
                 "seconds": run.seconds,
                 "took": "" if run.seconds is None else seconds(run.seconds),
+                "created": datetime.fromtimestamp(run.created, UTC).isoformat(timespec="seconds"),
                 "when": ago(run.created),
                 "parent": run.parent or "",
             }

@@ -22,6 +22,8 @@ from qexplore.ui.work.watch import active
 _FIRST = "qat-w3a3"
 _WIDTHS = (2, 3, 4, 5, 6, 8)
 _ABOUT = """**qat**, quantization-aware training: weights, ranges and rounding learn together at fixed bits.
+With **ends-8** the input, the logits, the first and the last weights have 8 bits; with **macs** also the activations
+that no layer multiplies: terms of sums.
 
 **qbitopt**: the same, and every few steps the bits are given out anew under a hard budget.
 

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from qexplore.numerics import Range, grid_of
+from qexplore.numerics import Range
 from qexplore.numerics.learned import dot
 from qexplore.qat.quantizers import Quantizer
 from qexplore.qat.training import Training
@@ -16,6 +16,7 @@ from qexplore.qat.training import Training
 MODELLED, MEASURED = "model", "measured"
 ERRORS = (MODELLED, MEASURED)
 SAMPLE = 1 << 14  # values of an activation on which the noise is measured
+AT_ONCE = 1 << 20  # values that are rounded to grids of several widths together
 
 
 class Fisher:
@@ -68,26 +69,20 @@ class Fisher:
         no gradient, and is the same at all bits. Counted as an error it would hide what more bits would mend, and a
         site that learns to clip, as logits do, would be given few for good.
         """
-        found = {}
+        found: dict[tuple[str, int], float] = {}
         for name, quantizer in training.trainable.quantizers.items():
-            trace = self.traces.get(name, 0.0)
-            for bits in menu:
-                square = self._measured(training, name, quantizer, bits) if error == MEASURED else None
-                found[name, bits] = 0.5 * trace * (modelled(quantizer, bits) if square is None else square)
+            trace, values = self.traces.get(name, 0.0), self._values(training, name) if error == MEASURED else None
+            errors = modelled(quantizer, menu) if values is None else measured(quantizer, values, menu)
+            found |= {(name, bits): 0.5 * trace * square for bits, square in zip(menu, errors, strict=True)}
         return found
 
     @torch.no_grad()
-    def _measured(self, training: Training, name: str, quantizer: Quantizer, bits: int) -> float | None:
-        """Mean squared error of the site's values at `bits`; None where none was seen."""
-        there = quantizer.at(bits)
-        if quantizer.site.kind == "weight":
-            weight = training.trainable.facing(quantizer.site.layer)
-            reached = quantizer.clipped(weight)
-            return float((there.codes(weight) * there.steps_of(weight) - reached).double().square().mean())
-        if name not in self._samples:
-            return None
-        values, grid = self._samples[name][None], grid_of(there.spec, there.range())
-        return float((grid.values(grid.codes(values)) - quantizer.clipped(values)).double().square().mean())
+    def _values(self, training: Training, name: str) -> Tensor | None:
+        """The site's latent weight as the forward pass has it, or a sample of its activation; None where none was
+        seen.
+        """
+        site = training.trainable.quantizers[name].site
+        return training.trainable.facing(site.layer) if site.kind == "weight" else self._samples.get(name)
 
     def sample(self, training: Training, x: Tensor) -> None:
         """Looks at values of the activations of a batch, drawn at random by the step, for the measured noise."""
@@ -99,8 +94,34 @@ class Fisher:
                 self._samples[name] = flat[drawn].clone()
 
 
-def modelled(quantizer: Quantizer, bits: int) -> float:
-    """Δ² / 12 at `bits` with the range that the site has now, mean over its slices."""
+def modelled(quantizer: Quantizer, menu: Sequence[int]) -> list[float]:
+    """Δ² / 12 at each number of bits with the range that the site has now, mean over its slices."""
     width: Range = quantizer.range()
-    step = (width.hi - width.lo) / (2**bits - 1)
-    return float(step.double().square().mean()) / 12
+    square = float((width.hi - width.lo).double().square().mean())
+    return [square / (2**bits - 1) ** 2 / 12 for bits in menu]
+
+
+@torch.no_grad()
+def measured(quantizer: Quantizer, values: Tensor, menu: Sequence[int]) -> list[float]:
+    """Mean squared error of `values` at each number of bits with the range that the site has now, less what that range
+    clips. values: a weight in its own shape, or values of an activation in any.
+    """
+    found: list[float] = []
+    reached = quantizer.clipped(values)
+    at_once = max(1, AT_ONCE // max(1, values.numel()))
+    for start in range(0, len(menu), at_once):
+        there = [quantizer.at(bits) for bits in menu[start : start + at_once]]
+        each = (len(there), *[1] * values.dim())
+        steps = torch.stack([_spread(other.steps_of(values), values) for other in there])
+        zero = torch.stack([other.zero.round().clamp(other.spec.qmin, other.spec.qmax) for other in there]).view(each)
+        least = torch.tensor([other.spec.qmin for other in there]).view(each) - zero
+        most = torch.tensor([other.spec.qmax for other in there]).view(each) - zero
+        error = values.div(steps).round_().clamp_(least, most).mul_(steps).sub_(reached)
+        norms = torch.linalg.vector_norm(error.flatten(1), dim=1, dtype=torch.float64)
+        found += (norms.square() / max(1, values.numel())).tolist()
+    return found
+
+
+def _spread(steps: Tensor, values: Tensor) -> Tensor:
+    """Steps with as many dimensions as the values that they belong to."""
+    return steps.view([1] * values.dim()) if steps.numel() == 1 else steps

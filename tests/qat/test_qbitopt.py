@@ -363,7 +363,7 @@ def test_measured_errors_are_those_of_the_grid_and_modelled_ones_those_of_unifor
         assert measured[name, bits] == pytest.approx(float(direct), rel=tolerance), name
         step = (there.range().hi - there.range().lo) / (2**bits - 1)
         assert model[name, bits] == pytest.approx(float(step.square().mean()) / 12, rel=1e-4)
-        assert modelled(quantizer, bits) == pytest.approx(modelled(there, bits), rel=1e-6)
+        assert modelled(quantizer, [bits]) == pytest.approx(modelled(there, [bits]), rel=1e-6)
 
 
 def test_activations_are_sampled_on_the_scales_that_they_are_measured_with() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -41,6 +42,16 @@ class Fisher:
         for name, quantizer in quantizers.items():
             self._kinds[name] = quantizer.site.kind
             quantizer.seen = partial(self._see, name)
+
+    @contextmanager
+    def watching(self, quantizers: dict[str, Quantizer]) -> Iterator[None]:
+        """Listens to the gradients of all sites inside it alone."""
+        self.watch(quantizers)
+        try:
+            yield
+        finally:
+            for quantizer in quantizers.values():
+                quantizer.seen = None
 
     def _see(self, name: str, gradient: Tensor, unit: float) -> None:
         square = dot(gradient, gradient) / unit**2

@@ -9,12 +9,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from qexplore.allocate import Answer, cost
-from qexplore.allocate.sensitivity.fit import fit_of
+from qexplore.allocate.sensitivity.fit import asked_of_answers, fisher_of, fit_of
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network
 from qexplore.network.table import identity
+from qexplore.numerics.bfloat16 import half_precision
 from qexplore.ptq import STEPS, Calibration
 from qexplore.ptq.steps import State, takes
 from qexplore.qat.fisher import ERRORS, MEASURED, Fisher
@@ -29,6 +31,10 @@ from qexplore.report import Event, Report
 TAU = 250  # steps
 TIMES = 30  # re-allocations that a short training has room for
 SLACK = 1e-6  # steps, within which a share of them is met
+TRAINING, ANSWERS = "training", "answers"
+GRADIENTS = (TRAINING, ANSWERS)
+PASSES = 32  # steps of training for each batch that is looked at for the answers: some three per cent of the time
+SUMMED = 16  # images whose gradients, of random sign, come as a sum
 
 
 @dataclass(frozen=True)
@@ -37,14 +43,18 @@ class Allocation(Limits):
 
     every: steps from one allocation to the next; 0 is QBitOpt's τ = 250, or less where a training is so short that it
     would hardly re-allocate: a thirtieth of its steps. wait, freeze: shares of the training before the first
-    re-allocation and after the last. memory: momentum of the moving means of the squared gradients. error: "measured"
-    or "model" (see Fisher.losses). Where the paper's numbers are not known to us, they are the project's own choice.
+    re-allocation and after the last. gradients: "training", those of its loss, as QBitOpt has it; or "answers", as the
+    metric `fisher` has them, from passes of their own before each allocation (project's own choice: the loss of a
+    network that answers as it should has hardly a gradient, and that of a distillation vanishes with its aim).
+    memory: momentum of the moving means of the squared gradients. error: "measured" or "model" (see Fisher.losses).
+    Where the paper's numbers are not known to us, they are the project's own choice.
     """
 
     STEP: ClassVar[str] = "qbitopt"
     every: int = 0
     wait: float = 0.0
     freeze: float = 0.3
+    gradients: str = TRAINING
     memory: float = 0.99
     error: str = MEASURED
 
@@ -52,6 +62,8 @@ class Allocation(Limits):
         super().__post_init__()
         if self.error not in ERRORS:
             raise UnknownName("error of quantization called", self.error, ERRORS)
+        if self.gradients not in GRADIENTS:
+            raise UnknownName("kind of gradients called", self.gradients, GRADIENTS)
         shares = self.wait >= 0 and self.freeze >= 0 and self.wait + self.freeze <= 1
         if self.every < 0 or not shares or not 0 <= self.memory < 1:
             raise QexploreError(
@@ -88,10 +100,10 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
     al. 2023).
 
     Sensitivities are FIT's, from the gradients of the training; the budget is a hard limit at every step. The training
-    starts from the best allocation by the metric `fit` on the calibration images, with ranges found at these bits
-    unless an earlier training has learned them (project's own choice: a range that was found at other bits clips too
-    much, or too little, and is slow to learn better); from then on steps follow the bits with the range kept. settings:
-    of Settings and of Allocation. Raises InfeasibleBudget.
+    starts from the best allocation by the metric `fit`, or `fisher` with gradients: answers, on the calibration images,
+    with ranges found at these bits unless an earlier training has learned them (project's own choice: a range that was
+    found at other bits clips too much, or too little, and is slow to learn better); from then on steps follow the bits
+    with the range kept. settings: of Settings and of Allocation. Raises InfeasibleBudget.
     """
     plan, training = _read(settings)
     budget = plan.budget.limits()
@@ -113,7 +125,8 @@ def first_allocation(network: Network, calibration: Calibration, report: Report,
     """Gives the quantized sites of a network that is still to be trained their bits, and ranges that go with these."""
     before = dict(network.bits)
     sites = [network.site(name) for name in before]
-    losses = fit_of(network, calibration, sites, plan.menu, report)
+    scored = fit_of if plan.gradients == TRAINING else fisher_of
+    losses = scored(network, calibration, sites, plan.menu, report)
     answer = best(plan, choices(network, sites, plan.menu, losses), plan.locked(network))
     network.set_bits(answer.bits)
     return Start(answer, before)
@@ -132,26 +145,50 @@ class Reallocation(Idle):
         self._resumed = False
 
     def begin(self, training: Training) -> list[Event]:
-        self.fisher.watch(training.trainable.quantizers)
+        if self.plan.gradients == TRAINING:
+            self.fisher.watch(training.trainable.quantizers)
         if self._resumed:
             return []
-        with training.evaluating():  # statistics of batch norms do not move
-            for x, y in islice(training.images.epoch(training.settings.epochs), self.WARM):
-                training.loss(x, y).backward()  # type: ignore[no-untyped-call]
-                self.fisher.take(len(y))
-        training.optimizers.zero()
+        for x, y in islice(training.images.epoch(training.settings.epochs), self.WARM):
+            self._look(training, x, y)
         return [] if self.start is None else [self._event(training, self.start.before, self.start.answer)]
 
+    def _look(self, training: Training, x: Tensor, y: Tensor) -> None:
+        """The gradients of a batch into the means, from passes that move nothing."""
+        with training.evaluating(averaged=False):  # statistics of batch norms stay
+            if self.plan.gradients == TRAINING:
+                training.loss(x, y).backward()  # type: ignore[no-untyped-call]
+                self.fisher.take(len(y))
+            else:
+                self._ask(training, x)
+        training.optimizers.zero()
+
+    def _ask(self, training: Training, x: Tensor) -> None:
+        generator = torch.Generator().manual_seed(training.at)
+        with self.fisher.watching(training.trainable.quantizers):
+            for part in torch.split(x, SUMMED):
+                with half_precision(training.settings.half):
+                    logits = training.trainable(part)
+                asked = asked_of_answers(logits.float(), logits, generator) / len(part)
+                asked.backward()  # type: ignore[no-untyped-call]
+                self.fisher.take(len(part))
+
     def after_backward(self, training: Training) -> None:
-        self.fisher.take(training.images.batch, training.settings.noise)
+        if self.plan.gradients == TRAINING:
+            self.fisher.take(training.images.batch, training.settings.noise)
 
     def after_step(self, training: Training) -> list[Event]:
         return [self.allocate(training)] if training.at in self.plan.moments(training.steps) else []
 
     def allocate(self, training: Training) -> Event:
         """The best bits by what the gradients say now; the sites take them on."""
+        first = min(training.batch, training.images.per_epoch - 1)
+        if self.plan.gradients == ANSWERS:
+            few = max(1, self.plan.period(training.steps) // PASSES)
+            for x, y in islice(training.images.epoch(training.epoch, max(0, first + 1 - few)), few):
+                self._look(training, x, y)
         if self.plan.error == MEASURED:
-            x, _ = next(training.images.epoch(training.epoch, min(training.batch, training.images.per_epoch - 1)))
+            x, _ = next(training.images.epoch(training.epoch, first))
             self.fisher.sample(training, x)
         quantizers = training.trainable.quantizers
         before = bits_of(quantizers)

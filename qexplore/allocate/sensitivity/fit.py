@@ -50,7 +50,14 @@ def fisher(network: Network, calibration: Calibration, bits: Sequence[int], repo
     That is the second-order expansion of the metric `divergence`, and foresees it. The gradients that labels give are
     those of the few images which the network gets wrong, or is unsure of, and know only the direction of the label.
     """
-    return _scored(_Scores(network, calibration, asked_of_answers, PASSES), network.sites, bits, report)
+    return fisher_of(network, calibration, network.sites, bits, report)
+
+
+def fisher_of(
+    network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
+) -> Losses:
+    """`fisher` of some sites alone: the others need no range."""
+    return _scored(_Scores(network, calibration, asked_of_answers, PASSES), sites, bits, report)
 
 
 def _scored(scores: _Scores, sites: Sequence[Site], bits: Iterable[int], report: Report) -> Losses:

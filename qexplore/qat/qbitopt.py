@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, NamedTuple
@@ -149,22 +149,23 @@ class Reallocation(Idle):
             self.fisher.watch(training.trainable.quantizers)
         if self._resumed:
             return []
-        for x, y in islice(training.images.epoch(training.settings.epochs), self.WARM):
-            self._look(training, x, y)
+        self._look(training, islice(training.images.epoch(training.settings.epochs), self.WARM))
         return [] if self.start is None else [self._event(training, self.start.before, self.start.answer)]
 
-    def _look(self, training: Training, x: Tensor, y: Tensor) -> None:
-        """The gradients of a batch into the means, from passes that move nothing."""
+    def _look(self, training: Training, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """The gradients of some batches into the means, from passes that move nothing."""
+        generator = torch.Generator().manual_seed(training.at)
         with training.evaluating(averaged=False):  # statistics of batch norms stay
-            if self.plan.gradients == TRAINING:
-                training.loss(x, y).backward()  # type: ignore[no-untyped-call]
-                self.fisher.take(len(y))
-            else:
-                self._ask(training, x)
+            for x, y in batches:
+                if self.plan.gradients == ANSWERS:
+                    self._ask(training, x, generator)
+                else:
+                    training.loss(x, y).backward()  # type: ignore[no-untyped-call]
+                    self.fisher.take(len(y))
         training.optimizers.zero()
 
-    def _ask(self, training: Training, x: Tensor) -> None:
-        generator = torch.Generator().manual_seed(training.at)
+    def _ask(self, training: Training, x: Tensor, generator: torch.Generator) -> None:
+        """Asks the network's answers to some images how they hang on every site."""
         with self.fisher.watching(training.trainable.quantizers):
             for part in torch.split(x, SUMMED):
                 with half_precision(training.settings.half):
@@ -185,8 +186,7 @@ class Reallocation(Idle):
         first = min(training.batch, training.images.per_epoch - 1)
         if self.plan.gradients == ANSWERS:
             few = max(1, self.plan.period(training.steps) // PASSES)
-            for x, y in islice(training.images.epoch(training.epoch, max(0, first + 1 - few)), few):
-                self._look(training, x, y)
+            self._look(training, islice(training.images.epoch(training.epoch, max(0, first + 1 - few)), few))
         if self.plan.error == MEASURED:
             x, _ = next(training.images.epoch(training.epoch, first))
             self.fisher.sample(training, x)

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, grad, jacrev, vmap
 from torch.nn import functional as F
 
 from qexplore.allocate import InfeasibleBudget, cost
@@ -22,7 +22,7 @@ from qexplore.network.table import identity
 from qexplore.numerics import quantize
 from qexplore.ptq import STEPS, Calibration
 from qexplore.qat.fisher import MEASURED, MODELLED, Fisher, modelled
-from qexplore.qat.qbitopt import Allocation, first_allocation
+from qexplore.qat.qbitopt import Allocation, Reallocation, first_allocation
 from qexplore.qat.quantizers import Quantizer, quantizers_of
 from qexplore.qat.settings import Settings
 from qexplore.qat.training import Training
@@ -166,6 +166,7 @@ def test_one_kind_alone_is_allocated_where_the_other_is_real() -> None:
         ({"weight_bits": 4, "wait": -0.5}, "Re-allocation needs"),
         ({"weight_bits": 4, "memory": 1.0}, "Re-allocation needs"),
         ({"weight_bits": 4, "error": "modell"}, "did you mean 'model'|unknown|model"),
+        ({"weight_bits": 4, "gradients": "answer"}, "no kind of gradients called 'answer'; did you mean 'answers'"),
     ],
 )
 def test_wrong_plans_are_one_sentence(wrong: dict[str, Any], words: str) -> None:
@@ -258,6 +259,46 @@ def test_batches_of_many_images_estimate_the_same_trace_of_weights_where_gradien
         traces[batch] = seen_by_fisher(training, batch).traces
     # Means over the last hundred steps, or over eighty, differ by their own noise.
     assert traces[8]["head.weight"] == pytest.approx(traces[1]["head.weight"], rel=0.4)
+
+
+def test_asked_for_answers_traces_are_the_fisher_information_of_what_the_network_says() -> None:
+    """Σ over classes of p |∇ log p|² of single images, whatever the labels; and no listener is left behind."""
+    network, training, seen = small(images=240)
+    x, _ = seen.data.tensors("train")
+    actor = Reallocation(Allocation(weight_bits=4, gradients="answers", memory=0.9999))
+    for at in range(40):
+        training.at = at  # other signs
+        actor._look(training, [seen.data.tensors("train")])
+    assert all(quantizer.seen is None for quantizer in training.trainable.quantizers.values())
+    assert all(parameter.grad is None for parameter in training.trainable.latent().values())
+    model = Small()
+    values = {f"{name}.weight": training.trainable.quantized(name).detach() for name in network.layers}
+    values |= {f"{name}.bias": layer.bias for name, layer in network.layers.items() if layer.bias is not None}
+
+    def information(values: dict[str, Tensor], image: Tensor) -> Tensor:
+        logits = functional_call(model, values, (image[None],))[0]
+        return torch.log_softmax(logits, 0)
+
+    told = vmap(jacrev(information), in_dims=(None, 0))(values, x)
+    p = vmap(information, in_dims=(None, 0))(values, x).exp()
+    for name in ("conv.weight", "head.weight"):
+        direct = float((p * told[name].flatten(2).square().sum(2)).sum(1).mean())
+        assert actor.fisher.traces[name] == pytest.approx(direct, rel=0.1)
+    # At the logits it is 1 - Σ p²: the trace of diag(p) - p pᵀ.
+    assert actor.fisher.traces["head.out"] == pytest.approx(float((1 - p.square().sum(1)).mean()), rel=0.05)
+
+
+@pytest.mark.parametrize("gradients", ["training", "answers"])
+def test_a_training_listens_to_its_own_gradients_only_where_it_goes_by_them(
+    gradients: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, plain = list[int](), Fisher.take
+    monkeypatch.setattr(Fisher, "take", lambda *given: (taken.append(given[1]), plain(*given)))
+    network, allocations = run({"weight_bits": 3.0, "activation_bits": 4.0, "gradients": gradients})
+    assert_within(network, network.bits, {"weight_bits": 3.0, "activation_bits": 4.0})
+    assert len(allocations) == 4
+    # Batches of 6: four before the first step, one a step, or one before each of three allocations.
+    assert taken == [6] * (8 if gradients == "training" else 7)
 
 
 def test_noise_on_the_weights_does_not_shrink_their_traces() -> None:

@@ -33,6 +33,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "double": ("qat", {"batch_norm": "double-forward"}),
     "fixed": ("qat", {"learn": False}),
     "qbitopt": ("qbitopt", BUDGET),
+    "qbitopt-answers": ("qbitopt", {**BUDGET, "gradients": "answers"}),
     "qbitopt-model": (
         "qbitopt",
         {**BUDGET, "noise": 0.5, "error": "model", "exact": False, "learn": False, "ema": 0.9},
@@ -78,6 +79,7 @@ STOPS = {
     "plain": ALL,
     "freezing": [("oscillation", 0), ("epoch", 1)],
     "qbitopt": [("allocation", 0), ("allocation", 2), ("activations", 0)],
+    "qbitopt-answers": [("allocation", 1)],
 }
 
 

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 OWN_MODEL = """import qexplore as qx
 
 task = qx.Task(
@@ -134,8 +136,13 @@ def score_command(task: str, metric: str, recipe: str, seed: int) -> str:
 
 def train_command(task: str, preset: str, changes: Mapping[str, Any], seed: int) -> str:
     """A command line that trains by a preset with some settings changed."""
-    words = [f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in changes.items()]
+    words = [f"--set {shlex.quote(f'{key}={_said(value)}')}" for key, value in changes.items()]
     return " ".join([f"python -m qexplore run {shlex.quote(preset)} --task {task} --seed {seed}", *words])
+
+
+def _said(value: Any) -> str:
+    """A value as `--set` reads it; a word needs no quotes unless YAML takes it for something else."""
+    return value if isinstance(value, str) and value.isalpha() and yaml.safe_load(value) == value else json.dumps(value)
 
 
 def train_cell(task: str, preset: str, changes: Mapping[str, Any], seed: int) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from qexplore.qat.qbitopt import GRADIENTS
 from qexplore.recipes import Recipe
 from qexplore.runs import Run, Store, profiles
 from qexplore.runs.records import Records
 from qexplore.runs.trainings import Training
+from qexplore.ui.training import start
 from qexplore.ui.training.answer import sentence
 from qexplore.ui.training.known import Known, opened, training_of, training_presets
 from qexplore.ui.training.recipes import Choice, budget_of, remedy
@@ -306,6 +308,15 @@ def test_a_budget_in_the_address_is_that_of_qbitopt(opened: Open, home: Path) ->
     at.button(key="start-training").click().run()
     settings = Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings
     assert [settings[name] for name in ("weight_bits", "activation_bits", "kb")] == [3.5, 6.0, 12.5]
+
+
+def test_qbitopt_can_be_asked_to_go_by_the_networks_own_answers(opened: Open, home: Path) -> None:
+    assert start._GRADIENTS == GRADIENTS
+    at = opened("training", task=BARE, train="qbitopt-3")
+    at.segmented_control(key="gradients-qbitopt-3").set_value("answers").run()
+    assert "--set qbitopt.gradients=answers" in "\n".join(code.value for code in at.code)
+    at.button(key="start-training").click().run()
+    assert Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings["gradients"] == "answers"
 
 
 def test_a_budget_that_cannot_be_met_is_refused_at_the_form_with_the_least_that_is_possible(opened: Open) -> None:

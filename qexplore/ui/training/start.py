@@ -21,6 +21,7 @@ from qexplore.ui.work.watch import active
 
 _FIRST = "qat-w3a3"
 _WIDTHS = (2, 3, 4, 5, 6, 8)
+_GRADIENTS = ("training", "answers")  # qexplore.qat.qbitopt.GRADIENTS, which would load torch
 _ABOUT = """**qat**, quantization-aware training: weights, ranges and rounding learn together at fixed bits.
 With **ends-8** the input, the logits, the first and the last weights have 8 bits; with **macs** also the activations
 that no layer multiplies: terms of sums.
@@ -176,7 +177,22 @@ def _more(name: str, recipe: Recipe) -> tuple[dict[str, Any], int]:
     )
     if speed is not None and speed != rate:
         more[f"{step}.rate"] = float(speed)
+    if step == "qbitopt":
+        more |= _gradients(name, recipe)
     return more, int(st.number_input("seed", 0, 10**6, value=0, step=1, key="training-seed"))
+
+
+def _gradients(name: str, recipe: Recipe) -> dict[str, Any]:
+    """By which gradients bits are given out."""
+    own = str(setting(recipe, "qbitopt", "gradients") or _GRADIENTS[0])
+    help_ = (
+        "**training**: those of the loss that is trained, as QBitOpt has it. **answers**: those of what the network "
+        "itself says, as the metric fisher has it."
+    )
+    asked = st.segmented_control(
+        "bits by the gradients of", _GRADIENTS, default=own, required=True, key=f"gradients-{name}", help=help_
+    )
+    return {} if asked in (None, own) else {"qbitopt.gradients": asked}
 
 
 def _words(task: str, choice: Choice) -> None:

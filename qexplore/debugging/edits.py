@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qexplore.recipes import Recipe, StepSetting
-from qexplore.recipes.schema import LOGITS
 from qexplore.registry import key_of
 
 SPELT = 4  # of several changes at once, those that the label spells out
@@ -79,9 +78,10 @@ def all_of(edits: Sequence[Edit]) -> Edit:
     return Edit(f"all together: {'; '.join(labels[:SPELT])}{more}", apply)
 
 
-def own_of(recipe: Recipe, site: str, logits: str) -> tuple[str, Mapping[str, Any]]:
-    """The name under which `recipe` sets a site, and what it sets; logits: name of the network's output site."""
-    name = LOGITS if site == logits and site not in recipe.sites and LOGITS in recipe.sites else site
+def own_of(recipe: Recipe, site: str, aliases: Mapping[str, str]) -> tuple[str, Mapping[str, Any]]:
+    """The name under which `recipe` sets a site, and what it sets; aliases: other names, and the sites they mean."""
+    names = [alias for alias, meant in aliases.items() if meant == site and alias in recipe.sites]
+    name = names[0] if names and site not in recipe.sites else site
     return name, recipe.sites.get(name, {})
 
 

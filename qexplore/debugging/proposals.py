@@ -15,6 +15,8 @@ from qexplore.network import Network
 from qexplore.numerics import MAX_BITS, RANGES
 from qexplore.ptq import STEPS
 from qexplore.recipes import Recipe, StepSetting
+from qexplore.recipes.schema import NO_MACS
+from qexplore.recipes.sites import aliases_of
 from qexplore.registry import Registry, key_of
 
 RANGE_KEYS = ("range", "method")
@@ -33,16 +35,12 @@ class Trouble:
     @property
     def site(self) -> str:
         """The name under which the recipe sets the site."""
-        return edits.own_of(self.recipe, self.finding.site, self._logits)[0]
+        return edits.own_of(self.recipe, self.finding.site, aliases_of(self.network))[0]
 
     @property
     def own(self) -> dict[str, Any]:
         """What the recipe sets for the site."""
-        return dict(edits.own_of(self.recipe, self.finding.site, self._logits)[1])
-
-    @property
-    def _logits(self) -> str:
-        return "" if self.network.logits is None else self.network.logits.name
+        return dict(edits.own_of(self.recipe, self.finding.site, aliases_of(self.network))[1])
 
     def has(self, step: str) -> bool:
         return key_of(step) in {key_of(one.name) for one in self.recipe.steps}
@@ -63,8 +61,11 @@ def propose(trouble: Trouble) -> list[Edit]:
 
 @PROPOSALS.register("too-few-bits")
 def more_bits(trouble: Trouble) -> list[Edit]:
-    """The bits of the others."""
-    return [edits.site_like_others(trouble.site, ["bits"])] if "bits" in trouble.own else []
+    """The bits of the others, whether the site's few are its own or those of a group."""
+    if "bits" in trouble.own:
+        return [edits.site_like_others(trouble.site, ["bits"])]
+    shared = "bits" in trouble.recipe.sites.get(NO_MACS, {})
+    return [edits.site_bits(trouble.site, int(trouble.finding.evidence["usual_bits"]))] if shared else []
 
 
 @PROPOSALS.register("sensitive-site")

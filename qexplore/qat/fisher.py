@@ -1,4 +1,4 @@
-"""The Fisher information of every site, from the gradients that training computes anyway (FIT, as QBitOpt has it)."""
+"""The Fisher information of every site, from gradients that come by in training (FIT, as QBitOpt has it)."""
 
 from __future__ import annotations
 

@@ -46,8 +46,9 @@ class Allocation(Limits):
     re-allocation and after the last. gradients: "training", those of its loss, as QBitOpt has it; or "answers", as the
     metric `fisher` has them, from passes of their own before each allocation (project's own choice: the loss of a
     network that answers as it should has hardly a gradient, and that of a distillation vanishes with its aim).
-    memory: momentum of the moving means of the squared gradients. error: "measured" or "model" (see Fisher.losses).
-    Where the paper's numbers are not known to us, they are the project's own choice.
+    memory: momentum of the moving means of the squared gradients, for each step or, of answers, for 16 images. error:
+    "measured" or "model" (see Fisher.losses). Where the paper's numbers are not known to us, they are the project's own
+    choice.
     """
 
     STEP: ClassVar[str] = "qbitopt"
@@ -88,7 +89,7 @@ def _read(settings: Mapping[str, Any]) -> tuple[Allocation, Settings]:
     training = Settings(**{name: value for name, value in settings.items() if name not in names})
     if not training.noise:
         raise QexploreError(
-            "QBitOpt allocates by the gradients of quantized weights, of which noise: 0 leaves none: set noise above 0."
+            "QBitOpt gives bits to weights that are trained quantized, and noise: 0 leaves none such: set noise above 0."
         )
     return plan, training
 
@@ -99,11 +100,12 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
     """QBitOpt: quantization-aware training in which the bits of all sites are allocated anew every τ steps (Peters et
     al. 2023).
 
-    Sensitivities are FIT's, from the gradients of the training; the budget is a hard limit at every step. The training
-    starts from the best allocation by the metric `fit`, or `fisher` with gradients: answers, on the calibration images,
-    with ranges found at these bits unless an earlier training has learned them (project's own choice: a range that was
-    found at other bits clips too much, or too little, and is slow to learn better); from then on steps follow the bits
-    with the range kept. settings: of Settings and of Allocation. Raises InfeasibleBudget.
+    Sensitivities are FIT's, from the gradients of the training unless `gradients` says otherwise; the budget is a hard
+    limit at every step. The training starts from the best allocation by the metric `fit`, or `fisher` with gradients:
+    answers, on the calibration images, with ranges found at these bits unless an earlier training has learned them
+    (project's own choice: a range that was found at other bits clips too much, or too little, and is slow to learn
+    better); from then on steps follow the bits with the range kept. settings: of Settings and of Allocation. Raises
+    InfeasibleBudget.
     """
     plan, training = _read(settings)
     budget = plan.budget.limits()

@@ -19,7 +19,9 @@ QUANTIZER_KEYS = ("bits", "symmetric", "signed", "granularity", "power_of_two")
 KEYS = ("name", "title", "weights", "activations", "steps", "sites")
 LOGITS = "logits"  # the site on whose grid the network's output lies, whatever its name
 FIRST, LAST = "first", "last"  # the first and the last weights of the network, whatever their layers' names
-NO_MACS = "no-macs"  # the activations that no layer multiplies, but for the logits: terms of sums for the most part
+# The activations that enter no multiply-accumulate of a quantized layer, but for the logits: mostly terms of sums.
+# Where bits are allocated, what is tied to them, the other term, has their bits too.
+NO_MACS = "no-macs"
 ALIASES = (LOGITS, FIRST, LAST, NO_MACS)
 POST_TRAINING, TRAINING = "post-training", "training"
 TRAINS = ("prune", "qat", "qbitopt")  # steps that train

@@ -10,7 +10,7 @@ import torch
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Own
 from qexplore.numerics import RANGES, Range, checked_bits
-from qexplore.recipes.schema import ALIASES, FIRST, LOGITS, NO_MACS, BadRecipe
+from qexplore.recipes.schema import ALIASES, FIRST, LAST, LOGITS, NO_MACS, BadRecipe
 from qexplore.recipes.settings import check_kinds, defaults_of
 
 PLAIN = ("bits", "range", "method")
@@ -52,7 +52,7 @@ def own_of(network: Network, sites: Mapping[str, Mapping[str, Any]]) -> dict[str
 
 
 def _without_macs(network: Network) -> list[str]:
-    """The activations that no layer and no product multiplies, but for the logits; there may be none."""
+    """The activations that enter no multiply-accumulate of a quantized layer, but for the logits; there may be none."""
     logits = network.logits.name if network.logits is not None else ""
     return [s.name for s in network.sites if s.kind == "activation" and s.macs == 0 and s.name != logits]
 
@@ -66,20 +66,23 @@ def _joined(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     return {**shared, **own}
 
 
+def aliases_of(network: Network) -> dict[str, str]:
+    """The sites that FIRST, LAST and LOGITS mean in this network, as far as it has them."""
+    weights = [site.name for site in network.sites if site.kind == "weight"]
+    ends = {FIRST: weights[0], LAST: weights[-1]} if weights else {}
+    return ends if network.logits is None else {**ends, LOGITS: network.logits.name}
+
+
 def _name(network: Network, name: str) -> str:
     """The name of the site that is meant; a site that is called so itself comes first."""
     if name not in ALIASES or any(site.name == name for site in network.sites):
         return network.site(name).name
-    if name == LOGITS:
-        if network.logits is None:
-            raise QexploreError(
-                "The output of this network lies on no grid: name a site of its own instead of 'logits'."
-            )
-        return network.logits.name
-    weights = [site.name for site in network.sites if site.kind == "weight"]
-    if not weights:
+    found = aliases_of(network).get(name)
+    if found is None and name == LOGITS:
+        raise QexploreError("The output of this network lies on no grid: name a site of its own instead of 'logits'.")
+    if found is None:
         raise QexploreError(f"This network has no quantized weights, and so no {name!r} ones: leave them out.")
-    return weights[0 if name == FIRST else -1]
+    return found
 
 
 def _own(own: Mapping[str, Any]) -> Own:

@@ -22,8 +22,8 @@ ALLOCATES = ("allocate-bits", "qbitopt")  # steps that give sites their bits wit
 def refusal(profile: Profile, recipe: Recipe) -> str:
     """The sentence with which a step of the recipe would refuse its budget on this task; nothing where it would not.
 
-    It is the step's own check, on the sites of the profile. What a profile cannot tell is left to the run: recipes
-    that prune first, whose weights cost less, and what is set for the logits, or for no-macs, under that name.
+    It is the step's own check, on the sites of the profile. Left to the run are recipes that prune first, whose
+    weights cost less, and what is set for the logits, or for no-macs, under that name.
     """
     if any(key_of(step.name) == key_of("prune") for step in recipe.steps):
         return ""

@@ -116,6 +116,14 @@ def test_two_faults_have_one_repair_together() -> None:
     assert found.fixes[0].divergence < min(fix.divergence for fix in found.fixes[1:])
 
 
+@pytest.mark.parametrize("alias", ["first", "last", "no-macs"])
+def test_too_few_bits_that_were_given_under_another_name_are_mended(alias: str) -> None:
+    recipe = qx.Recipe.load("w8a8").with_settings({f"sites.{alias}.bits": 2})
+    found = qx.debug(MOBILENET, recipe)
+    assert {one.cause for one in found.findings} == {"too-few-bits"}
+    assert found.fixes[0].divergence < 0.01 * found.checks.set_index("name").loc["quantized", "divergence"]
+
+
 def test_the_same_words_again(broken: qx.Diagnosis) -> None:
     assert qx.debug(TWIN, "w8a8-per-tensor").to_markdown() == broken.to_markdown()
 

@@ -24,7 +24,7 @@ _WIDTHS = (2, 3, 4, 5, 6, 8)
 _GRADIENTS = ("training", "answers")  # qexplore.qat.qbitopt.GRADIENTS, which would load torch
 _ABOUT = """**qat**, quantization-aware training: weights, ranges and rounding learn together at fixed bits.
 With **ends-8** the input, the logits, the first and the last weights have 8 bits; with **macs** also the activations
-that no layer multiplies: terms of sums.
+that no quantized layer multiplies, mostly terms of sums.
 
 **qbitopt**: the same, and every few steps the bits are given out anew under a hard budget.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 import torch
@@ -56,7 +56,7 @@ def load(training: Training, actors: Actors, owner: dict[str, Any], report: Repo
     tensors, facts = kept
     its = facts.get("owner")
     if isinstance(its, dict):  # settings that are newer than the checkpoint had their defaults
-        its = {**asdict(type(training.settings)()), **its}
+        its = {**asdict(type(training.settings)()), **_defaults(actors), **its}
     if its != owner:
         report.event("log", text=f"The checkpoint {key} is {_difference(its, owner)}; {key} starts anew.")
         return []
@@ -76,6 +76,17 @@ def load(training: Training, actors: Actors, owner: dict[str, Any], report: Repo
     training.first, training.held = facts["first"], facts["held"]
     events: list[Event] = json.loads(bytes(tensors[HISTORY].tolist()).decode())
     return events
+
+
+def _defaults(actors: Actors) -> dict[str, Any]:
+    """What an actor does where nobody says otherwise, under the names that `owner_of` gives its settings."""
+    return {
+        f"{actor.name}.{each.name}": each.default
+        for actor in actors
+        if actor.plan
+        for each in fields(actor.plan)
+        if each.default is not MISSING
+    }
 
 
 def _difference(kept: Any, owner: dict[str, Any]) -> str:

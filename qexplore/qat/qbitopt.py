@@ -89,7 +89,7 @@ def _read(settings: Mapping[str, Any]) -> tuple[Allocation, Settings]:
     training = Settings(**{name: value for name, value in settings.items() if name not in names})
     if not training.noise:
         raise QexploreError(
-            "QBitOpt gives bits to weights that are trained quantized, and noise: 0 leaves none such: set noise above 0."
+            "QBitOpt gives bits to weights that are trained quantized, and noise: 0 leaves none: set noise above 0."
         )
     return plan, training
 

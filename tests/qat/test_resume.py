@@ -226,6 +226,17 @@ def test_a_first_allocation_that_comes_out_differently_does_not_cost_the_checkpo
     assert next(event for event in events if event["event"] == "training-started")["at"] == 3
 
 
+def test_a_checkpoint_without_a_newer_setting_goes_on_with_its_default() -> None:
+    expected = trained("qbitopt", images(), Report())
+    memory, events = Memory(), list[Event]()
+    with pytest.raises(Stop):
+        trained("qbitopt", images(keeper=memory), stopping_after(0, "epoch"))
+    for name in ("reallocation.gradients", "reallocation.error", "noise"):
+        assert memory.states["3-qat"][1]["owner"].pop(name)
+    assert same(trained("qbitopt", images(keeper=memory), Report(events.append)), expected)
+    assert next(event for event in events if event["event"] == "training-started")["at"] == 3
+
+
 def test_no_clock_decides_an_allocation() -> None:
     table = random_table(27, 27, seed=2)
     budget = {"weight_bits": 4.1, "activation_bits": 4.1, "gbops": 0.95 * uniform(table, 4).cost["gbops"]}

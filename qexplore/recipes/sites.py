@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from qexplore.errors import QexploreError
+from qexplore.errors import QexploreError, UnknownName
 from qexplore.network import Network, Own
 from qexplore.numerics import RANGES, Range, checked_bits
 from qexplore.recipes.schema import ALIASES, FIRST, LAST, LOGITS, NO_MACS, BadRecipe
@@ -75,8 +75,11 @@ def aliases_of(network: Network) -> dict[str, str]:
 
 def _name(network: Network, name: str) -> str:
     """The name of the site that is meant; a site that is called so itself comes first."""
-    if name not in ALIASES or any(site.name == name for site in network.sites):
-        return network.site(name).name
+    names = [site.name for site in network.sites]
+    if name in names:
+        return name
+    if name not in ALIASES:
+        raise UnknownName("site", name, [*names, *ALIASES])
     found = aliases_of(network).get(name)
     if found is None and name == LOGITS:
         raise QexploreError("The output of this network lies on no grid: name a site of its own instead of 'logits'.")

@@ -110,6 +110,7 @@ def test_sites_survive_the_way_through_a_file_and_through_words() -> None:
         ({"input": {"method": "mse", "percent": 3}}, "setting of the site 'input' called 'percent'"),
         ({"input": {"percent": 3}}, "setting of the site 'input' called 'percent'"),
         ({"inptu": {"bits": 4}}, "no site 'inptu'; did you mean 'input'"),
+        ({"no_macs": {"bits": 4}}, "no site 'no_macs'; did you mean 'no-macs'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_any_work(sites: Any, says: str, task: qx.Task) -> None:

@@ -84,6 +84,28 @@ def test_back_leads_to_the_page_before_as_it_was_left(page: Page, app_url: str, 
     forgive_probes(errors)
 
 
+def test_what_the_next_page_drops_too_early_stays_in_the_address_that_is_left(
+    page: Page, app_url: str, errors: list[str]
+) -> None:
+    """Under load Streamlit drops the settings of the page that is left before it goes on, as here."""
+    go(page, app_url, "budgets")
+    slider(page, "average weight bits").press("ArrowLeft")
+    expect(page).to_have_url(re.compile(r"/budgets\?w="), timeout=30_000)
+    left = page.url
+    settled(page)
+    page.get_by_role("heading", name="Budgets").first.click()
+    page.evaluate("history.pushState({}, '', '/budgets')")
+    page.evaluate("history.pushState({}, '', '/quantizer')")
+    page.go_back()
+    expect(page).to_have_url(left)
+    page.get_by_role("heading", name="Budgets").first.click()
+    page.evaluate("history.pushState({}, '', '/budgets?w=4')")  # what is set meanwhile is no loss
+    page.evaluate("history.pushState({}, '', '/quantizer')")
+    page.go_back()
+    expect(page).to_have_url(f"{app_url}/budgets?w=4")
+    forgive_probes(errors)
+
+
 def test_on_a_phone_no_link_is_cut_off(app_url: str, app_folder: Path, open_page: Callable[..., Page]) -> None:
     shelf = Store(app_folder / "home", executor=Idle())
     spec = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "standard-w4a4-per-tensor", "seed": 0}

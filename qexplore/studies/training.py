@@ -11,6 +11,7 @@ from qexplore.recipes.settings import check_step
 from qexplore.studies.study import STUDIES, Study
 from qexplore.studies.training_budgets import IMAGES, SPENT
 from qexplore.studies.training_claims import (
+    ANSWERS,
     AVERAGES,
     BASELINES,
     BITS,
@@ -85,7 +86,8 @@ def _mixed(schedule: Mapping[str, Any]) -> list[Variant]:
         limits = {"weight_bits": average, "activation_bits": average}
         table, bits = mixed(average), uniform_bits(average)
         found.append(Variant(table, uniform(average), _trained(bits, schedule)))
-        found.append(Variant(table, QBITOPT, _recipe(bits, [*first, {"qbitopt": {**limits, **schedule}}])))
+        for name, more in {QBITOPT: {}, ANSWERS: {"gradients": "answers"}}.items():
+            found.append(Variant(table, name, _recipe(bits, [*first, {"qbitopt": {**limits, **schedule, **more}}])))
         for name, metric in BASELINES.items():
             steps = [*first, {"allocate-bits": {"metric": metric, **limits}}, {"qat": dict(schedule)}]
             found.append(Variant(table, name, _recipe(bits, steps)))

@@ -19,7 +19,19 @@ from qexplore.studies import STUDIES
 from qexplore.studies.document import markdown
 from qexplore.studies.study import Study
 from qexplore.studies.training_budgets import allocations, spent
-from qexplore.studies.training_claims import AVERAGES, ONCE, PRESET, PRUNED, QBITOPT, RANDOM, SAME, at, mixed, uniform
+from qexplore.studies.training_claims import (
+    ANSWERS,
+    AVERAGES,
+    ONCE,
+    PRESET,
+    PRUNED,
+    QBITOPT,
+    RANDOM,
+    SAME,
+    at,
+    mixed,
+    uniform,
+)
 from qexplore.studies.trials import NotMeasured, Trial, Trials, Variant, carry_out
 from qexplore.zoo import Task
 
@@ -70,7 +82,7 @@ def test_the_study_asks_for_every_baseline_at_every_average() -> None:
     study = STUDIES.get("training")()
     for average in AVERAGES:
         names = {variant.name for variant in study.variants if variant.table == mixed(average)}
-        assert names == {uniform(average), QBITOPT, RANDOM, *ONCE}
+        assert names == {uniform(average), QBITOPT, ANSWERS, RANDOM, *ONCE}
         budgets = [
             step.settings
             for variant in study.variants
@@ -78,7 +90,7 @@ def test_the_study_asks_for_every_baseline_at_every_average() -> None:
             for step in variant.recipe.steps
             if step.name in ("qbitopt", "allocate-bits")
         ]
-        assert [(b["weight_bits"], b["activation_bits"]) for b in budgets] == [(average, average)] * 4
+        assert [(b["weight_bits"], b["activation_bits"]) for b in budgets] == [(average, average)] * 5
 
 
 def test_budgets_are_counted_in_whole_numbers() -> None:
@@ -111,6 +123,14 @@ def test_a_gain_has_to_stand_out_from_the_seeds(rights: tuple[int, ...], expecte
     mine = [trial(mixed(3), QBITOPT, right, seed=seed) for seed, right in enumerate(rights)]
     others = [trial(mixed(3), uniform(3), 475 + seed, seed=seed) for seed in range(3)]
     assert holds(trials(*mine, *others), "3 bits on", "outside", "in accuracy") == expected
+
+
+@pytest.mark.parametrize("name", [QBITOPT, ANSWERS])
+def test_each_way_of_qbitopt_is_compared_by_its_own_trials(name: str) -> None:
+    rows = {QBITOPT: 470, ANSWERS: 470, uniform(4): 475} | {name: 480}
+    found = trials(*(trial(mixed(4), row, right, seed=seed) for row, right in rows.items() for seed in range(3)))
+    for row in (QBITOPT, ANSWERS):
+        assert holds(found, "4 bits on", f": {row} is at least") == (row == name)
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.05, True), (0.2, False)])
@@ -148,7 +168,7 @@ def test_a_difference_that_is_none_is_no_gain_and_no_loss() -> None:
     rights = (494, 495, 496)
     mine = [trial(mixed(3), QBITOPT, right, seed=seed) for seed, right in enumerate(rights)]
     others = [trial(mixed(3), uniform(3), right, seed=seed) for seed, right in enumerate(reversed(rights))]
-    assert holds(trials(*mine, *others), "3 bits on", "at least as accurate") is True
+    assert holds(trials(*mine, *others), "3 bits on", ": QBitOpt is at least") is True
     assert holds(trials(*mine, *others), "3 bits on", "outside", "in accuracy") is False
 
 
@@ -170,10 +190,15 @@ def test_what_was_not_measured_is_left_out_of_the_page() -> None:
 
 def test_some_rows_of_some_tables_are_taken_and_claims_that_need_others_left_out() -> None:
     study = STUDIES.get("training")().only(["3 bits on"]).rows(["qbit", "lsq"])
-    assert [(v.table, v.name) for v in study.variants] == [(mixed(3), uniform(3)), (mixed(3), QBITOPT)]
+    assert [(v.table, v.name) for v in study.variants] == [
+        (mixed(3), uniform(3)),
+        (mixed(3), QBITOPT),
+        (mixed(3), ANSWERS),
+    ]
     found = trials(*(trial(variant.table, variant.name, 400) for variant in study.variants))
     page = markdown(replace(study, tasks=(TASK,)), found, "c", 1)
     assert f"QBitOpt is at least as accurate as {uniform(3)}" in page
+    assert f"{ANSWERS} is at least as accurate as {uniform(3)}" in page
     assert "no worse than bits allocated once" not in page
 
 
@@ -218,7 +243,7 @@ def test_a_small_study_of_training_is_carried_out_and_written_down() -> None:
         (["training", "--set", "epoch=3"], "did you mean 'epochs'"),
         (["training", "--set", "epochs=many"], "whole number"),
         (["training", "--only", "nothing of the kind"], "Ways to train"),
-        (["training", "--only", "3 bits on", "--row", "PTQ"], "QBitOpt; allocated once by FIT"),
+        (["training", "--only", "3 bits on", "--row", "PTQ"], "QBitOpt; QBitOpt by the answers; allocated once by FIT"),
         (["training", "--task", "resnet-digit"], "did you mean 'resnet-digits'"),
         (["post-training", "--set", "epochs=3"], "trains nothing"),
     ],

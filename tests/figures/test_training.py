@@ -117,6 +117,17 @@ def test_a_range_that_shrinks_is_told_in_percent() -> None:
     assert "went from -1 … 1 to -0.5 … 0.5 by epoch 4: −50 % wide" in drawn.ends(rows, "head.weight", 4).alt
 
 
+def test_the_name_of_a_noisy_line_stands_clear_of_it() -> None:
+    losses = pd.DataFrame({"epoch": np.linspace(0.01, 4, 200), "loss": np.tile([0.1, 0.02], 100), "stage": 0})
+    marks = pd.DataFrame({"epoch": [1.0, 2.0, 3.0, 3.9], "held_out_loss": [0.2, 0.9, 0.3, 0.2], "stage": 0})
+    ends = drawn.loss(losses, marks, 4).tables["ends"].set_index("label")
+    assert ends.loc["training images", ["loss", "up", "late"]].tolist() == [0.02, False, True]
+    assert ends.loc["held-out images", ["loss", "up", "late"]].tolist() == [0.2, True, True]
+    early = drawn.loss(losses, marks, 40).tables["ends"].set_index("label")
+    assert not early["late"].any()
+    assert 0.02 < early.loc["training images", "loss"] < 0.1  # beside the end of its smoothed line
+
+
 def test_the_accuracy_tells_both_ends_and_the_gain() -> None:
     found = training("qat", before=0.71, after=0.95)
     said = drawn.accuracy(found.marks, 6, before=(0.0, found.before), after=found.after, fp32=0.986).alt

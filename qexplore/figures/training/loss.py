@@ -13,6 +13,7 @@ from qexplore.figures.training.thin import smooth, thin
 from qexplore.figures.words import small
 
 _LEAST = 1e-6  # nats; what is smaller has no place on a logarithmic axis
+_WIDTH = 0.22  # of the axis, what the name of a line takes
 _TRAINING, _HELD_OUT = "training images", "held-out images"
 
 
@@ -51,14 +52,21 @@ def _visible(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ends(drawn: pd.DataFrame, held: pd.DataFrame, epochs: float) -> pd.DataFrame:
+    """Where the names of the lines stand: clear of all that lies above or below them."""
+    lines = [
+        (drawn["epoch"], drawn["loss"], drawn["smoothed"], _TRAINING),
+        (held["epoch"], held["held_out_loss"], held["held_out_loss"], _HELD_OUT),
+    ]
+    lines = [line for line in lines if len(line[0])]
+    highest = max(lines, key=lambda line: float(line[2].iloc[-1]), default=None)
     rows = []
-    if len(drawn):
-        rows.append((drawn["epoch"].iloc[-1], drawn["smoothed"].iloc[-1], _TRAINING))
-    if len(held):
-        rows.append((held["epoch"].iloc[-1], held["held_out_loss"].iloc[-1], _HELD_OUT))
-    ends = pd.DataFrame(rows, columns=["epoch", "loss", "label"])
-    upper = ends["loss"].rank(method="first") == len(ends)
-    return ends.assign(up=upper, late=ends["epoch"] > 0.6 * epochs)
+    for line in lines:
+        at, values, smoothed, label = line
+        end, up = float(at.iloc[-1]), line is highest
+        late = end > 0.6 * epochs
+        over = values[at >= end - _WIDTH * epochs] if late else smoothed.iloc[-1:]
+        rows.append((end, float(over.max() if up else over.min()), label, up, late))
+    return pd.DataFrame(rows, columns=["epoch", "loss", "label", "up", "late"])
 
 
 def _finding(rows: pd.DataFrame, held: pd.DataFrame) -> str:

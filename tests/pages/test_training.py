@@ -131,6 +131,18 @@ def test_a_training_that_waits_says_so_and_can_be_cancelled(opened: Open, home: 
     assert Store(home, executor=Idle()).run(run).state == "cancelled"
 
 
+def test_a_training_that_is_watched_from_its_start_shows_its_bits_as_soon_as_they_are_told(
+    opened: Open, home: Path
+) -> None:
+    events = recipe_events("qbitopt", done=2, after=None)
+    start = next(number for number, event in enumerate(events) if event["event"] == "training-started") + 1
+    run = put(home, events[:start], recipe="qbitopt-3")
+    at = opened("training", task=TASK, run=run)
+    tell(home, run, events[start:])
+    at.run()
+    assert at.button_group(key="view").value == "bits over time"
+
+
 def test_a_training_that_works_shows_its_curve_and_what_is_held_out(opened: Open, home: Path) -> None:
     run = put(home, recipe_events("qbitopt", done=2, after=None), recipe="qbitopt-3")
     at = opened("training", task=TASK)

@@ -24,11 +24,16 @@ View = Callable[[Profile, Known, Training], None]
 
 
 def views(profile: Profile, one: Known, training: Training) -> None:
-    """A switch between the views that this training has something for, and the one that is picked."""
+    """A switch between the views that this training has something for, and the one that is picked.
+
+    While there is one alone there is nothing to pick: a switch would hold on to it when the others come.
+    """
     offered = [name for name, (has, _) in _VIEWS.items() if has(training)]
-    chosen = st.segmented_control(
-        "view", offered, default=offered[0], key="view", bind="query-params", label_visibility="collapsed"
-    )
+    chosen = None
+    if len(offered) > 1:
+        chosen = st.segmented_control(
+            "view", offered, default=offered[0], key="view", bind="query-params", label_visibility="collapsed"
+        )
     _, draw = _VIEWS[str(chosen) if chosen in offered else offered[0]]
     draw(profile, one, training)
 

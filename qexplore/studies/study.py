@@ -79,13 +79,19 @@ class Study:
         return replace(self, variants=variants, gauges=gauges)
 
     def rows(self, words: Sequence[str]) -> Study:
-        """The study with the variants alone whose names contain one of `words`; QexploreError for a word in no name."""
+        """The study with the variants alone whose names contain one of `words`; QexploreError for a word in no name.
+
+        A word that is a whole name means that row and no longer name: "QBitOpt" is not "QBitOpt by the answers".
+        """
         names = list(dict.fromkeys(v.name for v in self.variants))
+        chosen = set[str]()
         for word in words:
-            if not any(word.lower() in name.lower() for name in names):
+            found = [name for name in names if name.lower() == word.lower()]
+            found = found or [name for name in names if word.lower() in name.lower()]
+            if not found:
                 raise QexploreError(f"No row of the tables has {word!r} in its name; they are: {'; '.join(names)}.")
-        kept = tuple(v for v in self.variants if any(word.lower() in v.name.lower() for word in words))
-        return replace(self, variants=kept)
+            chosen.update(found)
+        return replace(self, variants=tuple(v for v in self.variants if v.name in chosen))
 
 
 STUDIES: Registry[Callable[..., Study]] = Registry("study")

@@ -202,6 +202,11 @@ def test_some_rows_of_some_tables_are_taken_and_claims_that_need_others_left_out
     assert "no worse than bits allocated once" not in page
 
 
+def test_a_whole_name_takes_its_row_alone() -> None:
+    study = STUDIES.get("training")().only(["3 bits on"]).rows(["qbitopt"])
+    assert [v.name for v in study.variants] == [QBITOPT]
+
+
 def test_a_recipe_in_two_tables_is_carried_out_once() -> None:
     recipe = Recipe.load("w8a8")
     draws: list[tuple[str, int]] = []

@@ -11,17 +11,20 @@ EVERY_ON_TERMINAL, EVERY_ELSEWHERE = 0.1, 2.0  # seconds
 
 
 class Pace:
-    """How long a phase of work, a text and a total, goes on at the pace that it has had so far."""
+    """How long a phase of work goes on at the pace that it has had so far.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    A phase counts up to one total; its text may tell what it is at just now, as a study's does with each trial.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._phase: tuple[str, int] | None = None
+        self._total: int | None = None
         self._started, self._first, self._done = 0.0, 0, 0
 
-    def left(self, done: int, total: int, text: str) -> str:
+    def left(self, done: int, total: int) -> str:
         """ ", 12 s left"; nothing before the second event of a phase or in its last second."""
-        if self._phase != (text, total) or done < self._done:
-            self._phase, self._started, self._first = (text, total), self._clock(), done
+        if total != self._total or done < self._done:
+            self._total, self._started, self._first = total, self._clock(), done
         self._done = done
         if done <= self._first:
             return ""
@@ -38,7 +41,7 @@ class Progress:
         self._every = EVERY_ON_TERMINAL if self._over else EVERY_ELSEWHERE
         self._shown = time.monotonic()
         self._open = False
-        self._pace = Pace()
+        self._pace = Pace(time.monotonic)
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +54,7 @@ class Progress:
     def show(self, event: dict[str, Any]) -> None:
         """Takes one event of a report."""
         if event.get("event") == "progress":
-            left = self._pace.left(event["done"], event["total"], event["text"])
+            left = self._pace.left(event["done"], event["total"])
             self._progress(f"{event['text']}: {event['done']} of {event['total']}{left}")
         elif event.get("event") in ("step", "log", "skipped"):
             self._clear()

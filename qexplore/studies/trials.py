@@ -137,10 +137,10 @@ def carry_out(
     ]
     done: list[Trial] = []
     for number, (variant, name, seed) in enumerate(plan):
-        report.progress(number, len(plan), f"{variant.table}: {variant.name} on {name}, seed {seed}")
         key = key_of(variant.recipe, name, own[name].model, seed)
         measured = kept.get(key)
         if measured is None:
+            report.progress(number, len(plan), f"{variant.table}: {variant.name} on {name}, seed {seed}")
             measured = _carry_out(variant.recipe, draw(name, seed), seed)
             kept.add(key, measured)
         judged, seconds, events = measured.judged, measured.seconds, measured.events

@@ -52,8 +52,10 @@ def test_a_study_that_is_broken_off_goes_on_where_it_was(tmp_path: Path) -> None
         drawn.append(seed)
         return Task(name)
 
-    both = carry_out(VARIANTS, (), (TASK,), 2, Report(), draw, Kept(path))
+    told: list[Any] = []
+    both = carry_out(VARIANTS, (), (TASK,), 2, Report(told.append), draw, Kept(path))
     assert drawn == [0, 1]  # of the second variant alone
+    assert [event["done"] for event in told if event["event"] == "progress"] == [2, 3, 4]  # what is kept takes no time
     again = carry_out(VARIANTS, (), (TASK,), 2, Report(), forbidden, Kept(path))
     for one, other in zip([*first.done, *both.done], [*both.done[:2], *again.done]):
         assert torch.equal(one.judged.correct, other.judged.correct)

@@ -112,6 +112,13 @@ def test_weights_outside_the_grid_are_counted() -> None:
     assert "about 33.3 % of the weights outside" in figure.alt
 
 
+@pytest.mark.parametrize(("now", "words"), [(2.05, [1.95, 1.95]), (1.9, [1.9, 1.9]), (0.5, [0.5, 1.95])])
+def test_the_names_of_the_ends_stand_clear_of_both_lines(now: float, words: list[float]) -> None:
+    same = {"lo": -2.0, "from": -2.0, "to": 2.0, "counts": [1, 2, 1]}
+    moments = [{"epoch": 0.0, "hi": 1.95, **same}, {"epoch": 1.0, "hi": now, **same}]
+    assert drawn.latent(moments, 1, "site").tables["words"]["x"].tolist() == words
+
+
 def test_a_range_that_shrinks_is_told_in_percent() -> None:
     rows = pd.DataFrame({"epoch": [0.0, 4.0], "lo": [-1.0, -0.5], "hi": [1.0, 0.5]})
     assert "went from -1 … 1 to -0.5 … 0.5 by epoch 4: −50 % wide" in drawn.ends(rows, "head.weight", 4).alt

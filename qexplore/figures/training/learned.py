@@ -13,6 +13,7 @@ from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed
 from qexplore.figures.training.thin import every
 
 _MOST = 200  # moments that are drawn
+_WORD = 0.15  # of the figure's width: room for a word on a narrow screen
 
 
 def latent(moments: Sequence[Mapping[str, Any]], number: int, site: str) -> Live:
@@ -39,7 +40,7 @@ def latent(moments: Sequence[Mapping[str, Any]], number: int, site: str) -> Live
         tables={
             "bins": bins,
             "ends": ends,
-            "words": _words(now, start),
+            "words": _words(now, start, max(wide) - min(wide)),
             "space": pd.DataFrame({"x": [min(wide), max(wide)], "share": [0.0, 1.12 * tallest]}),
         },
     )
@@ -57,9 +58,12 @@ def _bins(one: Mapping[str, Any]) -> pd.DataFrame:
     return bins[["from", "to", "count", "share", "where"]]
 
 
-def _words(now: Mapping[str, Any], start: Mapping[str, Any]) -> pd.DataFrame:
-    """'now' and 'start' stand at the upper ends, clear of each other."""
-    rows = [(float(now["hi"]), "now", 0), (float(start["hi"]), "start", 1)]
+def _words(now: Mapping[str, Any], start: Mapping[str, Any], width: float) -> pd.DataFrame:
+    """'now' and 'start' stand left of the upper ends, clear of each other and of both lines. width: of all values."""
+    here, there = float(now["hi"]), float(start["hi"])
+    if abs(here - there) < _WORD * width:
+        here = there = min(here, there)
+    rows = [(here, "now", 0), (there, "start", 1)]
     return pd.DataFrame(rows, columns=["x", "when", "row"])
 
 

@@ -27,6 +27,10 @@ class QexploreError(ValueError):
     """Bad input, told in one sentence that names the input and the way out."""
 
 
+class WorkFailed(QexploreError):
+    """The words were right and the work still came to nothing; the sentence names a way out."""
+
+
 class UnknownName(QexploreError):
     """A name that no registry knows, with the nearest ones that it does."""
 

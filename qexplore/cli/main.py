@@ -16,7 +16,7 @@ from typing import Any, Never
 import qexplore
 from qexplore.cli.progress import Progress
 from qexplore.cli.verbs import VERBS
-from qexplore.errors import QexploreError
+from qexplore.errors import QexploreError, WorkFailed
 from qexplore.plain import plain
 
 for _verb in (
@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         print(_sentence(error), file=sys.stderr)
-        return WRONG_WORDS if isinstance(error, QexploreError) else FAILED
+        wrong = isinstance(error, QexploreError) and not isinstance(error, WorkFailed)
+        return WRONG_WORDS if wrong else FAILED
 
 
 def _carry_out(words: Sequence[str]) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from qexplore.errors import QexploreError
+from qexplore.errors import WorkFailed
 
 
-class Diverged(QexploreError):
+class Diverged(WorkFailed):
     """The loss became NaN, infinite, or much larger than it was at the start."""
 
     def __init__(self, step: str, what: str, at: int, epoch: int, site: str, remedy: str) -> None:

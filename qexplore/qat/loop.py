@@ -43,6 +43,8 @@ def fine_tune(
     try:
         with torch.enable_grad():
             told.start(budget, [event for actor in actors for event in actor.begin(training)])
+            if told.begins:
+                told.beginning(training.held_out(told.waiting))
             while training.epoch < settings.epochs:
                 _epoch(training, actors, told)
                 training.next_epoch()

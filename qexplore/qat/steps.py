@@ -78,6 +78,9 @@ def train_quantized(
 ) -> Network:
     """What all steps that train a quantized network share: batch norms made ready, quantizers made, the loop."""
     make_ready(network, calibration, settings, name=name, budget=budget)
+    if settings.batch_norm != STATIC and not foldable(network.graph):
+        text = f"{name}: no batch norm is left (they are folded, or there is none), so that batch_norm: "
+        report.event("log", text=f"{text}{settings.batch_norm} changes nothing.")
     with_folds = _folded_fits(network) if settings.batch_norm == DOUBLE else {}
     quantizers = {**quantizers_of(network, learn=settings.learn), **_quantizers(network, with_folds, settings)}
     actors = [*actors, Sparse()] if network.masks else actors

@@ -67,6 +67,17 @@ class Telling:
         )
         self._tell_all(self.history)
 
+    @property
+    def begins(self) -> bool:
+        """Whether nothing is trained yet and what the network answers then is still to be told."""
+        return self.training.at == 0 and all(event["event"] != "beginning" for event in self.history)
+
+    def beginning(self, judged: Judged) -> None:
+        """What the held-out images say before the first step, of QBitOpt with its first allocation."""
+        event = {"event": "beginning", **_accuracy(judged)}
+        self.history.append(event)
+        self._tell(event)
+
     def step(self, loss: float, events: list[Event]) -> None:
         """After a step: what there is to tell, the mean loss since it was told last, and the progress."""
         self.history += events
@@ -105,18 +116,14 @@ class Telling:
         """Notes what there is to tell after an epoch: losses, accuracy on the held-out images, ranges, histograms, and
         `events`. It is told when it is kept.
         """
-        training, accuracy = self.training, judged.accuracy
+        training = self.training
         began, self._began = self._began, time.monotonic()
         event = {
             "event": "epoch",
             "epoch": training.epoch + 1,
             "at": training.at,
             "loss": training.total / max(1, training.counted),
-            "held_out_loss": judged.loss,
-            "accuracy": accuracy.value,
-            "low": accuracy.low,
-            "high": accuracy.high,
-            "images": accuracy.images,
+            **_accuracy(judged),
             "seconds": self._began - began,
         }
         self._rest = [event, weights(training), activations(training), *events]
@@ -141,6 +148,12 @@ class Telling:
         except BaseException:
             self.stopped = True
             raise
+
+
+def _accuracy(judged: Judged) -> Event:
+    found = judged.accuracy
+    told = {"accuracy": found.value, "low": found.low, "high": found.high, "images": found.images}
+    return {"held_out_loss": judged.loss, **told}
 
 
 @torch.no_grad()

@@ -46,6 +46,13 @@ class RunActive(QexploreError):
         super().__init__(f"Run {run_id} is {state} and cannot be {verb}; cancel it first or wait for its end.")
 
 
+class RunDone(QexploreError):
+    """A run was to be resumed that came to its end."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"Run {run_id} is done and has nothing left to resume: repeat it to start it anew.")
+
+
 class RunCarriedOn(QexploreError):
     """A run was to be resumed from which another one went on already."""
 

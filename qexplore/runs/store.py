@@ -15,7 +15,7 @@ import qexplore
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.places import expanded
 from qexplore.runs.documents import check_spec, fingerprint
-from qexplore.runs.errors import HomeUnusable, RunActive, RunCarriedOn, UnknownRun
+from qexplore.runs.errors import HomeUnusable, RunActive, RunCarriedOn, RunDone, UnknownRun
 from qexplore.runs.executor import Executor, executor_for
 from qexplore.runs.files import replacing
 from qexplore.runs.home import home, prepare
@@ -125,7 +125,10 @@ class Store:
         return self.root / "runs" / self._get(run_id).id
 
     def ask_cancel(self, run_id: str) -> Run:
-        """Ends a queued run at once and a running one within 3 s; leaves a finished one alone."""
+        """Ends a queued run at once and a running one within 3 s; leaves a finished one alone.
+
+        A run that trains ends after its present step, so that its checkpoint is kept: within a minute.
+        """
         if self._get(run_id).active:
             self._records.ask_cancel(run_id)
             self.executor.cancel(run_id)
@@ -143,19 +146,21 @@ class Store:
         return self._get(run_id)
 
     def resume(self, run_id: str) -> str:
-        """Queues a run of the same spec that carries `run_id`, its parent, on; RunActive where that one has not ended.
+        """Queues a run of the same spec that carries on `run_id`, its parent, from its last checkpoint.
 
-        Training goes on from its last checkpoint. A run that is done has nothing left to do: it is repeated. Raises
-        RunCarriedOn where a run went on from it already, so that nothing is trained twice (see `successor`).
+        So that nothing is trained twice: RunActive where that one has not ended, RunDone where it has nothing left to
+        do, RunCarriedOn where a run went on from it already (see `successor`).
         """
         with waiting(self.root / "resume.lock"):  # of two doors at the same moment, one finds the other's run
             run = self.run(run_id)
             if run.active:
                 raise RunActive(run.id, run.state, "resumed")
+            if run.state == "done":
+                raise RunDone(run.id)
             after = self.successor(run.id)
             if after is not None:
                 raise RunCarriedOn(run.id, after.id, after.state)
-            takes_over = None if run.state == "done" else self.root / "runs" / run.id
+            takes_over = self.root / "runs" / run.id
             child = self._filed(
                 run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id, takes_over=takes_over
             )
@@ -167,24 +172,19 @@ class Store:
         return self.submit(run.spec, threads=run.threads, memory_mb=run.memory_mb)
 
     def line(self, run_id: str) -> list[Run]:
-        """The run and those that it carries on, the first of them first: together they tell the whole training.
-
-        It begins behind a run that is done, which was not carried on but repeated.
-        """
+        """The run and those that it carries on, the first of them first: together they tell the whole training."""
         runs = [self.run(run_id)]
-        while runs[0].parent is not None and (parent := self._get(runs[0].parent)).state != "done":
-            runs.insert(0, parent)
+        while runs[0].parent is not None:
+            runs.insert(0, self._get(runs[0].parent))
         return runs
 
     def successor(self, run_id: str) -> Run | None:
         """The run that went on from `run_id` and has come furthest: the one to look at, or to resume, in its place.
 
         None where nobody resumed it, and where whoever did ended early without a checkpoint of its own: it knows no
-        more than `run_id`, which can be resumed again. None for a run that is done, since that one is only repeated.
+        more than `run_id`, which can be resumed again.
         """
         run = self.run(run_id)
-        if run.state == "done":
-            return None
         for child in self._records.children(run.id):  # the newest first
             child = self.run(child.id)
             further = self.successor(child.id)

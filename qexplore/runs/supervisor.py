@@ -26,7 +26,8 @@ from qexplore.runs.run import Run
 
 LOOK_SECONDS = 0.1
 GRACE_SECONDS = 1.5  # between the wish to cancel and the kill; 3 s is the promise, on a busy machine too
-PAUSE_SECONDS = 60.0  # the same of the wish to pause: a step of a large network, and its checkpoint, take long
+PAUSE_SECONDS = 60.0  # the same of the wish to pause, and of a training: a step, and its checkpoint, may take long
+TRAINING = ("training-started", "training-ended")  # events between which a run trains
 RETRY_SECONDS = 1.0  # after the store could not be read or written
 
 
@@ -40,10 +41,9 @@ class Watched:
     wish: str = ""
     forced: float | None = None
 
-    def overdue(self, now: Run, patience: float) -> float | None:
-        """The seconds that the wish to stop had, where they are over; by either clock, as one may be set."""
-        paused = wish(now) == "paused"
-        asked, grace = (now.pause_asked, patience) if paused else (now.cancel_asked, GRACE_SECONDS)
+    def overdue(self, now: Run, grace: float) -> float | None:
+        """`grace`, where the wish to stop is that many seconds old; by either clock, as one may be set."""
+        asked = now.pause_asked if wish(now) == "paused" else now.cancel_asked
         if asked is None:
             return None
         if self.since is None or self.wish != wish(now):
@@ -54,7 +54,7 @@ class Watched:
 class Supervisor:
     """Brings what the store says and what the processes do together, once a tick.
 
-    patience: seconds that a run has to end by itself which is to be paused.
+    patience: seconds that a run has to end by itself which is to be paused, or which trains and so keeps a checkpoint.
     """
 
     def __init__(self, root: Path, modules: Sequence[str], patience: float = PAUSE_SECONDS) -> None:
@@ -85,9 +85,17 @@ class Supervisor:
     def _look_after(self, watched: Watched, now: Run | None) -> None:
         if watched.worker.ended():
             self._bury(watched)
-        elif now is not None and (over := watched.overdue(now, self._patience)) is not None:
-            watched.forced = over
-            kill_group(watched.worker.pid)
+        elif now is not None and now.stop_asked is not None:
+            watched.forced = watched.overdue(now, self._grace(now))
+            if watched.forced is not None:
+                kill_group(watched.worker.pid)
+
+    def _grace(self, run: Run) -> float:
+        if wish(run) == "paused":
+            return self._patience
+        told = self._records.events(run.id, 0, None, TRAINING)
+        trains = bool(told) and told[-1].name == TRAINING[0]
+        return self._patience if trains else GRACE_SECONDS
 
     def _bury(self, watched: Watched) -> None:
         """Ends the run in the store, where its worker has not done so itself."""

@@ -59,6 +59,12 @@ def test_work_that_fails_is_status_1_and_one_sentence(say, verb_that):
     assert spoken.out == ""
 
 
+def test_a_training_that_diverges_is_work_that_failed(say):
+    spoken = say("run", "qat-w3a3", "--task", "resnet-digits", "--set", "qat.epochs=1", "--set", "qat.rate=10")
+    assert spoken.status == 1
+    assert spoken.last_words.startswith("The training 'qat' diverged at step ")
+
+
 def test_debug_shows_where_the_work_failed(say, verb_that, monkeypatch):
     verb_that(lambda: 1 / 0)
     assert "Traceback" in say("zoo", "--debug").err

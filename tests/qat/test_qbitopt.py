@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jacrev, vmap
@@ -72,6 +72,7 @@ LIMITS = st.dictionaries(
 
 
 @settings(deadline=None, max_examples=12, suppress_health_check=list(HealthCheck))
+@example({"weight_bits": 4.0, "activation_bits": 4.0}, 3, 6, False, "model")
 @given(LIMITS, st.integers(2, 4), st.integers(4, 8), st.booleans(), st.sampled_from(("measured", "model")))
 def test_every_allocation_meets_every_budget_in_whole_numbers(
     times: dict[str, float], least: int, most: int, exact: bool, error: str
@@ -80,7 +81,8 @@ def test_every_allocation_meets_every_budget_in_whole_numbers(
     unit = whole(network)
     budget = {name: (value**2 if name == "gbops" else value) * unit[name] for name, value in times.items()}
     lowest = {name: (least**2 if name == "gbops" else least) * unit[name] for name in times}
-    given_settings = {**budget, "least": least, "most": most, "exact": exact, "error": error}
+    # At 0.02 some of these settings silence so small a network within its four steps.
+    given_settings = {**budget, "least": least, "most": most, "exact": exact, "error": error, "rate": 0.005}
     if any(budget[name] < lowest[name] for name in times):
         with pytest.raises(InfeasibleBudget):
             run(given_settings, network)

@@ -169,16 +169,12 @@ def test_a_resumed_run_goes_on_from_the_newest_checkpoint_of_its_line(shelf: Sto
     assert shelf.checkpoints(fourth) == ["1-prune", "3-qat"]
 
 
-def test_a_run_that_is_done_or_repeated_starts_from_the_beginning(shelf: Store) -> None:
-    done = shelf.submit(SPEC)
-    FileKeeper(shelf.folder(done)).save("3-qat", ({}, {"at": 1}))
-    ended(shelf, done, "done")
-    assert shelf.checkpoints(shelf.resume(done)) == []
-    again = shelf.repeat(done)
+@pytest.mark.parametrize("state", ["done", "cancelled"])
+def test_a_run_that_is_repeated_starts_from_the_beginning(state: str, shelf: Store) -> None:
+    run_id = shelf.submit(SPEC)
+    FileKeeper(shelf.folder(run_id)).save("3-qat", ({}, {"at": 1}))
+    again = shelf.repeat(ended(shelf, run_id, state))
     assert (shelf.run(again).spec, shelf.run(again).parent, shelf.checkpoints(again)) == (SPEC, None, [])
-    cancelled = ended(shelf, shelf.resume(done), "cancelled")
-    FileKeeper(shelf.folder(cancelled)).save("3-qat", ({}, {"at": 1}))
-    assert shelf.checkpoints(shelf.repeat(cancelled)) == []
 
 
 class Stopped(BaseException):

@@ -54,6 +54,14 @@ def test_a_paused_training_goes_on_at_the_very_step(store: Store) -> None:
     assert [one.id for one in store.line(child)] == [run_id, child]
 
 
+def test_a_training_that_is_cancelled_in_a_long_step_ends_after_it_and_keeps_its_checkpoint(store: Store) -> None:
+    run_id = store.submit({**TRAIN, "pause": 2.5})
+    working(store, run_id, "training")
+    store.ask_cancel(run_id)
+    run = store.wait(run_id, timeout=30, every=0.02)
+    assert (run.state, run.error, store.checkpoints(run_id)) == ("cancelled", "Cancelled.", ["0-train"])
+
+
 @pytest.mark.parametrize("wish", ["cancel_asked", "pause_asked"])
 def test_the_time_to_stop_begins_with_the_wish_and_not_with_the_run(
     wish: str, shelf: Store, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from qexplore.runs import RunCarriedOn, Store
+from qexplore.runs.errors import RunDone
 from qexplore.runs.inheritance import inherit, went_beyond
 from qexplore.runs.records import Records
 
@@ -114,9 +115,11 @@ def test_a_run_whose_successor_was_deleted_may_be_resumed_again(shelf: Store) ->
     assert shelf.run(shelf.resume(first)).parent == first
 
 
-def test_what_is_done_is_repeated_as_often_as_one_likes(shelf: Store) -> None:
+def test_what_is_done_is_not_resumed_but_repeated_as_often_as_one_likes(shelf: Store) -> None:
     done = end(shelf, shelf.submit(SPEC), "done")
-    first, second = shelf.resume(done), shelf.resume(done)
+    with pytest.raises(RunDone, match=f"^Run {done} is done and has nothing left to resume: repeat it"):
+        shelf.resume(done)
+    first, second = shelf.repeat(done), shelf.repeat(done)
     assert shelf.successor(done) is None
     assert [[one.id for one in shelf.line(each)] for each in (first, second)] == [[first], [second]]
 
@@ -149,7 +152,7 @@ def test_the_seconds_of_a_resumed_training_are_those_of_all_its_runs(shelf: Stor
     end(shelf, second, "done")
     assert shelf.seconds(second) == shelf.run(first).seconds + shelf.run(second).seconds
     assert shelf.seconds(first) == shelf.run(first).seconds
-    again = shelf.resume(second)
+    again = shelf.repeat(second)
     records.claim(again, 1, "x")
     end(shelf, again, "done")
-    assert shelf.seconds(again) == shelf.run(again).seconds  # it was repeated, not carried on
+    assert shelf.seconds(again) == shelf.run(again).seconds

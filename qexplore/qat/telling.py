@@ -74,7 +74,7 @@ class Telling:
 
     def beginning(self, judged: Judged) -> None:
         """What the held-out images say before the first step, of QBitOpt with its first allocation."""
-        event = {"event": "beginning", **_accuracy(judged)}
+        event = {"event": "beginning", "at": 0, **_accuracy(judged)}
         self.history.append(event)
         self._tell(event)
 

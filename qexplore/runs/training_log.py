@@ -7,8 +7,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-TOLD = ("training", "epoch", "allocation", "weights", "activations", "oscillation", "sparsity")
-"""Events that a training step sends again and again; each has "at", the optimizer steps behind it."""
+TOLD = ("beginning", "training", "epoch", "allocation", "weights", "activations", "oscillation", "sparsity")
+"""Events that a training step sends, most of them again and again; each has "at", the optimizer steps behind it."""
 READ = ("step", "training-started", "training-ended", *TOLD)
 """Events that a log takes in."""
 

@@ -14,6 +14,7 @@ from qexplore.runs.training_log import Log, StageLog
 
 _KINDS = {"weight": "W", "activation": "A"}
 _LIMIT_COLUMNS = ["at", "epoch", "limit", "cost", "most"]
+_COURSE = ["epoch", "accuracy", "low", "high", "images", "stage"]
 _MARKS = ["at", "epoch", "loss", "held_out_loss", "accuracy", "low", "high", "images", "seconds"]
 
 
@@ -103,6 +104,25 @@ class Stage:
         """A row an epoch: at, epoch, loss, held_out_loss (nats), accuracy, low, high, images, seconds, stage."""
         rows = pd.DataFrame(self.log.told["epoch"], columns=_MARKS)
         return rows.assign(epoch=rows["epoch"].astype(float) + self.begins, stage=self.number)
+
+    @property
+    def beginning(self) -> Mapping[str, Any] | None:
+        """The accuracy on held-out images before the first step, of QBitOpt after its first allocation; None where it
+        was not told.
+        """
+        told = self.log.told["beginning"]
+        return told[0] if told else None
+
+    @cached_property
+    def course(self) -> pd.DataFrame:
+        """Accuracies on held-out images, before the first step and after every epoch: epoch, accuracy, low, high,
+        images, stage.
+        """
+        rows = self.marks[_COURSE]
+        if self.beginning is None:
+            return rows
+        first = pd.DataFrame([{**self.beginning, "epoch": self.begins, "stage": self.number}], columns=_COURSE)
+        return pd.concat([first, rows], ignore_index=True) if len(rows) else first
 
     @cached_property
     def allocations(self) -> list[Allocation]:
@@ -261,6 +281,10 @@ class Training:
     @cached_property
     def marks(self) -> pd.DataFrame:
         return _joined([stage.marks for stage in self.stages])
+
+    @cached_property
+    def course(self) -> pd.DataFrame:
+        return _joined([stage.course for stage in self.stages])
 
     @property
     def epoch_seconds(self) -> float | None:

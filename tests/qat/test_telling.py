@@ -55,3 +55,39 @@ def test_a_long_training_that_goes_on_tells_as_much_as_its_page_draws(monkeypatc
         assert (few["epoch"].iloc[0], few["epoch"].iloc[-1]) == (0, 20)
         assert all_.merge(few).equals(few.reset_index(drop=True))
     assert len(stage.weights("stem.weight")) == len(stage.ends[stage.ends["site"] == "stem.weight"])
+
+
+def test_what_the_network_answers_before_the_first_step_is_told_once_and_begins_the_curve() -> None:
+    events, again = list[Event](), list[Event]()
+    seen = calibration((3, 8, 8), key="3-qat", keeper=Memory())
+    still = {**QUICK, "epochs": 2, "rate": 1e-12, "quantizer_rate": 1e-12}
+    for told in (events, again):  # the second goes on where the first has ended, and tells it again
+        STEPS.get("qat")(quantized(built("add-relu")[0], seen), seen, Report(told.append), **still)
+        names = [event["event"] for event in told]
+        assert names.count("beginning") == 1
+    assert names.index("beginning") < names.index("epoch")
+    stage = Stage(Log().extend(enumerate(events)).stages[3], 5.0)
+    assert stage.beginning is not None
+    assert stage.beginning["held_out_loss"] == pytest.approx(stage.marks["held_out_loss"].iloc[-1], rel=1e-6)
+    assert stage.course["epoch"].tolist() == [5.0, 6.0, 7.0]
+    assert stage.course["accuracy"].tolist() == [stage.beginning["accuracy"], *stage.marks["accuracy"]]
+
+
+def test_qbitopt_tells_what_its_first_allocation_has_right() -> None:
+    events = list[Event]()
+    seen = calibration((3, 8, 8))
+    network = quantized(built("add-relu")[0], seen)
+    budget = {"weight_bits": 5.0, "activation_bits": 6.0}
+    STEPS.get("qbitopt")(network, seen, Report(events.append), **{**QUICK, **budget, "batch": 24, "epochs": 1})
+    names = [event["event"] for event in events]
+    assert names.index("allocation") < names.index("beginning") < names.index("training")
+
+
+def test_batch_norms_that_are_not_there_are_told_of() -> None:
+    events = list[Event]()
+    seen = calibration((3, 8, 8))
+    for mode in ("static", "keep", "double-forward"):
+        network = quantized(built("add-relu")[0], seen)
+        STEPS.get("qat")(network, seen, Report(events.append), **{**QUICK, "epochs": 1, "batch_norm": mode})
+    told = [event["text"] for event in events if event["event"] == "log"]
+    assert [text.split(": ")[-1] for text in told] == ["keep changes nothing.", "double-forward changes nothing."]

@@ -28,9 +28,9 @@ def accuracy(
     """The curve on the calibration images, which training does not see, with its 95 % band, and diamonds measured on
     the evaluation images.
 
-    marks: epoch, accuracy, low, high, images, stage. before: epoch at which training of the quantized network begins,
-    and its accuracy; after: the accuracy at the end. fp32: accuracy of the real network on the evaluation images.
-    parts: where the stages begin (epoch, step).
+    marks: epoch (of a stage's start: before its first step), accuracy, low, high, images, stage. before: epoch at which
+    training of the quantized network begins, and its accuracy; after: the accuracy at the end. fp32: accuracy of the
+    real network on the evaluation images. parts: where the stages begin (epoch, step).
     """
     told = marks[["epoch", "accuracy", "low", "high", "images", "stage"]]
     rows = told.dropna(subset=["accuracy"]).reset_index(drop=True)

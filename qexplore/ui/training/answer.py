@@ -52,7 +52,11 @@ def _start_of(training: Training) -> str:
     """What the accuracy before QBitOpt is of, which changes the bits before it trains."""
     if training.after is None or training.main is None or training.main.step != "qbitopt":
         return ""
-    return "It starts from the recipe's bits everywhere, so that part of the change is the allocation's."
+    first = training.main.beginning
+    if first is None:
+        return "It starts from the recipe's bits everywhere, so that part of the change is the allocation's."
+    held = f"{percent(first['accuracy'])} of {int(first['images']):,} calibration images"
+    return f"The first allocation alone, before any training, has {held} right."
 
 
 def _pruned(training: Training, before: Row, after: Row, fp32: Row) -> str:

@@ -17,7 +17,7 @@ def curves(training: Training) -> None:
         st.markdown("**Accuracy**")
         figure(
             drawn.accuracy(
-                training.marks,
+                training.course,
                 training.epochs,
                 before=(main.begins, before) if main is not None and before is not None else None,
                 after=training.after,

@@ -55,8 +55,8 @@ def _scaled(interval: Range, gain: Tensor) -> Range:
 
 
 def _reestimate(training: Training) -> None:
-    """Statistics of the batch norms as means over batches of the trained, quantized network (the cure of Nagel et al.
-    2022 for statistics that oscillating weights have spoilt).
+    """Statistics of the batch norms as means over batches of the trained, quantized network, a cure for statistics that
+    oscillating weights have spoilt (a known idea, written from memory: arXiv 2203.11086 was not checked).
     """
     training.trainable.mixed = None  # all weights are quantized from now on
     norms = training.trainable.norms.values()

@@ -73,12 +73,12 @@ class Fisher:
     def losses(self, training: Training, menu: Sequence[int], error: str) -> dict[tuple[str, int], float]:
         """½ Tr(F) E[δ²] of every site at every number of bits of the menu, in nats.
 
-        error: "model", E[δ²] = Δ² / 12 with the range kept (QBitOpt's FIT, with the uniform model of noise; reverse
-        water-filling's convex function), or "measured": of latent weights, and of a sample of activations, on that grid
-        (project's own choice: at 2 and 3 bits values lie on few levels, and the grid's ends move with the bits). What
-        lies beyond the present range counts as lying at its end: that it is clipped is part of what is trained, passes
-        no gradient, and is the same at all bits. Counted as an error it would hide what more bits would mend, and a
-        site that learns to clip, as logits do, would be given few for good.
+        error: "model", E[δ²] = Δ² / 12 with the range kept (the uniform model of noise, usual with FIT, and reverse
+        water-filling's convex function; whether QBitOpt has it is not known to us), or "measured": of latent weights,
+        and of a sample of activations, on that grid (project's own choice: at 2 and 3 bits values lie on few levels,
+        and the grid's ends move with the bits). What lies beyond the present range counts as lying at its end: that it
+        is clipped is part of what is trained, passes no gradient, and is the same at all bits. Counted as an error it
+        would hide what more bits would mend, and a site that learns to clip, as logits do, would be given few for good.
         """
         found: dict[tuple[str, int], float] = {}
         for name, quantizer in training.trainable.quantizers.items():

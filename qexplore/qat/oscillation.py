@@ -17,7 +17,7 @@ OFTEN = 0.005  # above it a weight is said to oscillate
 class Oscillation(Idle):
     """How often each weight's code changes back in the direction that it came from, as a moving share of the steps.
 
-    Oscillating weights, damping and freezing are those of Nagel et al. 2022 (arXiv 2203.11086); momentum and the
+    Damping and freezing are known cures, written from memory (arXiv 2203.11086 was not checked); momentum and the
     threshold of the meter are the project's own choice.
     damping: strength λ of λ Σ (w - ŵ)², whose gradient pulls weights inside the grid to their codes. freezing: the
     share above which a weight is held at its mean code for good; 0 for neither.

@@ -102,7 +102,11 @@ class Quantizer:
 
     def set_bits(self, bits: int) -> None:
         """Other bits with the range kept: the step grows or shrinks with the number of levels, and the zero point
-        stays where it is on the grid (methods of QBitOpt's kind; how the paper does it is not known to us).
+        stays where it is on the grid (how QBitOpt does it is not known to us).
+
+        Kept is the distance from the lowest level to the highest. A signed grid has one level more below zero, so that
+        with fewer bits it reaches further down and less far up: from 4 to 2 bits −8 … 7 steps become −10 … 5 of them.
+        The project's own choice: the other way would keep the upper end, and let the lower one go further still.
         """
         self.spec = replace(self.spec, bits=bits)
         self.base = self.first * (self.steps / self.levels)

@@ -36,7 +36,7 @@ class Settings:
     survey §III-H); 1 is plain training. ema: decay of the average of all that is trained, which is what is kept; 0
     keeps the last.
     damping: strength of the pull of weights to the grid; freezing: share of steps in which a weight's code turns back,
-    above which it is held; 0 does neither (the cures of Nagel et al. 2022 for oscillating weights).
+    above which it is held; 0 does neither (see Oscillation).
     shift, flip: images are moved by up to so many pixels each way, and mirrored half of the time; None: as is usual
     with the task's images (digits 1 and not, CIFAR-10 3 and mirrored, those of your own not at all).
     half: convolutions in bfloat16 where the processor has it; others, slow in it, compute in float32.

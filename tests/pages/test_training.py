@@ -143,6 +143,48 @@ def test_a_training_that_is_watched_from_its_start_shows_its_bits_as_soon_as_the
     assert at.button_group(key="view").value == "bits over time"
 
 
+def test_each_training_opens_on_its_own_view_until_one_is_chosen_by_hand(opened: Open) -> None:
+    at = opened("training", task=TASK)
+    assert at.button_group(key="view").value == "learned ranges"
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == "bits over time"
+    assert "view" not in at.query_params
+    at.selectbox(key="training-shown").set_value("qat-w3a3").run()
+    assert at.button_group(key="view").value == "learned ranges"
+    at.button_group(key="view").set_value("compare").run()
+    at.button_group(key="view").set_value("learned ranges").run()
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == "learned ranges"
+
+
+@pytest.mark.parametrize("view", ["oscillation", "learned ranges"])
+def test_a_view_that_the_address_gives_stays_with_another_training(opened: Open, view: str) -> None:
+    at = opened("training", task=TASK, view=view)
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == view
+
+
+def test_a_view_that_a_training_does_not_have_gives_way_to_its_own(opened: Open) -> None:
+    at = opened("training", task=TASK, run="qbitopt-3")
+    at.button_group(key="view").set_value("compare").run()
+    at.button_group(key="view").set_value("bits over time").run()
+    at.selectbox(key="training-shown").set_value("qat-w3a3").run()
+    assert at.button_group(key="view").value == "learned ranges"
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == "bits over time"
+
+
+def test_a_training_that_is_started_opens_on_its_own_view(opened: Open, home: Path) -> None:
+    at = opened("training", task=TASK, train="qbitopt-3")
+    assert at.button_group(key="view").value == "learned ranges"
+    at.button(key="start-training").click().run()
+    (run,) = Store(home, executor=Idle()).runs(state="queued")
+    Records(home).claim(run.id, 1, "then")
+    tell(home, run.id, recipe_events("qbitopt", done=2, after=None))
+    at.run()
+    assert at.button_group(key="view").value == "bits over time"
+
+
 def test_a_training_that_works_shows_its_curve_and_what_is_held_out(opened: Open, home: Path) -> None:
     run = put(home, recipe_events("qbitopt", done=2, after=None), recipe="qbitopt-3")
     at = opened("training", task=TASK)

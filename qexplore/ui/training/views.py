@@ -20,6 +20,7 @@ from qexplore.ui.training.known import Known
 from qexplore.ui.training.moment import replayed
 
 _BARS = "Weights upwards, activations downwards, at the moment of the slider. A click picks a site on all pages."
+_CHOSEN = "view-chosen"  # in the session: whether a view was chosen by hand or by the address
 View = Callable[[Profile, Known, Training], None]
 
 
@@ -31,11 +32,34 @@ def views(profile: Profile, one: Known, training: Training) -> None:
     offered = [name for name, (has, _) in _VIEWS.items() if has(training)]
     chosen = None
     if len(offered) > 1:
+        _open_own(offered)
         chosen = st.segmented_control(
-            "view", offered, default=offered[0], key="view", bind="query-params", label_visibility="collapsed"
+            "view",
+            offered,
+            default=offered[0],
+            key="view",
+            bind="query-params",
+            on_change=_choose,
+            label_visibility="collapsed",
         )
     _, draw = _VIEWS[str(chosen) if chosen in offered else offered[0]]
     draw(profile, one, training)
+
+
+def _open_own(offered: list[str]) -> None:
+    """Before the switch is drawn, which would hold on to the first view of the training that was shown before: sets it
+    to the first view of this one, unless a view was chosen by hand or by the address, and is there.
+    """
+    if st.query_params.get("view") in offered:
+        _choose()
+    shown = st.session_state.get("view")
+    kept = shown in offered and st.session_state.get(_CHOSEN)
+    if shown not in (None, offered[0]) and not kept:
+        st.session_state.update({"view": offered[0], _CHOSEN: False})
+
+
+def _choose() -> None:
+    st.session_state[_CHOSEN] = True
 
 
 def _bits(profile: Profile, one: Known, training: Training) -> None:

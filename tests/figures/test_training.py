@@ -88,6 +88,20 @@ def test_the_map_says_which_sites_gained_and_which_lost() -> None:
     assert "more bits than at first: head.weight; fewer: input." in said
 
 
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        ([4, 4, 4], "No re-allocation changed the bits of the first allocation."),
+        ([4, 3, 3], "The bits changed at 1 of 2 re-allocations, last at epoch 0.5; since then they stay."),
+        ([4, 3, 4], "The bits changed at 2 of 2 re-allocations, last at epoch 1."),
+        ([4], ""),
+        ([], ""),
+    ],
+)
+def test_how_often_the_bits_changed_is_told(bits: list[int], said: str) -> None:
+    assert drawn.changes([(i / 2, {"head.weight": each, "input": 8}) for i, each in enumerate(bits)]) == said
+
+
 def test_a_real_site_has_a_colour_and_no_number() -> None:
     figure = drawn.bits([(0.0, {"input": 4})], training().now.sites, 1.0, 1.0)
     assert set(figure.data.loc[figure.data["site"] != "input", "bits"]) == {0}

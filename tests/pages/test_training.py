@@ -402,9 +402,9 @@ def test_budgets_leads_here_with_its_limits(opened: Open) -> None:
 def test_a_moment_of_the_address_is_the_one_that_is_drawn(opened: Open, home: Path) -> None:
     run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
     at = opened("training", task=TASK, run=run, at="2.5")
-    assert at.slider(key=f"moment-{run}-bits").value == 2
+    assert at.slider(key=f"moment-{run}-bits").value == 3
     assert "Allocation 3 of 7, epoch 2" in at.slider(key=f"moment-{run}-bits").label
-    at.slider(key=f"moment-{run}-bits").set_value(4).run()
+    at.slider(key=f"moment-{run}-bits").set_value(5).run()
     assert at.query_params["at"] in ("4", ["4"])
     shown = {one["site"]: one["bits"] for one in table_of(at, "Bars with the bits", "bars").to_dict("records")}
     events = [event for event in recipe_events("qbitopt") if event["event"] == "allocation"]
@@ -415,10 +415,15 @@ def test_playing_begins_at_the_start_and_goes_on_by_itself(opened: Open, home: P
     run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
     at = opened("training", task=TASK, run=run)
     slider = f"moment-{run}-bits"
-    assert at.slider(key=slider).value == 6
+    assert at.slider(key=slider).value == 7
     at.button(key=f"play-{run}-bits").click().run()
-    assert at.slider(key=slider).value == 0
+    assert at.slider(key=slider).value == 1
     assert at.button(key=f"play-{run}-bits").label == "Stop"
+
+
+def test_where_playing_moves_nothing_the_page_says_that_the_bits_stayed(opened: Open) -> None:
+    at = opened("training", task=TASK, run="qbitopt-3")
+    assert "No re-allocation changed the bits of the first allocation." in words(at)
 
 
 def test_the_site_that_is_picked_is_the_one_whose_range_is_shown(opened: Open, home: Path) -> None:

@@ -57,13 +57,13 @@ def _button(name: str, epochs: Sequence[float], plays: bool) -> None:
 
 def _slider(name: str, epochs: Sequence[float], number: int, told: Callable[[int], str]) -> None:
     key = f"moment-{name}"
-    st.session_state[key] = number
+    st.session_state[key] = number + 1  # the number over the handle is that of the words beside it, which count from 1
     st.slider(
         told(number),
-        0,
-        len(epochs) - 1,
+        1,
+        len(epochs),
         key=key,
-        on_change=lambda: _go(epochs, int(st.session_state[key])),
+        on_change=lambda: _go(epochs, int(st.session_state[key]) - 1),
         help="Moments in the order in which they were told; the address keeps the epoch.",
     )
 

@@ -84,8 +84,9 @@ def _bits(profile: Profile, one: Known, training: Training) -> None:
                 st.markdown("**The budget at each moment**")
                 figure(drawn.limits(stage.limits, training.epochs, at=now.epoch))
 
-    if len(stage.limits):
-        st.markdown(drawn.kept(stage.limits))
+    found = [drawn.kept(stage.limits) if len(stage.limits) else "", drawn.changes(moments)]
+    if any(found):
+        st.markdown(" ".join(filter(None, found)))
     replayed(f"{one.id}-bits", [each.epoch for each in told], draw, lambda n: _moved(stage, n))
 
 

@@ -246,6 +246,15 @@ def test_a_resumed_training_took_as_long_as_all_of_its_runs(
     assert at.dataframe[0].value["took"].tolist() == ["80 s"]
 
 
+@pytest.mark.parametrize(("state", "done", "said"), [("cancelled", 4, "4 of 6 epochs"), ("failed", 0, "0 of 6 epochs")])
+def test_what_a_training_took_goes_with_the_epochs_that_it_has_done(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch, state: str, done: int, said: str
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 40.0))
+    run = put(home, recipe_events("qat", done=done, after=None), state, error="The loss is nan.")
+    assert f"{said}, seed 0" in cards(opened("training", task=TASK, run=run))
+
+
 def test_a_finished_training_answers_the_question(opened: Open, home: Path) -> None:
     events = recipe_events("qat", before=0.71, after=0.95, fp32=0.986)
     events[-1] |= {"gained": 125, "lost": 5}

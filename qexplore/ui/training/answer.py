@@ -150,6 +150,6 @@ def _took(one: Known, training: Training) -> Card | None:
     took = one.seconds
     if took is None or one.active:
         return None
-    epochs = f"{epochs_of(training.epochs)}, " if training.epochs else ""
+    epochs = f"{epochs_of(training.epochs, training.done)}, " if training.epochs else ""
     parts = f"in {one.parts} runs, " if one.parts > 1 else ""
     return Card("the whole run took", seconds(took), f"{epochs}{parts}seed {one.seed}")

@@ -411,9 +411,10 @@ def test_budgets_leads_here_with_its_limits(opened: Open) -> None:
 def test_a_moment_of_the_address_is_the_one_that_is_drawn(opened: Open, home: Path) -> None:
     run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
     at = opened("training", task=TASK, run=run, at="2.5")
-    assert at.slider(key=f"moment-{run}-bits").value == 3
-    assert "Allocation 3 of 7, epoch 2" in at.slider(key=f"moment-{run}-bits").label
-    at.slider(key=f"moment-{run}-bits").set_value(5).run()
+    assert at.select_slider(key=f"moment-{run}-bits").value == 2
+    assert "Allocation 3 of 7, epoch 2" in at.select_slider(key=f"moment-{run}-bits").label
+    assert at.select_slider(key=f"moment-{run}-bits").options[2] == "3"
+    at.select_slider(key=f"moment-{run}-bits").set_value(4).run()
     assert at.query_params["at"] in ("4", ["4"])
     shown = {one["site"]: one["bits"] for one in table_of(at, "Bars with the bits", "bars").to_dict("records")}
     events = [event for event in recipe_events("qbitopt") if event["event"] == "allocation"]
@@ -424,9 +425,9 @@ def test_playing_begins_at_the_start_and_goes_on_by_itself(opened: Open, home: P
     run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
     at = opened("training", task=TASK, run=run)
     slider = f"moment-{run}-bits"
-    assert at.slider(key=slider).value == 7
+    assert at.select_slider(key=slider).value == 6
     at.button(key=f"play-{run}-bits").click().run()
-    assert at.slider(key=slider).value == 1
+    assert at.select_slider(key=slider).value == 0
     assert at.button(key=f"play-{run}-bits").label == "Stop"
 
 
@@ -443,6 +444,19 @@ def test_the_site_that_is_picked_is_the_one_whose_range_is_shown(opened: Open, h
     other = opened("training", task=TASK, run=run, view="learned ranges", site="head.out")
     assert "The range of head.out went from 0 … 4" in words(other)
     assert not other.exception
+
+
+@pytest.mark.parametrize(("site", "said"), [("classifier.out", "from −"), ("stem.conv.out", "from 0 to ")])
+def test_of_an_activation_the_range_is_told_in_numbers_and_drawn_over_the_whole_width(
+    opened: Open, site: str, said: str
+) -> None:
+    at = opened("training", task=TASK, view="learned ranges", site=site)
+    assert at.selectbox(key="site").value == site
+    assert said in at.select_slider(key="moment-qat-w3a3-ranges").label
+    assert "Range of the activation" not in words(at)
+    assert len(table_of(at, "Band between both ends", "rows"))
+    assert "The range over the epochs" in words(at)
+    assert not any("The range over" in one.value for column in at.columns for one in column.markdown)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def _bits(profile: Profile, one: Known, training: Training) -> None:
     found = [drawn.kept(stage.limits) if len(stage.limits) else "", drawn.changes(moments)]
     if any(found):
         st.markdown(" ".join(filter(None, found)))
-    replayed(f"{one.id}-bits", [each.epoch for each in told], draw, lambda n: _moved(stage, n))
+    replayed(f"{one.id}-bits", [each.epoch for each in told], draw, lambda n: _moved(stage, n), lambda n: f"{n + 1}")
 
 
 def _spent(stage: Stage, number: int) -> str:
@@ -110,26 +110,32 @@ def _ranges(profile: Profile, one: Known, training: Training) -> None:
     site = _picker(profile, stage)
     weights = stage.weights(site)
     ends = stage.ends[stage.ends["site"] == site]
-    epochs = [each["epoch"] for each in weights] or ends["epoch"].tolist()
+    moments = weights or ends.to_dict("records")
+    epochs = [float(each["epoch"]) for each in moments]
 
     def draw(number: int) -> None:
+        if not weights:  # of an activation no more is told
+            over_time(number)
+            return
         left, right = st.columns(2, gap="medium")
         with left:
-            if weights:
-                st.markdown("**Latent weights and their grid**")
-                figure(drawn.latent(weights, number, site), key="training-latent")
-            else:
-                row = ends.iloc[number]
-                st.markdown("**Range of the activation**")
-                st.markdown(f"From {small(abs(row['lo']))} to {small(row['hi'])}" if row["lo"] >= 0 else "")
+            st.markdown("**Latent weights and their grid**")
+            figure(drawn.latent(weights, number, site), key="training-latent")
         with right:
-            st.markdown("**The range over the epochs**")
-            figure(drawn.ends(ends, site, training.epochs, at=epochs[number]), key="training-ends")
+            over_time(number)
+
+    def over_time(number: int) -> None:
+        st.markdown("**The range over the epochs**")
+        figure(drawn.ends(ends, site, training.epochs, at=epochs[number]), key="training-ends")
+
+    def told(number: int) -> str:
+        now = moments[number]
+        return f"Epoch {epochs[number]:.3g}: from {small(now['lo'])} to {small(now['hi'])}"
 
     if not len(ends):
         st.info(f"Nothing was told of the range of {site}: pick another site.", icon=":material/info:")
         return
-    replayed(f"{one.id}-ranges", epochs, draw, lambda n: f"Epoch {epochs[n]:.3g}")
+    replayed(f"{one.id}-ranges", epochs, draw, told, lambda n: f"{epochs[n]:g}")
 
 
 def _picker(profile: Profile, stage: Stage) -> str:

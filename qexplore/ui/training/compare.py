@@ -32,9 +32,9 @@ def compare(profile: Profile, one: Known, training: Training) -> None:
         return
     left, right = st.columns(2, gap="medium")
     with left:
-        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "accuracy"))
+        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "accuracy").grown())
     with right:
-        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "held_out_loss"))
+        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "held_out_loss").grown())
     st.dataframe(
         table(told),
         hide_index=True,

@@ -327,6 +327,13 @@ def test_up_to_four_trainings_are_compared_and_named_in_the_address(opened: Open
     assert at.query_params["runs"] in (mine, [mine])
 
 
+def test_a_recording_beside_a_run_of_the_same_recipe_is_called_recorded(opened: Open, home: Path) -> None:
+    mine = put(home, recipe_events("qat", after=0.9), "done")
+    at = opened("training", task=TASK, view="compare", runs=f"{mine},qat-w3a3")
+    names = set(table_of(at, "Curves of the accuracy", "curves")["run"])
+    assert names == {f"A qat-w3a3 · {mine}", "B qat-w3a3 · recorded"}
+
+
 def test_a_training_that_is_not_there_is_named(opened: Open) -> None:
     at = opened("training", task=TASK, run="nope")
     assert "There is no training 'nope' of this task" in at.warning[0].value

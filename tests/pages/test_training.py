@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,13 @@ from qexplore.recipes import Recipe
 from qexplore.runs import Run, Store, profiles
 from qexplore.runs.records import Records
 from qexplore.runs.trainings import Training
+from qexplore.runs.warm import WarmDied
 from qexplore.ui.training import start
 from qexplore.ui.training.answer import sentence
 from qexplore.ui.training.known import Known, opened, training_of, training_presets
-from qexplore.ui.training.recipes import Choice, budget_of, remedy
+from qexplore.ui.training.recipes import Choice, budget_of, choice_of, remedy
 from tests.executors import Idle
+from tests.pages.conftest import Bench
 from tests.pages.words import words
 from tests.trainings import Event, recipe_events, row, training_events
 
@@ -387,6 +390,94 @@ def test_qbitopt_can_be_asked_to_go_by_the_networks_own_answers(opened: Open, ho
     assert "--set qbitopt.gradients=answers" in "\n".join(code.value for code in at.code)
     at.button(key="start-training").click().run()
     assert Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings["gradients"] == "answers"
+
+
+def test_more_settings_are_typed_as_on_the_command_line(opened: Open, home: Path, bench: Bench) -> None:
+    at = opened("training", task=BARE, set="qat.distill=0.5 qat.ema=0.995")
+    line = "run qat-w3a3 --task mobilenet-digits-unbalanced --seed 0 --set qat.distill=0.5 --set qat.ema=0.995"
+    assert line in "\n".join(code.value for code in at.code)
+    at.button(key="start-training").click().run()
+    asked = Recipe.load(runs(home, "queued")[0]["recipe"])
+    assert asked.steps[-1].settings.items() >= {"distill": 0.5, "ema": 0.995}.items()
+    assert asked.name == "qat-w3a3 with distill 0.5, ema 0.995"
+    assert bench.asked[-1] == {"check": asked.to_document() | {"name": "qat-w3a3", "title": training_title("qat-w3a3")}}
+
+
+def training_title(name: str) -> str:
+    return training_presets()[name].title
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("qat.distill", "The field 'more settings' takes key=value, not 'qat.distill'."),
+        ("qta.distill=0.5", "There is no step of the recipe 'qat-w3a3' called 'qta'; did you mean 'qat'?"),
+        ("qat.ema='0.9", "cannot be taken apart (No closing quotation): close the quotation."),
+        ("qat.distill=[", "What stands in the value of 'qat.distill' is not YAML"),
+    ],
+)
+def test_a_wrong_word_is_told_at_the_form_and_nothing_starts(opened: Open, text: str, said: str) -> None:
+    at = opened("training", task=BARE)
+    at.text_input(key="set").set_value(text).run()
+    (told,) = at.error
+    assert said in told.value
+    assert at.button(key="start-training").disabled
+    at.text_input(key="set").set_value("").run()
+    assert not at.error
+    assert not at.button(key="start-training").disabled
+
+
+def test_what_the_engine_refuses_is_told_at_the_form_too(opened: Open, bench: Bench) -> None:
+    bench.refusal = "There is no setting of the step 'qat' called 'distil'; did you mean 'distill'?"
+    at = opened("training", task=BARE, set="qat.distil=0.5")
+    assert [one.value for one in at.error] == [bench.refusal]
+    assert at.button(key="start-training").disabled
+
+
+def test_an_engine_that_cannot_answer_keeps_nobody_from_starting(
+    opened: Open, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*words: object, **more: object) -> None:
+        raise WarmDied("The warm bench ended.")
+
+    monkeypatch.setattr(bench, "ask", ask)
+    at = opened("training", task=BARE, set="qat.distill=0.5")
+    assert not at.error
+    assert not at.button(key="start-training").disabled
+
+
+def test_while_the_engine_is_asked_nothing_starts(opened: Open, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(bench, "ask", lambda *words, **more: answered.wait(20) and {})
+    at = opened("training", task=BARE, set="qat.distill=0.5")
+    assert "The settings are being checked" in words(at)
+    assert at.button(key="start-training").disabled
+    answered.set()
+    at.run()
+    assert not at.button(key="start-training").disabled
+
+
+def test_what_was_typed_for_one_recipe_goes_with_it(opened: Open) -> None:
+    at = opened("training", task=BARE, set="qat.distill=0.5")
+    at.selectbox(key="train").set_value("qbitopt-3").run()
+    assert at.text_input(key="set").value == ""
+    assert at.text_input(key="set").placeholder == "qbitopt.distill=0.5 qbitopt.ema=0.995"
+
+
+def test_the_same_again_shows_the_settings_of_a_training(opened: Open, home: Path) -> None:
+    changes = {"weights.bits": 2, "qat.distill": 0.5, "sites.first.bits": 8}
+    run = put(home, recipe_events("qat"), "done", recipe=Choice("qat-w3a3", 0, changes).told)
+    at = opened("training", task=TASK, run=run)
+    at.session_state["training-again"] = True
+    at.run()
+    line = "--set weights.bits=2 --set qat.distill=0.5 --set sites.first.bits=8"
+    assert any(line in code.value for code in at.code)
+
+
+def test_a_recipe_of_ones_own_is_of_no_preset() -> None:
+    own = Recipe.load("qat-w3a3").without(["equalize"]).to_document()
+    assert choice_of(own, 0) is None
+    assert choice_of({**own, "name": "mine"}, 0) is None
 
 
 def test_a_budget_that_cannot_be_met_is_refused_at_the_form_with_the_least_that_is_possible(opened: Open) -> None:

@@ -53,7 +53,7 @@ def start(profile: Profile) -> None:
             choice = Choice(name, seed, {**changes, **others, **own})
             verdict = wrong or (objection(choice.recipe) if own else "")
             if verdict:  # also here, since the popover hides what stands below the form
-                st.caption(f":red[{escaped(verdict)}]")
+                st.markdown(f":small[:red[{escaped(verdict)}]]")
             _words(profile.task, choice)
         refused = refusal(profile, choice.recipe) if verdict == "" else verdict
         with button:

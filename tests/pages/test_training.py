@@ -258,6 +258,17 @@ def test_what_a_training_took_goes_with_the_epochs_that_it_has_done(
     assert f"{said}, seed 0" in cards(opened("training", task=TASK, run=run))
 
 
+def test_stages_that_have_not_begun_count_among_the_epochs_that_were_asked_for(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 40.0))
+    recipe = Recipe.load("prune30-w8a8").with_settings({"prune.epochs": 6, "qat.epochs": 5}).to_document()
+    events = [row("fp32", 0.98), *training_events("prune", 0, done=4)]
+    at = opened("training", task=TASK, run=put(home, events, "cancelled", recipe=recipe))
+    assert "4 of 11 epochs, seed 0" in cards(at)
+    assert "was cancelled, 4 of 11 epochs behind it" in words(at)
+
+
 def test_a_finished_training_answers_the_question(opened: Open, home: Path) -> None:
     events = recipe_events("qat", before=0.71, after=0.95, fp32=0.986)
     events[-1] |= {"gained": 125, "lost": 5}

@@ -9,12 +9,12 @@ from pathlib import Path
 from qexplore.allocate import Budget, allocate
 from qexplore.cli import scores
 from qexplore.cli.lines import number, table
-from qexplore.cli.pairs import pairs
 from qexplore.cli.places import require_place
 from qexplore.cli.subject import add_subject, require_subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
+from qexplore.recipes.pairs import pairs
 
 
 def arguments(parser: ArgumentParser) -> None:

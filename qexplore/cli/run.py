@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qexplore.cli.lines import accuracy, table
-from qexplore.cli.pairs import pairs
 from qexplore.cli.seed import add_seed
 from qexplore.cli.subject import add_subject, require_subject, subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe, presets
+from qexplore.recipes.pairs import pairs
 from qexplore.runs import Store
 from qexplore.zoo import entry
 

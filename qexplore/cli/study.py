@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qexplore.cli.pairs import pairs
 from qexplore.cli.places import require_place
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
+from qexplore.recipes.pairs import pairs
 from qexplore.report import Report
 
 if TYPE_CHECKING:

@@ -87,9 +87,10 @@ def roughly(value: float) -> str:
     return f"about {max(1, round(value / 60))} min" if value < 5700 else f"about {value / 3600:.2g} h"
 
 
-def epochs_of(number: int) -> str:
-    """'1 epoch', '15 epochs'."""
-    return f"{number:,} epoch" if number == 1 else f"{number:,} epochs"
+def epochs_of(number: int, done: int | None = None) -> str:
+    """'1 epoch', '15 epochs'; '4 of 15 epochs' where fewer are done."""
+    behind = f"{done:,} of " if done is not None and done < number else ""
+    return f"{behind}{number:,} epoch" if number == 1 else f"{behind}{number:,} epochs"
 
 
 def listed(names: list[str], most: int = 3) -> str:

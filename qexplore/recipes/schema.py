@@ -152,7 +152,7 @@ class Recipe:
         """
         recipe = self
         for key, value in settings.items():
-            recipe = recipe._with(key, _yaml(value, f"the value of {key!r}") if isinstance(value, str) else value)
+            recipe = recipe._with(key, value_of(key, value) if isinstance(value, str) else value)
         return recipe
 
     def _with(self, key: str, value: Any) -> Recipe:
@@ -173,6 +173,11 @@ class Recipe:
         changed = {setting: _plain(value, setting)}
         steps = tuple(StepSetting(s.name, {**s.settings, **changed}) if s.name == where else s for s in self.steps)
         return replace(self, steps=steps)
+
+
+def value_of(key: str, text: str) -> Any:
+    """What the setting `key` is where it is given as a text: read as YAML."""
+    return _yaml(text, f"the value of {key!r}")
 
 
 def presets(kind: str = "") -> tuple[str, ...]:

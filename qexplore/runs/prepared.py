@@ -15,7 +15,7 @@ from qexplore.errors import QexploreError
 from qexplore.network import Accuracy, Judged, Network, compare, evaluate, judge
 from qexplore.numerics import Range
 from qexplore.recipes import Recipe
-from qexplore.recipes.carry_out import prepare
+from qexplore.recipes.carry_out import check, prepare
 from qexplore.recipes.verbs import evaluation_images
 from qexplore.report import Report
 from qexplore.runs.trying import trying
@@ -25,7 +25,8 @@ KEPT = 4  # networks
 
 
 def answer(request: dict[str, Any], report: Report | None = None) -> dict[str, Any]:
-    """Measures an allocation on evaluation images.
+    """Measures an allocation on evaluation images; or, for a request with the key check alone, says whether the engine
+    takes the recipe that it holds: {} where it does, else QexploreError.
 
     request: task, and where wanted recipe ("w8a8"), seed (0), bits ({site: bits} on top of the recipe's), ranges
     ({site: [lo, hi]}, fixed by hand for this question alone), variants ({label: settings of single sites as a recipe's
@@ -33,6 +34,9 @@ def answer(request: dict[str, Any], report: Report | None = None) -> dict[str, A
     Returns accuracy (value, low, high, images), fp32 (the same, on the same images), seconds, and variants: for each
     label its accuracy, and gained, lost, change and p of the pairwise comparison with the answer without it.
     """
+    if "check" in request:
+        check(Recipe.load(request["check"]))
+        return {}
     images, bits = request.get("images"), _by_name(request, "bits")
     if images is not None and not (_whole(images) and images >= 1):
         raise QexploreError(f"The number of images is a whole number from 1 on; not {images!r}.")

@@ -213,6 +213,11 @@ class Training:
         return sum(stage.epochs for stage in self.stages)
 
     @property
+    def done(self) -> int:
+        """Epochs that have been trained to their end."""
+        return int(self.marks["epoch"].max()) if len(self.marks) else 0
+
+    @property
     def now(self) -> Stage | None:
         """The stage that trains, or trained last."""
         return self.stages[-1] if self.stages else None

@@ -86,6 +86,35 @@ def test_the_history_of_the_bits_is_played(page: Page, app_url: str) -> None:
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
+def test_each_training_opens_on_its_own_view_until_one_is_picked(page: Page, app_url: str) -> None:
+    def show(name: str, view: str) -> None:
+        page.locator(".st-key-training-shown input").click()
+        page.get_by_role("option", name=f"{name} · recorded").click()
+        expect(page).to_have_url(re.compile(f"run={name}"))
+        expect(page.locator(".st-key-view [aria-checked=true]")).to_have_text(view, timeout=WAIT)
+
+    go(page, app_url, f"training?task={TASK}&run=qat-w3a3")
+    expect(page.get_by_text("The range over the epochs")).to_be_visible(timeout=WAIT)
+    show("qbitopt-3", "bits over time")
+    show("qat-w3a3", "learned ranges")
+    page.locator(".st-key-view").get_by_text("oscillation").click()
+    expect(page).to_have_url(re.compile("view=oscillation"))
+    show("qbitopt-3", "oscillation")
+
+
+def test_a_wrong_setting_is_told_where_it_is_typed_and_at_the_form(page: Page, app_url: str) -> None:
+    go(page, app_url, f"training?task={TASK}&train=qat-w3a3&set=qat.distil=0.5")
+    start_button = page.get_by_role("button", name="Start training")
+    expect(page.get_by_text("did you mean 'distill'?").first).to_be_visible(timeout=WAIT)
+    expect(start_button).to_be_disabled()
+    page.get_by_role("button", name="settings").first.click()
+    field = page.get_by_role("textbox", name="more settings")
+    field.fill("qat.distill=0.5")
+    field.press("Enter")
+    expect(page).to_have_url(re.compile("set=qat.distill"))
+    expect(start_button).to_be_enabled(timeout=WAIT)
+
+
 def test_a_clicked_piece_picks_its_site(page: Page, app_url: str) -> None:
     go(page, app_url, f"training?task={TASK}&run=qbitopt-3")
     pieces = chart(page, "training-bits").locator(".mark-rect path")

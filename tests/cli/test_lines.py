@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from qexplore.cli.lines import accuracy, table
-from qexplore.cli.pairs import pairs
 from qexplore.errors import QexploreError
+from qexplore.recipes.pairs import pairs, words_of
 
 
 def test_an_accuracy_shows_its_interval_and_images():
@@ -27,3 +27,9 @@ def test_pairs_keep_later_equals_signs():
 def test_what_is_no_pair_is_refused(words):
     with pytest.raises(QexploreError, match="--set"):
         pairs(words, "--set")
+
+
+def test_a_line_is_taken_apart_as_a_shell_does_it():
+    assert words_of('a.b=4 "sites.input.range=[0, 1]"') == ["a.b=4", "sites.input.range=[0, 1]"]
+    with pytest.raises(QexploreError, match="No closing quotation"):
+        words_of("a='4")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from qexplore.figures import Live
 from qexplore.figures import training as drawn
+from qexplore.figures.training.overlay import APART
 from qexplore.figures.training.thin import every, smooth, thin
 from qexplore.plain import plain
 from qexplore.runs.training_log import Log
@@ -86,6 +87,20 @@ def test_the_map_says_which_sites_gained_and_which_lost() -> None:
     start, end = {"head.weight": 4, "input": 4, "head.out": 3}, {"head.weight": 6, "input": 2, "head.out": 3}
     said = drawn.bits([(0.0, start), (1.0, end)], sites, 2.0, 2.0).alt
     assert "more bits than at first: head.weight; fewer: input." in said
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        ([4, 4, 4], "No re-allocation changed the bits of the first allocation."),
+        ([4, 3, 3], "The bits changed at 1 of 2 re-allocations, last at epoch 0.5; since then they stay."),
+        ([4, 3, 4], "The bits changed at 2 of 2 re-allocations, last at epoch 1."),
+        ([4], ""),
+        ([], ""),
+    ],
+)
+def test_how_often_the_bits_changed_is_told(bits: list[int], said: str) -> None:
+    assert drawn.changes([(i / 2, {"head.weight": each, "input": 8}) for i, each in enumerate(bits)]) == said
 
 
 def test_a_real_site_has_a_colour_and_no_number() -> None:
@@ -214,6 +229,31 @@ def test_trainings_are_told_best_first_with_dashes_of_their_own() -> None:
     line = next(one for one in figure.spec["layer"] if one.get("data") == {"name": "curves"})
     dashes = line["encoding"]["strokeDash"]["scale"]["range"]
     assert len({tuple(dash) for dash in dashes}) == 2
+
+
+@pytest.mark.parametrize("y", ["accuracy", "held_out_loss"])
+@given(ends=st.lists(st.floats(0.01, 1.0), min_size=2, max_size=4))
+def test_letters_at_the_ends_of_curves_stand_clear_of_each_other_within_the_plot(y: str, ends: list[float]) -> None:
+    marks = training("qat").marks
+    curves = [marks.assign(**{y: np.linspace(0.5, end, len(marks))}, low=end - 0.01, high=end + 0.01) for end in ends]
+    tables = drawn.overlay([(f"run {i}", curve) for i, curve in enumerate(curves)], y).tables
+    letters, around = tables["ends"]["place"], tables["curves"][y]
+    if y == "accuracy":
+        around = pd.concat([around, tables["ends"]["low"], tables["ends"]["high"]])
+    scale = np.asarray if y == "accuracy" else np.log
+    whole = scale(around.max()) - scale(around.min())
+    gaps = np.diff(np.sort(scale(letters)))
+    assert gaps.min() >= (APART - 1e-9) * whole
+    assert scale(letters).min() >= scale(around.min()) - 1e-9
+    assert scale(letters).max() <= scale(around.max()) + 1e-9
+
+
+def test_a_letter_with_room_stands_at_the_end_of_its_curve() -> None:
+    marks = training("qat").marks
+    curves = [marks.assign(accuracy=value) for value in (0.9, 0.5, 0.9)]
+    curves[2] = curves[2][curves[2]["epoch"] <= 3]  # another end
+    ends = drawn.overlay([(str(i), curve) for i, curve in enumerate(curves)]).tables["ends"]
+    assert ends["place"].tolist() == pytest.approx(ends["accuracy"].tolist())
 
 
 @given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=3000), st.integers(4, 300))

@@ -37,7 +37,12 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     made = Bench()
     st.cache_resource.clear()
     monkeypatch.setattr(benches, "warm", lambda: made)
-    for user in ("qexplore.ui.home.warm", "qexplore.ui.budgets.page.warm", "qexplore.ui.ranges.page.warm"):
+    for user in (
+        "qexplore.ui.home.warm",
+        "qexplore.ui.budgets.page.warm",
+        "qexplore.ui.ranges.page.warm",
+        "qexplore.ui.training.typed.warm",
+    ):
         monkeypatch.setattr(user, lambda: made)
     return made
 

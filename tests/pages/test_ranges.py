@@ -18,8 +18,8 @@ from streamlit.testing.v1 import AppTest
 
 import qexplore as qx
 from qexplore.cli import run as run_verb
-from qexplore.cli.pairs import pairs
 from qexplore.figures.ranges import decisive
+from qexplore.recipes.pairs import pairs
 from qexplore.runs import prepared, profiles
 from qexplore.ui.post_training.choice import read_own
 from qexplore.ui.ranges import answers, keep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,13 @@ from qexplore.recipes import Recipe
 from qexplore.runs import Run, Store, profiles
 from qexplore.runs.records import Records
 from qexplore.runs.trainings import Training
+from qexplore.runs.warm import WarmDied
 from qexplore.ui.training import start
 from qexplore.ui.training.answer import sentence
 from qexplore.ui.training.known import Known, opened, training_of, training_presets
-from qexplore.ui.training.recipes import Choice, budget_of, remedy
+from qexplore.ui.training.recipes import Choice, budget_of, choice_of, remedy
 from tests.executors import Idle
+from tests.pages.conftest import Bench
 from tests.pages.words import words
 from tests.trainings import Event, recipe_events, row, training_events
 
@@ -143,6 +146,48 @@ def test_a_training_that_is_watched_from_its_start_shows_its_bits_as_soon_as_the
     assert at.button_group(key="view").value == "bits over time"
 
 
+def test_each_training_opens_on_its_own_view_until_one_is_chosen_by_hand(opened: Open) -> None:
+    at = opened("training", task=TASK)
+    assert at.button_group(key="view").value == "learned ranges"
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == "bits over time"
+    assert "view" not in at.query_params
+    at.selectbox(key="training-shown").set_value("qat-w3a3").run()
+    assert at.button_group(key="view").value == "learned ranges"
+    at.button_group(key="view").set_value("compare").run()
+    at.button_group(key="view").set_value("learned ranges").run()
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == "learned ranges"
+
+
+@pytest.mark.parametrize("view", ["oscillation", "learned ranges"])
+def test_a_view_that_the_address_gives_stays_with_another_training(opened: Open, view: str) -> None:
+    at = opened("training", task=TASK, view=view)
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == view
+
+
+def test_a_view_that_a_training_does_not_have_gives_way_to_its_own(opened: Open) -> None:
+    at = opened("training", task=TASK, run="qbitopt-3")
+    at.button_group(key="view").set_value("compare").run()
+    at.button_group(key="view").set_value("bits over time").run()
+    at.selectbox(key="training-shown").set_value("qat-w3a3").run()
+    assert at.button_group(key="view").value == "learned ranges"
+    at.selectbox(key="training-shown").set_value("qbitopt-3").run()
+    assert at.button_group(key="view").value == "bits over time"
+
+
+def test_a_training_that_is_started_opens_on_its_own_view(opened: Open, home: Path) -> None:
+    at = opened("training", task=TASK, train="qbitopt-3")
+    assert at.button_group(key="view").value == "learned ranges"
+    at.button(key="start-training").click().run()
+    (run,) = Store(home, executor=Idle()).runs(state="queued")
+    Records(home).claim(run.id, 1, "then")
+    tell(home, run.id, recipe_events("qbitopt", done=2, after=None))
+    at.run()
+    assert at.button_group(key="view").value == "bits over time"
+
+
 def test_a_training_that_works_shows_its_curve_and_what_is_held_out(opened: Open, home: Path) -> None:
     run = put(home, recipe_events("qbitopt", done=2, after=None), recipe="qbitopt-3")
     at = opened("training", task=TASK)
@@ -202,6 +247,26 @@ def test_a_resumed_training_took_as_long_as_all_of_its_runs(
     assert "80 s" in cards(at)
     assert "6 epochs, in 2 runs, seed 0" in cards(at)
     assert at.dataframe[0].value["took"].tolist() == ["80 s"]
+
+
+@pytest.mark.parametrize(("state", "done", "said"), [("cancelled", 4, "4 of 6 epochs"), ("failed", 0, "0 of 6 epochs")])
+def test_what_a_training_took_goes_with_the_epochs_that_it_has_done(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch, state: str, done: int, said: str
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 40.0))
+    run = put(home, recipe_events("qat", done=done, after=None), state, error="The loss is nan.")
+    assert f"{said}, seed 0" in cards(opened("training", task=TASK, run=run))
+
+
+def test_stages_that_have_not_begun_count_among_the_epochs_that_were_asked_for(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "seconds", property(lambda run: 40.0))
+    recipe = Recipe.load("prune30-w8a8").with_settings({"prune.epochs": 6, "qat.epochs": 5}).to_document()
+    events = [row("fp32", 0.98), *training_events("prune", 0, done=4)]
+    at = opened("training", task=TASK, run=put(home, events, "cancelled", recipe=recipe))
+    assert "4 of 11 epochs, seed 0" in cards(at)
+    assert "was cancelled, 4 of 11 epochs behind it" in words(at)
 
 
 def test_a_finished_training_answers_the_question(opened: Open, home: Path) -> None:
@@ -276,6 +341,13 @@ def test_up_to_four_trainings_are_compared_and_named_in_the_address(opened: Open
     assert at.query_params["runs"] in (mine, [mine])
 
 
+def test_a_recording_beside_a_run_of_the_same_recipe_is_called_recorded(opened: Open, home: Path) -> None:
+    mine = put(home, recipe_events("qat", after=0.9), "done")
+    at = opened("training", task=TASK, view="compare", runs=f"{mine},qat-w3a3")
+    names = set(table_of(at, "Curves of the accuracy", "curves")["run"])
+    assert names == {f"A qat-w3a3 · {mine}", "B qat-w3a3 · recorded"}
+
+
 def test_a_training_that_is_not_there_is_named(opened: Open) -> None:
     at = opened("training", task=TASK, run="nope")
     assert "There is no training 'nope' of this task" in at.warning[0].value
@@ -331,6 +403,94 @@ def test_qbitopt_can_be_asked_to_go_by_the_networks_own_answers(opened: Open, ho
     assert Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1].settings["gradients"] == "answers"
 
 
+def test_more_settings_are_typed_as_on_the_command_line(opened: Open, home: Path, bench: Bench) -> None:
+    at = opened("training", task=BARE, set="qat.distill=0.5 qat.ema=0.995")
+    line = "run qat-w3a3 --task mobilenet-digits-unbalanced --seed 0 --set qat.distill=0.5 --set qat.ema=0.995"
+    assert line in "\n".join(code.value for code in at.code)
+    at.button(key="start-training").click().run()
+    asked = Recipe.load(runs(home, "queued")[0]["recipe"])
+    assert asked.steps[-1].settings.items() >= {"distill": 0.5, "ema": 0.995}.items()
+    assert asked.name == "qat-w3a3 with distill 0.5, ema 0.995"
+    assert bench.asked[-1] == {"check": asked.to_document() | {"name": "qat-w3a3", "title": training_title("qat-w3a3")}}
+
+
+def training_title(name: str) -> str:
+    return training_presets()[name].title
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("qat.distill", "The field 'more settings' takes key=value, not 'qat.distill'."),
+        ("qta.distill=0.5", "There is no step of the recipe 'qat-w3a3' called 'qta'; did you mean 'qat'?"),
+        ("qat.ema='0.9", "cannot be taken apart (No closing quotation): close the quotation."),
+        ("qat.distill=[", "What stands in the value of 'qat.distill' is not YAML"),
+    ],
+)
+def test_a_wrong_word_is_told_at_the_form_and_nothing_starts(opened: Open, text: str, said: str) -> None:
+    at = opened("training", task=BARE)
+    at.text_input(key="set").set_value(text).run()
+    (told,) = at.error
+    assert said in told.value
+    assert at.button(key="start-training").disabled
+    at.text_input(key="set").set_value("").run()
+    assert not at.error
+    assert not at.button(key="start-training").disabled
+
+
+def test_what_the_engine_refuses_is_told_at_the_form_too(opened: Open, bench: Bench) -> None:
+    bench.refusal = "There is no setting of the step 'qat' called 'distil'; did you mean 'distill'?"
+    at = opened("training", task=BARE, set="qat.distil=0.5")
+    assert [one.value for one in at.error] == [bench.refusal]
+    assert at.button(key="start-training").disabled
+
+
+def test_an_engine_that_cannot_answer_keeps_nobody_from_starting(
+    opened: Open, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*words: object, **more: object) -> None:
+        raise WarmDied("The warm bench ended.")
+
+    monkeypatch.setattr(bench, "ask", ask)
+    at = opened("training", task=BARE, set="qat.distill=0.5")
+    assert not at.error
+    assert not at.button(key="start-training").disabled
+
+
+def test_while_the_engine_is_asked_nothing_starts(opened: Open, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(bench, "ask", lambda *words, **more: answered.wait(20) and {})
+    at = opened("training", task=BARE, set="qat.distill=0.5")
+    assert "The settings are being checked" in words(at)
+    assert at.button(key="start-training").disabled
+    answered.set()
+    at.run()
+    assert not at.button(key="start-training").disabled
+
+
+def test_what_was_typed_for_one_recipe_goes_with_it(opened: Open) -> None:
+    at = opened("training", task=BARE, set="qat.distill=0.5")
+    at.selectbox(key="train").set_value("qbitopt-3").run()
+    assert at.text_input(key="set").value == ""
+    assert at.text_input(key="set").placeholder == "qbitopt.distill=0.5 qbitopt.ema=0.995"
+
+
+def test_the_same_again_shows_the_settings_of_a_training(opened: Open, home: Path) -> None:
+    changes = {"weights.bits": 2, "qat.distill": 0.5, "sites.first.bits": 8}
+    run = put(home, recipe_events("qat"), "done", recipe=Choice("qat-w3a3", 0, changes).told)
+    at = opened("training", task=TASK, run=run)
+    at.session_state["training-again"] = True
+    at.run()
+    line = "--set weights.bits=2 --set qat.distill=0.5 --set sites.first.bits=8"
+    assert any(line in code.value for code in at.code)
+
+
+def test_a_recipe_of_ones_own_is_of_no_preset() -> None:
+    own = Recipe.load("qat-w3a3").without(["equalize"]).to_document()
+    assert choice_of(own, 0) is None
+    assert choice_of({**own, "name": "mine"}, 0) is None
+
+
 def test_a_budget_that_cannot_be_met_is_refused_at_the_form_with_the_least_that_is_possible(opened: Open) -> None:
     at = opened("training", task=BARE, train="qbitopt-4", qkb="0.5")
     (told,) = at.error
@@ -360,9 +520,10 @@ def test_budgets_leads_here_with_its_limits(opened: Open) -> None:
 def test_a_moment_of_the_address_is_the_one_that_is_drawn(opened: Open, home: Path) -> None:
     run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
     at = opened("training", task=TASK, run=run, at="2.5")
-    assert at.slider(key=f"moment-{run}-bits").value == 2
-    assert "Allocation 3 of 7, epoch 2" in at.slider(key=f"moment-{run}-bits").label
-    at.slider(key=f"moment-{run}-bits").set_value(4).run()
+    assert at.select_slider(key=f"moment-{run}-bits").value == 2
+    assert "Allocation 3 of 7, epoch 2" in at.select_slider(key=f"moment-{run}-bits").label
+    assert at.select_slider(key=f"moment-{run}-bits").options[2] == "3"
+    at.select_slider(key=f"moment-{run}-bits").set_value(4).run()
     assert at.query_params["at"] in ("4", ["4"])
     shown = {one["site"]: one["bits"] for one in table_of(at, "Bars with the bits", "bars").to_dict("records")}
     events = [event for event in recipe_events("qbitopt") if event["event"] == "allocation"]
@@ -373,10 +534,15 @@ def test_playing_begins_at_the_start_and_goes_on_by_itself(opened: Open, home: P
     run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
     at = opened("training", task=TASK, run=run)
     slider = f"moment-{run}-bits"
-    assert at.slider(key=slider).value == 6
+    assert at.select_slider(key=slider).value == 6
     at.button(key=f"play-{run}-bits").click().run()
-    assert at.slider(key=slider).value == 0
+    assert at.select_slider(key=slider).value == 0
     assert at.button(key=f"play-{run}-bits").label == "Stop"
+
+
+def test_where_playing_moves_nothing_the_page_says_that_the_bits_stayed(opened: Open) -> None:
+    at = opened("training", task=TASK, run="qbitopt-3")
+    assert "No re-allocation changed the bits of the first allocation." in words(at)
 
 
 def test_the_site_that_is_picked_is_the_one_whose_range_is_shown(opened: Open, home: Path) -> None:
@@ -387,6 +553,19 @@ def test_the_site_that_is_picked_is_the_one_whose_range_is_shown(opened: Open, h
     other = opened("training", task=TASK, run=run, view="learned ranges", site="head.out")
     assert "The range of head.out went from 0 … 4" in words(other)
     assert not other.exception
+
+
+@pytest.mark.parametrize(("site", "said"), [("classifier.out", "from −"), ("stem.conv.out", "from 0 to ")])
+def test_of_an_activation_the_range_is_told_in_numbers_and_drawn_over_the_whole_width(
+    opened: Open, site: str, said: str
+) -> None:
+    at = opened("training", task=TASK, view="learned ranges", site=site)
+    assert at.selectbox(key="site").value == site
+    assert said in at.select_slider(key="moment-qat-w3a3-ranges").label
+    assert "Range of the activation" not in words(at)
+    assert len(table_of(at, "Band between both ends", "rows"))
+    assert "The range over the epochs" in words(at)
+    assert not any("The range over" in one.value for column in at.columns for one in column.markdown)
 
 
 @pytest.mark.parametrize(

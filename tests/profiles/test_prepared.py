@@ -27,6 +27,14 @@ def test_without_bits_it_measures_the_recipe() -> None:
     assert found["seconds"] > 0
 
 
+def test_a_recipe_is_checked_without_being_carried_out() -> None:
+    recipe = qx.Recipe.load("qat-w3a3")
+    assert prepared.answer({"check": recipe.with_settings({"qat.distill": 0.5}).to_document()}) == {}
+    for setting, said in ({"qat.distil": 0.5}, "did you mean 'distill'"), ({"qat.ema": 2}, "'ema'"):
+        with pytest.raises(QexploreError, match=said):
+            prepared.answer({"check": recipe.with_settings(setting).to_document()})
+
+
 def test_bits_are_measured_on_top_of_the_recipe_and_forgotten(sites: dict[str, int]) -> None:
     first = prepared.answer({"task": TASK})
     low = prepared.answer({"task": TASK, "bits": dict.fromkeys(sites, 2)})

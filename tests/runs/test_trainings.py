@@ -46,13 +46,14 @@ def test_nothing_is_after_while_training_goes_on() -> None:
     assert found.after is None
     assert found.latest["epoch"] == 2
     assert not found.now.ended
+    assert (found.done, found.epochs) == (2, 6)
 
 
 def test_epochs_of_a_second_stage_follow_those_of_the_first() -> None:
     found = training(
         [row("fp32", 0.98), *training_events("prune", 0, epochs=3), row("prune", 0.97), *training_events("qat", 1)]
     )
-    assert found.epochs == 9
+    assert (found.done, found.epochs) == (9, 9)
     assert found.marks["epoch"].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert found.parts.to_dict("list") == {"epoch": [0.0, 3.0], "step": ["prune", "qat W4A4"]}
     assert found.main.step == "qat"

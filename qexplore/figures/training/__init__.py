@@ -1,7 +1,7 @@
 """Figures of a training: loss and accuracy, bits and costs over time, learned ranges, shares, several runs."""
 
 from qexplore.figures.training.accuracy import accuracy
-from qexplore.figures.training.bits import Moment, bits
+from qexplore.figures.training.bits import Moment, bits, changes
 from qexplore.figures.training.learned import ends, latent
 from qexplore.figures.training.limits import NAMES, limits
 from qexplore.figures.training.limits import finding as kept
@@ -16,6 +16,7 @@ __all__ = [
     "Moment",
     "accuracy",
     "bits",
+    "changes",
     "ends",
     "kept",
     "latent",

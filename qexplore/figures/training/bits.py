@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,18 @@ def bits(
         },
         picks="piece",
     )
+
+
+def changes(moments: Sequence[Moment]) -> str:
+    """'The bits changed at 3 of 21 re-allocations, last at epoch 4.5; since then they stay.' Nothing before
+    there is a second allocation.
+    """
+    again = list(pairwise(moments))
+    at = [epoch for (_, before), (epoch, bits) in again if bits != before]
+    if not at:
+        return "No re-allocation changed the bits of the first allocation." if again else ""
+    stay = "; since then they stay" if at[-1] < moments[-1][0] else ""
+    return f"The bits changed at {len(at):,} of {len(again):,} re-allocations, last at epoch {at[-1]:.3g}{stay}."
 
 
 def _drawable(moments: Sequence[Moment], order: pd.DataFrame, until: float) -> tuple[pd.DataFrame, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qexplore.figures.figure import Live
@@ -14,6 +15,10 @@ from qexplore.figures.training.thin import thin
 from qexplore.figures.words import measured, small
 
 LETTERS = "ABCD"
+APART = 0.07  # of the height of the curves: room for a letter
+_NEAR = 0.06  # of all epochs: letters of curves that end so close to each other would lie over each other
+_BESIDE = 1.04  # of all epochs: the letters stand right of the last one
+_HEIGHT = 250
 _INTERVAL = ["low", "high", "images"]
 _DASHES = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3])
 _AXES = {
@@ -47,8 +52,8 @@ def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy") -> 
         zooms=ZOOM["name"],
         tables={
             "curves": drawn,
-            "ends": last,
-            "frame": frame(max((float(table["epoch"].max()) for table in tables if len(table)), default=1.0)),
+            "ends": _placed(last, drawn, y),
+            "frame": frame(max((float(table["epoch"].max()) for table in tables if len(table)), default=1.0) * _BESIDE),
             "stages": pd.DataFrame({"epoch": pd.Series(dtype=float), "step": ""}),
         },
     )
@@ -66,6 +71,34 @@ def _said(row: pd.Series[Any], y: str) -> str:
     if y != "accuracy":
         return small(row[y])
     return measured(row[y], row["low"], row["high"], int(row["images"]))
+
+
+def _placed(last: pd.DataFrame, curves: pd.DataFrame, y: str) -> pd.DataFrame:
+    """The ends of the curves with the values of y at which their letters stand (place): at the end of the curve, or
+    above or below it where another letter is in the way.
+    """
+    values = pd.concat([curves[y], *(last[end] for end in _INTERVAL[:2] if y == "accuracy")])
+    scale, back = (np.log, np.exp) if _AXES[y][2] == "log" else (np.positive, np.positive)
+    low, high = scale(values.min()), scale(values.max())
+    if not high > low:
+        return last.assign(place=last[y])
+    at = (scale(last[y]) - low) / (high - low)
+    epochs = last["epoch"].sort_values()
+    for _, near in epochs.groupby((epochs.diff() > _NEAR * epochs.max()).cumsum()):
+        at.update(_apart(at[near.index.sort_values()]))
+    return last.assign(place=back(low + at * (high - low)))
+
+
+def _apart(at: pd.Series[float]) -> pd.Series[float]:
+    """Heights from 0 to 1, moved until they are APART; of equal ones the first is the highest."""
+    order = at.iloc[::-1].sort_values(kind="stable")
+    heights = order.tolist()
+    for i in range(1, len(heights)):
+        heights[i] = max(heights[i], heights[i - 1] + APART)
+    heights[-1] = min(heights[-1], 1.0)
+    for i in reversed(range(len(heights) - 1)):
+        heights[i] = min(heights[i], heights[i + 1] - APART)
+    return pd.Series(heights, order.index)
 
 
 def _spec(y: str, names: list[str]) -> dict[str, Any]:
@@ -101,13 +134,18 @@ def _spec(y: str, names: list[str]) -> dict[str, Any]:
                 {
                     "data": {"name": "ends"},
                     "transform": [{"filter": f"datum.letter === '{letter}'"}],
-                    "mark": {"type": "text", "dx": -6 - 16 * place, "dy": -10, "fontWeight": "bold", "fontSize": 13},
-                    "encoding": {"x": EPOCH, "y": axis, "text": {"field": "letter"}, "color": {"value": SERIES[place]}},
+                    "mark": {"type": "text", "align": "left", "dx": 5, "fontWeight": "bold", "fontSize": 13},
+                    "encoding": {
+                        "x": EPOCH,
+                        "y": {**axis, "field": "place"},
+                        "text": {"field": "letter"},
+                        "color": {"value": SERIES[number]},
+                    },
                 }
-                for place, letter in enumerate(LETTERS)  # beside each other where the curves end in one place
+                for number, letter in enumerate(LETTERS)
             ],
         ],
-        340,
+        _HEIGHT,
     )
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import streamlit as st
 
+from qexplore.errors import QexploreError
 from qexplore.figures import training as drawn
 from qexplore.figures.words import epochs_of, interval, percent, points, probability, seconds
+from qexplore.recipes import Recipe
 from qexplore.runs.trainings import Training
 from qexplore.ui.strip import Card, strip
-from qexplore.ui.training.known import Known
+from qexplore.ui.training.known import Known, training_steps
+from qexplore.ui.training.recipes import setting
 
 _METHODS = {"qat": "Training at these bits", "qbitopt": "QBitOpt", "prune": "Training while pruning"}
 _ENDS = {"paused": "is paused", "cancelled": "was cancelled", "lost": "was lost", "done": "is done"}
@@ -89,7 +92,18 @@ def _under_way(one: Known, training: Training) -> str:
     held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} calibration images are right"
     before = training.before
     start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""
-    return f"**{one.recipe} {state}, {latest['epoch']:g} of {training.epochs:g} epochs behind it:** {held}{start}."
+    behind = f"{latest['epoch']:g} of {_asked(one, training):g} epochs behind it"
+    return f"**{one.recipe} {state}, {behind}:** {held}{start}."
+
+
+def _asked(one: Known, training: Training) -> int:
+    """Epochs of all stages, as far as known also of those that have not begun."""
+    try:
+        recipe = Recipe.load(one.spec["recipe"])
+    except (QexploreError, KeyError):
+        return training.epochs
+    later = training_steps(recipe)[len(training.stages) :]
+    return training.epochs + sum(int(setting(recipe, step, "epochs") or 0) for step in later)
 
 
 def cards(one: Known, training: Training) -> list[Card]:
@@ -154,6 +168,6 @@ def _took(one: Known, training: Training) -> Card | None:
     took = one.seconds
     if took is None or one.active:
         return None
-    epochs = f"{epochs_of(training.epochs)}, " if training.epochs else ""
+    epochs = f"{epochs_of(_asked(one, training), training.done)}, " if training.epochs else ""
     parts = f"in {one.parts} runs, " if one.parts > 1 else ""
     return Card("the whole run took", seconds(took), f"{epochs}{parts}seed {one.seed}")

@@ -32,9 +32,9 @@ def compare(profile: Profile, one: Known, training: Training) -> None:
         return
     left, right = st.columns(2, gap="medium")
     with left:
-        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "accuracy"))
+        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "accuracy").grown())
     with right:
-        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "held_out_loss"))
+        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "held_out_loss").grown())
     st.dataframe(
         table(told),
         hide_index=True,
@@ -74,9 +74,9 @@ def _gone(names: list[str]) -> str:
 
 
 def _name(one: Known, found: dict[str, Known]) -> str:
-    """The recipe; with the run where several have the same."""
+    """The recipe; where several trainings have the same, with the run, or that it is the recorded one."""
     same = sum(each.recipe == one.recipe for each in found.values()) > 1
-    return f"{one.recipe} · {one.id}" if same else one.recipe
+    return f"{one.recipe} · {one.id if one.run else 'recorded'}" if same else one.recipe
 
 
 def table(told: list[tuple[Known, Training]]) -> pd.DataFrame:

@@ -10,11 +10,18 @@ _EVERY = 0.7  # seconds a moment while it plays
 _PLAYS = "training-plays"
 
 
-def replayed(name: str, epochs: Sequence[float], draw: Callable[[int], object], told: Callable[[int], str]) -> None:
+def replayed(
+    name: str,
+    epochs: Sequence[float],
+    draw: Callable[[int], object],
+    told: Callable[[int], str],
+    short: Callable[[int], str],
+) -> None:
     """Draws `draw(number)` for the moment that the address or the slider names, with a slider and a play button.
 
     name: of the training and what is replayed. epochs: of the moments, in order; without another wish the last one is
-    shown, also when a new one arrives. told: what stands beside the slider.
+    shown, also when a new one arrives. told: what stands beside the slider. short: the same in a word
+    that no other moment has, over its handle.
     """
     if not epochs:
         return
@@ -38,7 +45,7 @@ def replayed(name: str, epochs: Sequence[float], draw: Callable[[int], object], 
             with left:
                 _button(name, epochs, plays)
             with right:
-                _slider(name, epochs, number, told)
+                _slider(name, epochs, number, told, short)
         else:
             st.caption(told(number))
         draw(number)
@@ -55,13 +62,15 @@ def _button(name: str, epochs: Sequence[float], plays: bool) -> None:
     st.button(label, icon=icon, key=f"play-{name}", on_click=_toggle, args=(name, list(epochs)), width="stretch")
 
 
-def _slider(name: str, epochs: Sequence[float], number: int, told: Callable[[int], str]) -> None:
+def _slider(
+    name: str, epochs: Sequence[float], number: int, told: Callable[[int], str], short: Callable[[int], str]
+) -> None:
     key = f"moment-{name}"
     st.session_state[key] = number
-    st.slider(
+    st.select_slider(
         told(number),
-        0,
-        len(epochs) - 1,
+        range(len(epochs)),
+        format_func=short,
         key=key,
         on_change=lambda: _go(epochs, int(st.session_state[key])),
         help="Moments in the order in which they were told; the address keeps the epoch.",

@@ -6,8 +6,9 @@ import streamlit as st
 
 from qexplore.runs.recordings import Recording
 from qexplore.ui.onward import onward
-from qexplore.ui.snippets import SNIPPETS
+from qexplore.ui.snippets import SNIPPETS, train_cell, train_command
 from qexplore.ui.training.known import Known
+from qexplore.ui.training.recipes import choice_of
 
 
 def origin(one: Known) -> None:
@@ -22,11 +23,23 @@ def origin(one: Known) -> None:
         return
     fold = st.expander("The same again", icon=":material/code:", key="training-again", on_change="rerun")
     if fold.open:
-        cell, command = SNIPPETS["recipe"]
         with fold:
-            st.code(cell(str(task), one.spec["recipe"], one.seed), wrap_lines=True)
-            if isinstance(one.spec["recipe"], str):
-                st.code(command(str(task), one.spec["recipe"], one.seed), language="bash", wrap_lines=True)
+            _again(str(task), one)
+
+
+def _again(task: str, one: Known) -> None:
+    """The cell and the command that repeat a training; of a recipe of one's own the cell alone."""
+    recipe, (cell, command) = one.spec["recipe"], SNIPPETS["recipe"]
+    if isinstance(recipe, str):
+        found, line = cell(task, recipe, one.seed), command(task, recipe, one.seed)
+    elif (choice := choice_of(recipe, one.seed)) is not None:
+        words = (task, choice.preset, choice.changes, one.seed)
+        found, line = train_cell(*words), train_command(*words)
+    else:
+        found, line = cell(task, recipe, one.seed), ""
+    st.code(found, wrap_lines=True)
+    if line:
+        st.code(line, language="bash", wrap_lines=True)
 
 
 def _source(recording: Recording) -> str:

@@ -14,6 +14,8 @@ from qexplore.ui.training.known import training_presets, training_steps
 LIMITS = {"qw": "weight_bits", "qa": "activation_bits", "qkb": "kb", "qgbops": "gbops"}
 """Limits of a budget, by their names in the address: others than on Budgets, whose own follow into this address."""
 
+_NONE = object()  # the value of a setting that a recipe does not have
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -43,6 +45,26 @@ class Choice:
     def spec(self, task: str) -> dict[str, Any]:
         """The run of this recipe on a task."""
         return {"kind": "recipe", "task": task, "recipe": self.told, "seed": self.seed}
+
+
+def choice_of(document: Mapping[str, Any], seed: int) -> Choice | None:
+    """The preset that a changed recipe was made of, by its name, and its changes; None where they do not lead to it."""
+    asked = Recipe.load(document)
+    preset = asked.name.partition(" ")[0]
+    own = training_presets().get(preset)
+    if own is None:
+        return None
+    there, here = _settings(own), _settings(asked)
+    choice = Choice(preset, seed, {key: value for key, value in here.items() if there.get(key, _NONE) != value})
+    return choice if replace(choice.recipe, name=asked.name, title=asked.title) == asked else None
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """All that a recipe sets, by the keys of `with_settings`."""
+    places = [("weights", recipe.weights), ("activations", recipe.activations)]
+    places += [(step.name, step.settings) for step in recipe.steps]
+    places += [(f"sites.{site}", own) for site, own in recipe.sites.items()]
+    return {f"{place}.{key}": value for place, settings in places for key, value in settings.items()}
 
 
 def setting(recipe: Recipe, step: str, name: str) -> Any:

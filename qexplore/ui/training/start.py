@@ -11,17 +11,20 @@ from qexplore.runs.feasible import refusal
 from qexplore.runs.profiles import Profile
 from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
+from qexplore.ui.foreign import escaped
 from qexplore.ui.limits import LEAST, MOST, SMALLEST, ask_limits, tell_limits
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import training_presets, training_steps
 from qexplore.ui.training.pace import pace
 from qexplore.ui.training.recipes import LIMITS, Choice, budget_of, main_step, setting
+from qexplore.ui.training.typed import KEY, await_objection, objection, typed
 from qexplore.ui.work.watch import active
 
 _FIRST = "qat-w3a3"
 _WIDTHS = (2, 3, 4, 5, 6, 8)
 _GRADIENTS = ("training", "answers")  # qexplore.qat.qbitopt.GRADIENTS, which would load torch
+_CHECKED = "The settings are being checked."
 _ABOUT = """**qat**, quantization-aware training: weights, ranges and rounding learn together at fixed bits.
 With **ends-8** the input, the logits, the first and the last weights have 8 bits; with **macs** also the activations
 that no quantized layer multiplies, mostly terms of sums.
@@ -46,14 +49,20 @@ def start(profile: Profile) -> None:
             changes = _settings(name, recipe)
         with more, st.popover("settings", icon=":material/tune:", width="stretch"):
             others, seed = _more(name, recipe)
-            choice = Choice(name, seed, {**changes, **others})
+            own, wrong = typed(main_step(recipe), recipe)
+            choice = Choice(name, seed, {**changes, **others, **own})
+            verdict = wrong or (objection(choice.recipe) if own else "")
+            if verdict:  # also here, since the popover hides what stands below the form
+                st.markdown(f":small[:red[{escaped(verdict)}]]")
             _words(profile.task, choice)
-        refused = refusal(profile, choice.recipe)
+        refused = refusal(profile, choice.recipe) if verdict == "" else verdict
         with button:
-            _button(profile.task, choice, refused)
+            _button(profile.task, choice, _CHECKED if refused is None else escaped(refused))
         with st.container():  # always there: an element that comes and goes would make its neighbours anew
-            if refused:
-                st.error(refused, icon=":material/block:")
+            if refused is None:
+                await_objection(choice.recipe)
+            elif refused:
+                st.error(escaped(refused), icon=":material/block:")
             elif told := pace(profile.task, choice.recipe):
                 st.caption(told)
 
@@ -64,15 +73,16 @@ def _recipe(presets: dict[str, Recipe]) -> str:
     instead.asked("train", lambda text: text in names)
     chosen = str(
         st.selectbox(
-            "train", names, index=first, key="train", bind="query-params", on_change=_forget_budget, help=_ABOUT
+            "train", names, index=first, key="train", bind="query-params", on_change=_own_settings, help=_ABOUT
         )
     )
     instead.tell("train", chosen, lambda text: f"There is no recipe {text} that trains; this is {chosen}.")
     return chosen
 
 
-def _forget_budget() -> None:
-    """Another recipe comes with its own budget."""
+def _own_settings() -> None:
+    """Another recipe comes with its own budget, and with other steps than those that settings were typed for."""
+    st.session_state[KEY] = ""
     own = budget_of(training_presets()[st.session_state["train"]])
     for key in LIMITS:
         if key in own:

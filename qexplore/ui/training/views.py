@@ -20,6 +20,7 @@ from qexplore.ui.training.known import Known
 from qexplore.ui.training.moment import replayed
 
 _BARS = "Weights upwards, activations downwards, at the moment of the slider. A click picks a site on all pages."
+_CHOSEN = "view-chosen"  # in the session: whether a view was chosen by hand or by the address
 View = Callable[[Profile, Known, Training], None]
 
 
@@ -31,11 +32,34 @@ def views(profile: Profile, one: Known, training: Training) -> None:
     offered = [name for name, (has, _) in _VIEWS.items() if has(training)]
     chosen = None
     if len(offered) > 1:
+        _open_own(offered)
         chosen = st.segmented_control(
-            "view", offered, default=offered[0], key="view", bind="query-params", label_visibility="collapsed"
+            "view",
+            offered,
+            default=offered[0],
+            key="view",
+            bind="query-params",
+            on_change=_choose,
+            label_visibility="collapsed",
         )
     _, draw = _VIEWS[str(chosen) if chosen in offered else offered[0]]
     draw(profile, one, training)
+
+
+def _open_own(offered: list[str]) -> None:
+    """Before the switch is drawn, which would hold on to the first view of the training that was shown before: sets it
+    to the first view of this one, unless a view was chosen by hand or by the address, and is there.
+    """
+    if st.query_params.get("view") in offered:
+        _choose()
+    shown = st.session_state.get("view")
+    kept = shown in offered and st.session_state.get(_CHOSEN)
+    if shown not in (None, offered[0]) and not kept:
+        st.session_state.update({"view": offered[0], _CHOSEN: False})
+
+
+def _choose() -> None:
+    st.session_state[_CHOSEN] = True
 
 
 def _bits(profile: Profile, one: Known, training: Training) -> None:
@@ -60,9 +84,10 @@ def _bits(profile: Profile, one: Known, training: Training) -> None:
                 st.markdown("**The budget at each moment**")
                 figure(drawn.limits(stage.limits, training.epochs, at=now.epoch))
 
-    if len(stage.limits):
-        st.markdown(drawn.kept(stage.limits))
-    replayed(f"{one.id}-bits", [each.epoch for each in told], draw, lambda n: _moved(stage, n))
+    found = [drawn.kept(stage.limits) if len(stage.limits) else "", drawn.changes(moments)]
+    if any(found):
+        st.markdown(" ".join(filter(None, found)))
+    replayed(f"{one.id}-bits", [each.epoch for each in told], draw, lambda n: _moved(stage, n), lambda n: f"{n + 1}")
 
 
 def _spent(stage: Stage, number: int) -> str:
@@ -85,26 +110,32 @@ def _ranges(profile: Profile, one: Known, training: Training) -> None:
     site = _picker(profile, stage)
     weights = stage.weights(site)
     ends = stage.ends[stage.ends["site"] == site]
-    epochs = [each["epoch"] for each in weights] or ends["epoch"].tolist()
+    moments = weights or ends.to_dict("records")
+    epochs = [float(each["epoch"]) for each in moments]
 
     def draw(number: int) -> None:
+        if not weights:  # of an activation no more is told
+            over_time(number)
+            return
         left, right = st.columns(2, gap="medium")
         with left:
-            if weights:
-                st.markdown("**Latent weights and their grid**")
-                figure(drawn.latent(weights, number, site), key="training-latent")
-            else:
-                row = ends.iloc[number]
-                st.markdown("**Range of the activation**")
-                st.markdown(f"From {small(abs(row['lo']))} to {small(row['hi'])}" if row["lo"] >= 0 else "")
+            st.markdown("**Latent weights and their grid**")
+            figure(drawn.latent(weights, number, site), key="training-latent")
         with right:
-            st.markdown("**The range over the epochs**")
-            figure(drawn.ends(ends, site, training.epochs, at=epochs[number]), key="training-ends")
+            over_time(number)
+
+    def over_time(number: int) -> None:
+        st.markdown("**The range over the epochs**")
+        figure(drawn.ends(ends, site, training.epochs, at=epochs[number]), key="training-ends")
+
+    def told(number: int) -> str:
+        now = moments[number]
+        return f"Epoch {epochs[number]:.3g}: from {small(now['lo'])} to {small(now['hi'])}"
 
     if not len(ends):
         st.info(f"Nothing was told of the range of {site}: pick another site.", icon=":material/info:")
         return
-    replayed(f"{one.id}-ranges", epochs, draw, lambda n: f"Epoch {epochs[n]:.3g}")
+    replayed(f"{one.id}-ranges", epochs, draw, told, lambda n: f"{epochs[n]:g}")
 
 
 def _picker(profile: Profile, stage: Stage) -> str:

@@ -1,7 +1,8 @@
-"""key=value words of the command line."""
+"""key=value words, as they stand on the command line."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from qexplore.errors import QexploreError
@@ -18,3 +19,11 @@ def pairs(words: Iterable[str], option: str) -> dict[str, str]:
             raise QexploreError(f"{option} gives {key!r} twice.")
         found[key] = value
     return found
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a line, as a shell takes them apart; QexploreError for a quotation without an end."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise QexploreError(f"{text!r} cannot be taken apart ({error}): close the quotation.") from error

@@ -117,9 +117,6 @@ def test_a_resumed_run_tells_the_time_of_the_whole_training(
     Records(shelf.root).finish(second, "done", result={})
     told = [caption.value for caption in opened("runs", run=second).caption]
     assert f"Carries run {first} on. The 2 runs together took 60 s." in told
-    third = shelf.resume(second)
-    Records(shelf.root).finish(third, "done", result={})
-    assert f"Repeats run {second}." in [caption.value for caption in opened("runs", run=third).caption]
 
 
 def test_the_list_tells_ends_durations_and_seeds(

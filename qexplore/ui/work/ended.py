@@ -119,11 +119,8 @@ def _one(run: Run) -> None:
 
 
 def _carries_on(run: Run) -> str:
-    """Which run it carries on, and how long the whole line has worked; a done one was repeated."""
-    line = store().line(run.id)
-    if len(line) == 1:
-        return f"Repeats run {run.parent}."
-    whole = store().seconds(run.id)
+    """Which run it carries on, and how long the whole line has worked."""
+    line, whole = store().line(run.id), store().seconds(run.id)
     took = f" The {len(line)} runs together took {seconds(whole)}." if whole is not None else ""
     return f"Carries run {run.parent} on.{took}"
 

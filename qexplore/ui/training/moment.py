@@ -20,8 +20,8 @@ def replayed(
     """Draws `draw(number)` for the moment that the address or the slider names, with a slider and a play button.
 
     name: of the training and what is replayed. epochs: of the moments, in order; without another wish the last one is
-    shown, also when a new one arrives. told: what stands beside the slider. short: the same in a word
-    that no other moment has, over its handle.
+    shown, also when a new one arrives. told: what stands beside the slider. short: a word
+    that no other moment has, over the slider's handle.
     """
     if not epochs:
         return

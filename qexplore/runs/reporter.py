@@ -10,12 +10,10 @@ from typing import Any
 
 from qexplore.runs.errors import Cancelled
 from qexplore.runs.records import Progress, Records
-from qexplore.runs.training_log import TOLD
 
-SECONDS = 0.2  # between two writings of what is live
+SECONDS = 0.2  # between two writings
 LOOK_SECONDS = 0.1  # between two looks at the wish to stop
-NEWEST = ("progress", "training")  # live events of which only the newest of a writing matters
-LIVE = ("progress", *TOLD)
+NEWEST = ("progress", "training")  # events of which only the newest in a writing matters
 
 Told = tuple[float, dict[str, Any]]  # (time, event)
 
@@ -23,8 +21,8 @@ Told = tuple[float, dict[str, Any]]  # (time, event)
 class Reporter:
     """The callback of a run's Report. Raises Cancelled when the run shall stop.
 
-    LIVE events are gathered and written together, SECONDS after the writing before, in the order in which they were
-    reported: all of them, of each kind in NEWEST the newest. Any other event is written at once, with what waits.
+    Events are written at once where the writing before is SECONDS ago, or together when it is, in the order in which
+    they were reported: all of them, of each kind in NEWEST the newest. A worker that is killed loses what waits then.
     """
 
     def __init__(self, records: Records, run_id: str) -> None:
@@ -44,7 +42,7 @@ class Reporter:
             if name in NEWEST:
                 self._waiting = [told for told in self._waiting if told[1].get("event") != name]
             self._waiting.append((now, event))
-            if name not in LIVE or time.monotonic() - self._written >= SECONDS:
+            if time.monotonic() - self._written >= SECONDS:
                 self.flush()
             else:
                 self._write_later()

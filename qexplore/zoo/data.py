@@ -129,6 +129,12 @@ class Data:
             setattr(made, part, _relabelled(self._given(part), numbers, part))
         return made
 
+    def noticing(self, sentence: str) -> Data:
+        """The same images with one more sentence on what was chosen."""
+        made = copy.copy(self)
+        made.notices = (*self.notices, sentence)
+        return made
+
     def require_classes(self, classes: int) -> None:
         """BadData where labels, as far as they are at hand, are no outputs of a network with so many `classes`."""
         for part in PARTS:

@@ -35,6 +35,20 @@ def numbers_of(
     raise BadData(_untold(folders, outputs, categories, source))
 
 
+def order_told(folders: Sequence[str]) -> str | None:
+    """A sentence on the order of class folders that are called by numbers, where another order is as likely meant."""
+    if not all(name.isascii() and name.isdigit() for name in folders):
+        return None
+    if [*folders] == sorted(folders, key=int):
+        return None
+    first = ", ".join(folders[:_SHOWN])
+    return (
+        f"The class folders are taken in alphabetical order, as torchvision's ImageFolder takes them ({first}, …): "
+        f"where their numbers are outputs of the network, write them with zeros in front, such as "
+        f"{'1'.zfill(max(map(len, folders)))}."
+    )
+
+
 def _by_name(folders: Sequence[str], categories: Sequence[str]) -> tuple[int, ...] | None:
     keys = [_key(name) for name in categories]
     place = {key: number for number, key in enumerate(keys) if keys.count(key) == 1}
@@ -56,5 +70,6 @@ def _untold(folders: Sequence[str], outputs: int, categories: Sequence[str] | No
         way = "its outputs have no names; call"
     return (
         f"The images are of {len(folders)} classes, {source} tells {outputs} apart, and {way} each folder "
-        f"{'as its category or ' if categories else ''}by the number of its output, 0 to {outputs - 1}."
+        f"{'as its category or ' if categories else ''}by the number of its output, "
+        f"{'0'.zfill(len(str(outputs - 1)))} to {outputs - 1}."
     )

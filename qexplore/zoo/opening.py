@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qexplore.report import Report
 from qexplore.zoo.data import Data
 from qexplore.zoo.errors import BadData
-from qexplore.zoo.labels import numbers_of
+from qexplore.zoo.labels import numbers_of, order_told
 from qexplore.zoo.matching import put_weights
 from qexplore.zoo.networks import RANDOM, Opened, open_network
 from qexplore.zoo.outputs import checked_output
@@ -75,7 +75,10 @@ def _matched(data: Data, opened: Opened, outputs: int) -> Data:
         return data
     fresh = opened.weights == RANDOM
     numbers = numbers_of(data.classes, outputs, opened.classes, opened.source, fresh=fresh)
-    return data if numbers is None else data.relabelled(numbers)
+    if numbers is not None:
+        return data.relabelled(numbers)
+    told = None if fresh else order_told(data.classes)
+    return data if told is None else data.noticing(told)
 
 
 def plain_opened(model: nn.Module, weights: str | Path | None = None) -> Opened:

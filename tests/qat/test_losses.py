@@ -128,6 +128,23 @@ def test_the_teacher_is_the_tasks_network_and_sees_what_the_student_sees() -> No
     assert torch.equal(x, before)
 
 
+def test_a_teacher_may_view_its_images_in_plain_order() -> None:
+    class Viewing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 5, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x).view(len(x), 5, -1).mean(2) + x.view(x.size(0), -1)[:, :5]
+
+    model = Viewing()
+    training = training_of(calibration((3, 8, 8), teacher=model), distill=0.5)
+    x, _ = training.calibration.data.tensors("train")
+    assert training.teacher is not None
+    with torch.no_grad():
+        assert torch.allclose(training.teacher(x), model(x), atol=1e-6)
+
+
 def test_without_a_task_the_teacher_is_the_real_network_at_the_start() -> None:
     seen = calibration((3, 8, 8))
     training = training_of(seen, distill=1.0)

@@ -15,7 +15,7 @@ import qexplore as qx
 from qexplore import zoo
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.zoo import own
-from qexplore.zoo.labels import numbers_of
+from qexplore.zoo.labels import numbers_of, order_told
 from qexplore.zoo.preprocessing import Preprocessing
 from tests.zoo.own_parts import FACTORY, factory, masked, network, pictures
 
@@ -231,6 +231,34 @@ def test_class_folders_find_their_outputs(folders, outputs, categories, fresh, e
 def test_folders_that_could_mean_anything_are_refused(folders, outputs, categories, sentence) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(QexploreError, match=sentence):
         numbers_of(folders, outputs, categories, "net")
+
+
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        ([str(number) for number in range(10)], False),
+        (sorted(str(number) for number in range(12)), True),
+        ([f"{number:02}" for number in range(12)], False),
+        (["cat", "dog", "2"], False),
+    ],
+)
+def test_numbered_folders_whose_order_could_be_another_are_told(folders: list[str], told: bool) -> None:
+    sentence = order_told(folders)
+    assert (sentence is not None) == told
+    if sentence:
+        assert "(0, 1, 10, …)" in sentence
+        assert "such as 01." in sentence
+
+
+def test_a_network_of_twelve_is_told_how_its_twelve_numbered_folders_are_read(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 12))
+    names = [str(number) for number in range(12)]
+    padded = [name.zfill(2) for name in names]
+    for folders, told in ((names, True), (padded, False)):
+        task = qx.Task.of(model, str(pictures(tmp_path / str(told), tuple(folders))))
+        assert any("alphabetical order" in notice for notice in task.data.notices) == told
+    with pytest.raises(QexploreError, match="by the number of its output, 00 to 11"):
+        qx.Task.of(model, str(pictures(tmp_path / "unknown", ("x", "y"))))
 
 
 def test_labels_follow_the_names_of_the_folders(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from qexplore.network.graph import Graph
 from qexplore.network.lower import lower
 from qexplore.network.trial import CaptureError, run_model, short
 
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
 
 class _Tracer(fx.Tracer):
     """Traces the model on its first input; modules named in `opaque` stay whole."""
@@ -77,7 +79,7 @@ def capture(model: nn.Module, example: Tensor) -> Captured:
     """
     if example.dim() < 1 or len(example) == 0:
         raise CaptureError(f"The example has shape {tuple(example.shape)}: give one input, a batch of 1.")
-    model = _copy(model)
+    model = _copy(_bare(model))
     example = example[:1].float() if example.is_floating_point() else example[:1]
     # A batch of two is where a baked-in batch size would show.
     expected = tuple((x, run_model(model, x)) for x in (example, torch.cat([example, example.flip(-1)])))
@@ -94,6 +96,20 @@ def check_weights(model: nn.Module) -> None:
     for name, buffer in model.named_buffers():
         if bool(torch.isnan(buffer).any()):
             raise CaptureError(f"The tensor {name!r} of the model holds NaN: load sound weights first.")
+
+
+def _bare(model: nn.Module) -> nn.Module:
+    """The module itself, where it is wrapped for speed or for several processors."""
+    while True:
+        inside = "module" if isinstance(model, _PARALLEL) else "_orig_mod" if _is_compiled(model) else ""
+        if not inside:
+            return model
+        model = model.get_submodule(inside)
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    """Whether torch.compile has made it: a class of its own that torch does not show."""
+    return type(model).__name__ == "OptimizedModule" and "_orig_mod" in model._modules
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -120,7 +136,8 @@ def _trace(model: nn.Module) -> tuple[fx.Graph, dict[str, str]]:
             culprit = next((path for path in reversed(tracer.inside) if path not in opaque), None)
             if culprit is None:
                 raise CaptureError(
-                    f"The model {type(model).__name__} cannot be traced ({short(error)}): move what depends on the "
-                    "data into a submodule, which then stays unquantized as a whole."
+                    f"The model {type(model).__name__} cannot be traced ({short(error)}): move what torch.fx cannot "
+                    "follow (conditions and loops on values or shapes, writing by index) into a submodule, which then "
+                    "stays unquantized as a whole."
                 ) from error
             opaque[culprit] = f"not traceable: {short(error)}"

@@ -100,6 +100,8 @@ def kind_of(
     for kinds, kind in ((MAX_POOLS, "max-pool"), (AVG_POOLS, "avg-pool"), (RESHAPES, "reshape")):
         if isinstance(module, kinds) and getattr(module, "divisor_override", None) is None:
             return kind, None, None, ""
+    if type(module).__module__.startswith("torch.ao.nn."):
+        return "function", None, None, f"{type(module).__name__} of torch.ao: its weights are packed or quantized"
     matrix = any(p.dim() >= 2 for p in module.parameters())
     return "function", None, None, f"no quantizer for the weights of {type(module).__name__}" if matrix else ""
 

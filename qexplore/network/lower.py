@@ -209,7 +209,10 @@ def _merged_clamps(graph: Graph) -> Graph:
         before = graph.by_name[op.inputs[0]] if op.kind == "clamp" else None
         if before is not None and before.kind == "clamp" and graph.only_reader(before.name) is not None:
             lower = max((b for b in (before.lower, op.lower) if b is not None), default=None)
-            graph.replace([replace(op, lower=lower, upper=tighter(before.upper, op.upper))])
+            upper = tighter(before.upper, op.upper)
+            if lower is not None and upper is not None and bool(torch.any(torch.as_tensor(upper) < lower)):
+                continue  # of two that leave one value alone the later one's bound counts
+            graph.replace([replace(op, lower=lower, upper=upper)])
             graph.remove(before.name)
     return graph
 

@@ -51,6 +51,11 @@ def _does_not_run(error: Exception, example: Tensor) -> str:
             f"The network takes {takes}, the images have {have[: have.index(' ')]}: give images with {takes}, "
             f"or a network whose first layer takes {have}."
         )
+    if len(example) > 1:
+        return (
+            f"The model does not run on a batch of {len(example)} as it does on one image ({short(error)}): write "
+            "shapes with -1 or flatten(1) in place of numbers."
+        )
     return f"The model does not run on its example of shape {tuple(example.shape)}: {short(error)}."
 
 

@@ -39,6 +39,20 @@ ONCE = ("weight-ranges", "adaround", "correct-bias", "activation-ranges", "alloc
 AfterStep = Callable[[str, Network], None]
 
 
+def captured(task: Task, recipe: Recipe) -> Network:
+    """The network of `task` with the recipe's quantizers at its sites; no step is done, every site is real.
+
+    All names and settings are checked.
+    """
+    check(recipe)
+    parts_of(task, recipe)
+    network = Network.of(
+        task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
+    )
+    apply_sites(network, recipe.sites)
+    return network
+
+
 def prepare(
     task: Task,
     recipe: Recipe,
@@ -46,20 +60,15 @@ def prepare(
     report: Report | None = None,
     after_step: AfterStep | None = None,
     keeper: Keeper | None = None,
+    network: Network | None = None,
 ) -> Network:
     """The network of `task` with every step of `recipe` done.
 
-    after_step: called with the step's name and the network after each. All names and settings are checked before the
-    first step starts.
+    after_step: called with the step's name and the network after each.
     keeper: where steps that train keep their states, each under "<number>-<name>".
+    network: what `captured` gave for the two, where that was asked already.
     """
-    report = report or Report()
-    check(recipe)
-    parts_of(task, recipe)
-    network = Network.of(
-        task.model, task.example, Spec(**{"granularity": "channel", **recipe.weights}), _activations(recipe)
-    )
-    apply_sites(network, recipe.sites)
+    report, network = report or Report(), network or captured(task, recipe)
     calibration = Calibration(task.data, seed, batch=images_at_once(task.example), keeper=keeper, teacher=task.model)
     for number, step in enumerate(recipe.steps):
         report.event("step-started", name=step.name, number=number, of=len(recipe.steps))

@@ -17,7 +17,7 @@ from qexplore.network.table import site_table
 from qexplore.plain import plain
 from qexplore.ptq import Calibration, Keeper
 from qexplore.ptq.steps import images_at_once
-from qexplore.recipes.carry_out import check, parts_of, prepare
+from qexplore.recipes.carry_out import captured, parts_of, prepare
 from qexplore.recipes.schema import Recipe
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
@@ -68,7 +68,7 @@ def run(
     keeper: where steps that train keep their states, and from which they go on.
     """
     task, recipe, report = _task(task), Recipe.load(recipe), Report(on_event)
-    check(recipe)
+    network = captured(task, recipe)  # before the images are decoded and evaluated, which can take long
     task.data.prepare(report, parts_of(task, recipe))
     rows: list[dict[str, Any]] = []
     found: list[Judged] = []
@@ -76,14 +76,14 @@ def run(
 
     def measure(name: str, network: Callable[..., Any]) -> None:
         nonlocal clock
-        seconds = time.perf_counter() - clock
+        seconds = time.perf_counter() - clock if rows else 0.0  # FP32 is no step
         found.append(judge(network, evaluation_images(task, report)))
         rows.append({"name": name, **columns(found[-1], found[-2:][0]), "seconds": seconds})
         report.event("step", **rows[-1])
         clock = time.perf_counter()
 
     measure("fp32", task.model)
-    network = prepare(task, recipe, seed, report, measure, keeper)
+    network = prepare(task, recipe, seed, report, measure, keeper, network)
     fp32, last = found[0].accuracy, found[-1].accuracy
     return Result(task.name, recipe, seed, fp32, last, pd.DataFrame(rows), site_table(network), network)
 

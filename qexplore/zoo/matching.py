@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +97,16 @@ def _stacks(state: State) -> list[tuple[str, ...]]:
     """Prefixes that stand before one another in the names, short stacks first: module.model.a has two of them."""
     whole = Counter(map(_stack, state)).most_common(_MOST_STACKS)
     found = {stack[:length] for stack, _ in whole for length in range(len(stack) + 1)}
+    found.add(_common_prefix(state))
     return sorted(found, key=lambda stack: (len(stack), stack))
+
+
+def _common_prefix(state: State) -> tuple[str, ...]:
+    """What a wrapper of the user's own puts before all names, such as "backbone."."""
+    least, greatest = (each(state, default="").split(".")[:-1] for each in (min, max))
+    alike = takewhile(lambda parts: parts[0] == parts[1], zip(least, greatest, strict=False))
+    shared = "".join(f"{part}." for part, _ in alike)
+    return (shared,) if shared else ()
 
 
 def _stack(name: str) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ def _own(name: str | None, model: object, data: object) -> tuple[str, nn.Module,
             "The network is compiled by TorchScript, which closes its layers: give the module it was made from."
         )
     for parameter, value in model.named_parameters():
-        if not is_lazy(value) and not bool(torch.isfinite(value).all()):
+        if not is_lazy(value) and not value.is_meta and not bool(torch.isfinite(value).all()):
             raise QexploreError(f"The model's {parameter} holds NaN or infinite values; repair or retrain it.")
     return name or type(model).__name__, in_float32(model), data
 

@@ -116,7 +116,7 @@ def test_a_network_whose_path_hangs_on_the_image_makes_no_task(say, parts, tmp_p
     spoken = say("task", "add", "mine", "--model", f"{tmp_path / 'dynamic.py'}:Brighter", *parts[2:])
     assert spoken.status == 2
     assert "Brighter cannot be traced" in spoken.last_words
-    assert "move what depends on the data into a submodule" in spoken.last_words
+    assert "into a submodule, which then stays unquantized" in spoken.last_words
     assert say("task", "list", "--json").document == []
 
 

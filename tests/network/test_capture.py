@@ -138,6 +138,28 @@ def test_embeddings_run_and_their_whole_numbers_are_on_no_grid() -> None:
         assert torch.allclose(network(words), model(words), atol=0.1)
 
 
+def test_what_torch_has_quantized_already_is_told() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(18, 3)).eval()
+    with warnings.catch_warnings(action="ignore"):
+        model = torch.ao.quantization.quantize_dynamic(model, {nn.Linear})
+    network = Network.of(model, torch.randn(1, 1, 5, 5))
+    assert network.opaque == [("2", "Linear of torch.ao: its weights are packed or quantized")]
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_what_wraps_a_module_for_speed_is_taken_off(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model, x = built("add-relu")
+    network = Network.of(nn.DataParallel(wrap(model)), x[:1])
+    assert network.opaque == []
+    assert [site.name for site in network.sites] == [site.name for site in Network.of(model, x[:1]).sites]
+
+
+def test_a_clamp_above_another_leaves_its_own_bound() -> None:
+    model = module(lambda self, x: self.first(x).clamp(max=0.2).clamp(min=0.3) + x, first=nn.Linear(4, 4))
+    x = torch.randn(5, 4)
+    assert torch.allclose(Network.of(model, x[:1]).real_plan()(x), model(x))
+
+
 def test_a_constant_that_is_added_or_multiplied_is_no_opaque_weight() -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
         return self.first(x * self.scale + self.shift[None])
@@ -249,7 +271,7 @@ linear = nn.Linear(4, 4)
 REFUSED: dict[str, tuple[nn.Module, str]] = {
     "branch": (
         module(_second_branch, first=linear),
-        "cannot be traced .*control flow.*: move what depends on the data",
+        "cannot be traced .*control flow.*: move what torch.fx cannot follow .* into a submodule",
     ),
     "length": (module(lambda self, x: self.first(x) * len(x), first=linear), "cannot be traced .*len.*: move"),
     "loop": (
@@ -271,7 +293,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     ),
     "batch of 1": (
         module(lambda self, x: self.first(x.view(1, -1, 2).view(1, 4)), first=linear),
-        "does not run on .*2",
+        r"does not run on a batch of 2 as it does on one image .*: write shapes with -1",
     ),
     "chance": (module(lambda self, x: F.dropout(self.first(x)), first=linear), "disagree .* or on chance"),
     "in place": (module(_kept, first=linear), r"disagree .* in place \(as by \+=\) and read again"),

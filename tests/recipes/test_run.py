@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.network import evaluate
+from qexplore.network import CaptureError, evaluate
 from qexplore.zoo import names
 
 
@@ -42,7 +43,27 @@ def test_the_steps_hold_the_accuracy_after_each(w8a8: qx.Result) -> None:
     assert (steps["low"] <= steps["accuracy"]).all()
     assert (steps["accuracy"] <= steps["high"]).all()
     assert (steps["images"] == 500).all()
-    assert (steps["seconds"] > 0).all()
+    assert steps["seconds"].iloc[0] == 0
+    assert (steps["seconds"].iloc[1:] > 0).all()
+
+
+def test_a_network_that_cannot_be_captured_is_refused_before_its_images_are_evaluated() -> None:
+    class Branching(nn.Module):
+        seen = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(64, 10)
+
+        def forward(self, x: Tensor) -> Tensor:
+            Branching.seen += len(x)
+            return self.head(x.flatten(1)) * (2 if x.mean() > 0 else 1)
+
+    images = torch.rand(500, 1, 8, 8), torch.arange(500) % 10
+    task = qx.Task(model=Branching(), data=qx.Data(calibration=images, evaluation=images))
+    with pytest.raises(CaptureError, match="cannot be traced"):
+        qx.run(task, "w8a8")
+    assert Branching.seen < 10
 
 
 def test_gained_and_lost_images_are_the_change_since_the_row_before() -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.zoo.outputs import checked_output
 
 X, Y = torch.rand(12, 1, 8, 8), torch.arange(12) % 10
 DATA = qx.Data(calibration=(X[:4], Y[:4]), evaluation=(X[4:], Y[4:]))
@@ -155,6 +156,24 @@ class Several(nn.Module):
         return {"out": x.flatten(1), "aux": x}
 
 
+class Two(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        return x.flatten(1) * mask
+
+
+class OneByOne(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(1, 64)
+
+
+def unfilled() -> nn.Module:
+    with torch.device("meta"):
+        return network()
+
+
+LAST = qx.Data(calibration=(torch.rand(9, 8, 8, 3), torch.arange(9) % 3))
+
+
 def rgb() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
 
@@ -189,6 +208,12 @@ WRONG = {
     ),
     "a dictionary": ({"model": Several(), "data": DATA}, "returns a dict with 'out', 'aux', not one tensor of logits"),
     "too few channels": ({"model": rgb(), "data": DATA}, "have 1 channel and Sequential takes 3: give RGB images"),
+    "two inputs": ({"model": Two(), "data": DATA}, r"Two needs more inputs than images \('mask'\): wrap it in"),
+    "no numbers": ({"model": unfilled(), "data": DATA}, r"has no numbers in 0\.weight, which lies on torch's meta"),
+    "channels last": (
+        {"model": rgb(), "data": LAST},
+        r"images \[8, 8, 3\] have their channels last .* x\.transpose\(0, 3",
+    ),
     "TorchScript": ({"model": scripted(), "data": DATA}, "by TorchScript, .*: give the module it was made from"),
     "a taken name": ({"name": "resnet-digits", "model": network(), "data": DATA}, "belongs to the zoo"),
 }
@@ -200,6 +225,11 @@ def test_what_makes_no_task_gets_one_sentence(case: str) -> None:
     with pytest.raises(QexploreError, match=sentence) as told:
         qx.Task(**words)
     assert "\n" not in str(told.value)
+
+
+def test_a_network_for_batches_of_one_is_told_how_to_write_shapes() -> None:
+    with pytest.raises(QexploreError, match=r"runs on one image and not on a batch of 4 .*: write shapes with -1"):
+        checked_output(OneByOne(), X[:4], "mine")
 
 
 def test_an_unknown_task_is_told_the_nearest_ones() -> None:

@@ -46,6 +46,7 @@ WRAPPED = {
     "compiled": prefixed("_orig_mod."),
     "compiled and parallel": {"model": prefixed("module._orig_mod.")},
     "parallel of a class": {"state_dict": prefixed("module.model.")},
+    "a wrapper of one's own": prefixed("trunk.body."),
     "three deep": {"model": prefixed("model.module.net.")},
     "in two ways": {("net." if k.startswith("0.") else "module.model.") + k: v for k, v in state().items()},
     "averaged": prefixed("module.") | {"n_averaged": torch.tensor(7)},

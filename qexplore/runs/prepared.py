@@ -20,6 +20,7 @@ from qexplore.recipes.verbs import evaluation_images
 from qexplore.report import Report
 from qexplore.runs.trying import trying
 from qexplore.zoo import Task
+from qexplore.zoo.fingerprint import made_of
 
 KEPT = 4  # networks
 
@@ -73,7 +74,8 @@ def _asked(request: dict[str, Any]) -> Prepared:
     if not _whole(seed):
         raise QexploreError(f"The seed is a whole number; not {seed!r}.")
     recipe = Recipe.load(request.get("recipe", "w8a8")).to_document()
-    return _prepared(str(request["task"]), json.dumps(recipe), seed)
+    task = str(request["task"])
+    return _prepared(task, json.dumps(recipe), seed, made_of(task))
 
 
 def _by_name(request: dict[str, Any], key: str) -> dict[str, Any]:
@@ -99,6 +101,7 @@ def _range(name: str, ends: Any) -> Range:
 
 
 @lru_cache(maxsize=KEPT)
-def _prepared(task: str, recipe: str, seed: int) -> Prepared:
+def _prepared(task: str, recipe: str, seed: int, made_of: str | None) -> Prepared:
+    """made_of: what the task's digest is now, so that one that has changed is opened anew."""
     opened = Task(task)
     return opened, prepare(opened, Recipe.from_document(json.loads(recipe)), seed), {}

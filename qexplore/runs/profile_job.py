@@ -38,6 +38,7 @@ from qexplore.runs.profile_ranges import estimator_table, range_table
 from qexplore.runs.profile_recipes import ablation_table, diagnoses, step_table
 from qexplore.runs.profiles import FORMAT, METRIC, uniform_label
 from qexplore.zoo import Task
+from qexplore.zoo.fingerprint import made_of
 
 FORESEEN = (METRIC, "fit", "sqnr")
 """Metrics that need few passes; those that need more than these and the measured ones are left to a wish."""
@@ -58,6 +59,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     empty. Returns the header without the graph.
     """
     clock = time.perf_counter()
+    digest = made_of(str(spec["task"]))  # before it is opened: what changes meanwhile is then told
     task, recipe, seed = Task(spec["task"]), Recipe.load(spec.get("recipe", "w8a8")), int(spec.get("seed", 0))
     task.data.prepare(report, ("calibration", "evaluation"))
     network = prepare(task, recipe, seed, report)
@@ -81,6 +83,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
         "fp32_calibration": _accuracy(small, task.model, "calibration").to_document(),
         "images": small.data.count("evaluation"),
         "left_out": chosen.left_out,
+        "made_of": digest,
         "metrics": [*tables],
         "seconds": time.perf_counter() - clock,
     }

@@ -16,6 +16,7 @@ import pandas as pd
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.runs.store import Store
 from qexplore.zoo import entry, names
+from qexplore.zoo.fingerprint import made_of
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 FORMAT = 4
@@ -139,6 +140,12 @@ class Profile:
     def fp32_here(self) -> dict[str, Any]:
         """FP32 accuracy on the very images of the evaluation part on which everything else here was measured."""
         return dict(self.header["fp32_here"])
+
+    @property
+    def stale(self) -> bool:
+        """Whether the network or the images of a task of one's own have changed since this was measured."""
+        before = self.header.get("made_of")
+        return before is not None and self.task in names() and before != made_of(self.task)
 
     @property
     def images(self) -> int | None:

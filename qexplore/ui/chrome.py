@@ -16,7 +16,7 @@ from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.navigation import through_app
 from qexplore.ui.stored import profile_of, tasks
-from qexplore.ui.unmeasured import unmeasured
+from qexplore.ui.unmeasured import stale, unmeasured
 
 START = "mobilenet-digits"
 _LONGEST = 60  # letters of an unknown name that are repeated
@@ -65,6 +65,8 @@ def header(name: str, question: str, below: Callable[[], object] | None = None) 
     absent = how_to_get(task)
     if absent:
         st.info(f"What was measured is drawn; nothing new can be. {absent}", icon=":material/image_not_supported:")
+    else:
+        stale(profile)
     return profile
 
 
@@ -75,6 +77,8 @@ def go_to(task: str) -> None:
 
 def _profile(task: str) -> Profile | None:
     try:
+        if profile_of(task).stale:
+            profile_of.clear(task)  # it may have been measured anew within the minute that is kept
         return profile_of(task)
     except NoProfile:
         return None

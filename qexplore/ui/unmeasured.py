@@ -9,6 +9,7 @@ import streamlit as st
 from qexplore import zoo
 from qexplore.errors import QexploreError
 from qexplore.runs import FINISHED, Run
+from qexplore.runs.profiles import Profile
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.stored import store
 from qexplore.ui.work.watch import active, ask, watch
@@ -50,6 +51,24 @@ def unmeasured(task: str) -> None:
             st.info(absent, icon=":material/image_not_supported:")
         _last(task)
         _button(task, bool(absent))
+
+
+def stale(profile: Profile) -> None:
+    """Where the network or the images have changed since they were measured: that, and a button to do it anew."""
+    if not profile.stale:
+        return
+    task = profile.task
+    under_way = _measuring(task)
+    if under_way:
+        st.info(f"**{task} is being measured anew**; until then this page shows what it was.", icon=":material/speed:")
+        watch([run.spec for run in under_way], key="stale-run")
+        return
+    told, button = st.columns([4, 1.2], vertical_alignment="center")
+    told.warning(
+        f"The network's file or the images of **{task}** have changed since everything here was measured.",
+        icon=":material/history:",
+    )
+    button.button("Measure it anew", key="measure-anew", on_click=ask, args=(spec_of(task, profile.images or _START),))
 
 
 def _button(task: str, absent: bool) -> None:

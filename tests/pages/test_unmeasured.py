@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ from streamlit.testing.v1 import AppTest
 
 from qexplore.runs import Store, profiles
 from qexplore.runs.records import Records
+from qexplore.zoo.fingerprint import made_of
 from tests.executors import Idle
 from tests.figures.large import large
-from tests.pages.owned import own_task
+from tests.pages.owned import own_task, pictures
 from tests.pages.words import words
 
 Open = Callable[..., AppTest]
@@ -37,6 +39,28 @@ def measured(home: Path, task: str) -> None:
     run = shelf.submit({"kind": "profile", "task": task})
     large(shelf.folder(run), task)
     Records(shelf.root).finish(run, "done", result={})
+
+
+def test_a_task_that_has_changed_since_says_so_and_is_measured_anew(opened: Open, home: Path, tmp_path: Path) -> None:
+    own_task(home, "mine", data=f"folder:{tmp_path / 'photos'}")
+    pictures(tmp_path / "photos")
+    measured(home, "mine")
+    header = next(home.glob("runs/*/profile.json"))
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"made_of": made_of("mine")}))
+    at = opened("sensitivity", task="mine")
+    assert "have changed since" not in words(at)
+    (tmp_path / "photos" / "class7").mkdir()
+    at.run()
+    assert "The network's file or the images of **mine** have changed since" in words(at)
+    at.button(key="measure-anew").click().run()
+    assert [spec["task"] for spec in queued(home)] == ["mine"]
+    assert "is being measured anew" in words(at)
+    assert not [button for button in at.button if button.key == "measure-anew"]
+    (run,) = Store(home, executor=Idle()).runs(state="queued")
+    again = large(Store(home, executor=Idle()).folder(run.id), "mine").folder / "profile.json"
+    again.write_text(json.dumps(json.loads(again.read_text()) | {"made_of": made_of("mine")}))
+    Records(home).finish(run.id, "done", result={})
+    assert "have changed since" not in words(at.run())
 
 
 @pytest.mark.parametrize("page", PAGES)

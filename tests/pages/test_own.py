@@ -151,8 +151,12 @@ def test_after_a_wrong_file_everything_else_in_the_form_stays(opened: Open) -> N
     assert at.selectbox(key="own-model").value == ARCHITECTURE
     assert at.selectbox(key="own-images").value == "photographs/shapes"
     assert all(at.selectbox(key=key).proto.set_value for key in ("own-model", "own-images"))  # so it is drawn
+    at.file_uploader(key="own-file").set_value(None).run()
+    assert not [field for field in at.text_input if str(field.key).startswith("own-name")]
+    at.run()
     at.file_uploader(key="own-file").set_value(("mine.safetensors", weights(), "application/octet-stream")).run()
-    assert [field.value for field in at.text_input if str(field.key).startswith("own-name")] == ["kept"]
+    (field,) = (field for field in at.text_input if str(field.key).startswith("own-name"))
+    assert (field.value, field.proto.value, field.proto.set_value) == ("kept", "kept", True)
     assert not at.exception
 
 

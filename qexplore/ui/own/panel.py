@@ -53,12 +53,16 @@ def _form() -> None:
         chosen = _network()
     _trouble(st.session_state.get("own-trouble"))
     if chosen is None or source is None:
+        _keep("own-name ")
+        st.session_state["own-named"] = None
         st.caption("A network and its images are tried together before anything is kept; then everything is measured.")
         return
     proposed = name_of(chosen.model, source)
     where, button = st.columns([3, 1.2], vertical_alignment="bottom")
     key = f"own-name {proposed}"
-    st.session_state.setdefault(key, proposed)
+    if st.session_state.get("own-named") != key:  # the browser has forgotten a field that was not there meanwhile
+        st.session_state[key] = st.session_state.get(key) or proposed
+        st.session_state["own-named"] = key
     name = where.text_input("name of the task", max_chars=64, key=key)
     button.button(
         "Add and measure",
@@ -112,16 +116,16 @@ def _watch(adding: Adding) -> None:
     look()
 
 
-def _keep() -> None:
-    """What was picked outlives a redraw without the form, whose fields would be forgotten; to be called as well when
-    the form comes back, or the browser draws its fields as if nothing were picked.
+def _keep(*picks: str) -> None:
+    """What was picked outlives a redraw without these fields, which would be forgotten; to be called as well when they
+    come back, or the browser draws them as if nothing were picked. picks: what their keys begin with; all when none.
     """
-    for key in _picks():
+    for key in _picked(picks or _PICKS):
         st.session_state[key] = st.session_state[key]
 
 
-def _picks() -> list[str]:
-    return [str(key) for key in st.session_state if str(key).startswith(_PICKS)]
+def _picked(picks: tuple[str, ...]) -> list[str]:
+    return [str(key) for key in st.session_state if str(key).startswith(picks)]
 
 
 def _ended(adding: Adding) -> None:
@@ -131,7 +135,7 @@ def _ended(adding: Adding) -> None:
         st.session_state["own-trouble"] = found
         st.session_state["own-restore"] = True
         return
-    for key in _picks():
+    for key in _picked(_PICKS):
         del st.session_state[key]
     queue(str(found["name"]))
     st.session_state["own-added"] = found

@@ -269,12 +269,27 @@ def test_no_difference_is_told_between_accuracies_on_other_images(opened: Open, 
     assert "intervals lie apart" not in said
 
 
-@pytest.mark.parametrize(("task", "told"), [("resnet20-cifar10", True), ("mobilenet-digits", False)])
-def test_where_figures_are_of_fewer_images_the_first_line_has_fp32_on_both(opened: Open, task: str, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("page", "task", "told"),
+    [
+        ("post_training", "resnet20-cifar10", True),
+        ("budgets", "resnet20-cifar10", True),
+        ("ranges", "resnet20-cifar10", True),
+        ("training", "resnet20-cifar10", False),  # its cards are of all images, its curves of the calibration images
+        ("sensitivity", "resnet20-cifar10", False),  # of the calibration images
+        ("network", "resnet20-cifar10", False),
+        ("post_training", "mobilenet-digits", False),
+    ],
+)
+def test_where_figures_are_of_fewer_images_the_first_line_has_fp32_on_both(
+    opened: Open, page: str, task: str, told: bool
+) -> None:
     profile = profiles.load(task)
     fewer = f"{percent(profile.fp32_here['value'])} on the 500 that the figures are of"
     both = f"on {profile.fp32['images']:,} images, {fewer}"
-    assert (both in words(opened("post_training", task=task))) == told
+    said = words(opened(page, task=task))
+    assert (both in said) == told
+    assert ("that the figures are of" in said) == told
 
 
 def test_a_healthy_network_is_called_healthy(home: Path, opened: Open) -> None:

@@ -50,7 +50,8 @@ def _finding(bars: pd.DataFrame) -> str:
     guilty = worst.loc[worst["culprit"], "site"].tolist()
     if guilty:
         share = 100 * float(worst.loc[worst["culprit"], "share"].sum())
-        return f"Of {len(bars)} sites {listed(guilty)} do {share:.0f} % of the harm."
+        does = "does" if len(guilty) == 1 else "do"
+        return f"Of {len(bars)} sites {listed(guilty)} {does} {share:.0f} % of the harm."
     first, by = worst.iloc[0]["site"], small(float(worst.iloc[0]["divergence"]))
     return f"None of {len(bars)} sites stands out; {first} moves the answers most, by {by} nats."
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qexplore.cli.lines import accuracy, number, table
+from qexplore.cli.numbers import whole
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.runs import STATES, Run, Store, trained
@@ -46,7 +47,13 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=summary)
     parser.add_argument("id", nargs="?", metavar="ID", help="the run, for every action but list")
     parser.add_argument("--out", metavar="FOLDER", help="record into this folder")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="list at most so many (default 20)")
+    parser.add_argument(
+        "--limit",
+        type=whole("a number of runs is a whole number, such as 20"),
+        default=20,
+        metavar="N",
+        help="list at most so many (default 20)",
+    )
     parser.add_argument("--state", metavar="STATE", help=f"list only runs in this state: {', '.join(STATES)}")
 
 

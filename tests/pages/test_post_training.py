@@ -220,6 +220,13 @@ def test_the_flowchart_names_side_site_cause_and_repair(opened: Open) -> None:
     assert "**channels equalized**  \n+88.8 points: 99.0 %" in said
 
 
+@pytest.mark.parametrize(("ranges", "told"), [("tensor", True), ("channel", False)])
+def test_several_repairs_say_by_what_they_are_ordered(opened: Open, ranges: str, told: bool) -> None:
+    at = opened("post_training", task="mobilenet-digits", pipeline="plain", format="W4A8", ranges=ranges)
+    assert at.button(key="apply-0")
+    assert ("Ordered by how far the answers still lie from FP32's" in words(at)) == told
+
+
 def test_without_a_culprit_the_site_that_does_most_is_named() -> None:
     document = profiles.load("mobilenet-digits").diagnoses["w3a3-per-tensor"]
     stage = next(stage for stage in stages(document) if stage.question == "Which sites?")

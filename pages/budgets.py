@@ -3,5 +3,5 @@
 from qexplore import ui
 from qexplore.ui.budgets import page
 
-profile = ui.header("Budgets", "How few bits are enough?")
+profile = ui.header("Budgets", "How few bits are enough?", judges=True)
 page.bench(profile)

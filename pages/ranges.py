@@ -3,5 +3,5 @@
 from qexplore import ui
 from qexplore.ui.ranges import page
 
-profile = ui.header("Ranges", "Which range for which site?")
+profile = ui.header("Ranges", "Which range for which site?", judges=True)
 page.bench(profile)

@@ -55,7 +55,7 @@ class InfeasibleBudget(QexploreError):
         because, way_out = (f" with {sites}", ", or unlock sites") if locked else ("", "")
         super().__init__(
             f"A budget of {asked:.12g} {LIMITS[limit]} cannot be met: the least that is possible{because} is "
-            f"{rounded_up(least)}; raise {limit} to that or more{way_out}."
+            f"{rounded_up(least)}; raise the {LIMITS[limit]} to that or more{way_out}."
         )
         self.limit, self.asked, self.least = limit, asked, least
 

@@ -85,7 +85,9 @@ def _rows_with_bits(table: pd.DataFrame) -> Columns:
         raise QexploreError(f"The table must be a pandas DataFrame with a row a site, not {type(table).__name__}.")
     missing = [column for column in ("site", "kind", "numel") if column not in table]
     if missing:
-        raise QexploreError(f"The table lacks the column {missing[0]!r}; it has {', '.join(map(str, table.columns))}.")
+        raise QexploreError(
+            f"The table lacks the column {missing[0]!r}; it has {', '.join(map(str, table.columns)) or 'none'}."
+        )
     kind = table["kind"].to_numpy(dtype=object)
     known = (kind == "weight") | (kind == "activation")
     strange = ~known & (kind != "opaque")

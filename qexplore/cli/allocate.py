@@ -9,6 +9,7 @@ from pathlib import Path
 from qexplore.allocate import Budget, allocate
 from qexplore.cli import scores
 from qexplore.cli.lines import number, table
+from qexplore.cli.numbers import real
 from qexplore.cli.places import require_place
 from qexplore.cli.subject import add_subject, require_subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
@@ -21,10 +22,30 @@ def arguments(parser: ArgumentParser) -> None:
     add_subject(parser, "--table")
     parser.add_argument("--table", type=Path, metavar="FILE", help="what `sensitivity --json` printed, or Parquet")
     scores.arguments(parser)
-    parser.add_argument("--weight-bits", type=float, metavar="B", help="average bits of the weights, at most")
-    parser.add_argument("--activation-bits", type=float, metavar="B", help="average bits of the activations, at most")
-    parser.add_argument("--kb", type=float, metavar="KB", help="thousands of bytes of weights, at most")
-    parser.add_argument("--gbops", type=float, metavar="G", help="thousands of millions of bit operations, at most")
+    parser.add_argument(
+        "--weight-bits",
+        type=real("average bits are a number, such as 3.5"),
+        metavar="B",
+        help="average bits of the weights, at most",
+    )
+    parser.add_argument(
+        "--activation-bits",
+        type=real("average bits are a number, such as 3.5"),
+        metavar="B",
+        help="average bits of the activations, at most",
+    )
+    parser.add_argument(
+        "--kb",
+        type=real("KB of weights are a number, such as 20"),
+        metavar="KB",
+        help="thousands of bytes of weights, at most",
+    )
+    parser.add_argument(
+        "--gbops",
+        type=real("GBOPs are a number, such as 0.5"),
+        metavar="G",
+        help="thousands of millions of bit operations, at most",
+    )
     parser.add_argument("--lock", action="append", default=[], metavar="SITE=BITS", help="bits that must stay")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the recipe with these bits, for `run`")
     parser.add_argument("--hull", action="store_true", help="the fast answer of the convex hull, not the exact optimum")

@@ -9,13 +9,19 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import qexplore
+from qexplore.cli.numbers import whole
 from qexplore.cli.subject import look_in
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8501, help="port to serve on (default 8501)")
+    parser.add_argument(
+        "--port",
+        type=whole("a port is a whole number, such as 8501"),
+        default=8501,
+        help="port to serve on (default 8501)",
+    )
     parser.add_argument("--data", metavar="DIR", help="a folder whose images may be used, beside those of `data list`")
     parser.add_argument("--address", default="127.0.0.1", help="address to serve on (default: this machine only)")
 

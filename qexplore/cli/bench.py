@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import qexplore
 from qexplore.cli.lines import table
+from qexplore.cli.numbers import whole
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.report import Report
@@ -15,7 +16,12 @@ from qexplore.report import Report
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="one bench (default: all of them)")
-    parser.add_argument("--images", type=int, metavar="N", help="how many images, for a bench that can take more")
+    parser.add_argument(
+        "--images",
+        type=whole("a number of images is a whole number, such as 64"),
+        metavar="N",
+        help="how many images, for a bench that can take more",
+    )
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from qexplore.cli.lines import accuracy, number, table
+from qexplore.cli.numbers import whole
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
 from qexplore.runs import STATES, Run, Store, trained
+from qexplore.runs.errors import RunEnded
 from qexplore.runs.recordings import record
 
 ACTIONS = {
@@ -46,7 +48,13 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=summary)
     parser.add_argument("id", nargs="?", metavar="ID", help="the run, for every action but list")
     parser.add_argument("--out", metavar="FOLDER", help="record into this folder")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="list at most so many (default 20)")
+    parser.add_argument(
+        "--limit",
+        type=whole("a number of runs is a whole number, such as 20"),
+        default=20,
+        metavar="N",
+        help="list at most so many (default 20)",
+    )
     parser.add_argument("--state", metavar="STATE", help=f"list only runs in this state: {', '.join(STATES)}")
 
 
@@ -54,6 +62,8 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     if (words.id is None) != (words.action == "list"):
         wanted = "no ID" if words.id else "the ID of a run, which runs list shows"
         raise QexploreError(f"runs {words.action} takes {wanted}.")
+    if words.limit < 1:
+        raise QexploreError(f"runs list --limit takes a whole number from 1 on; not {words.limit}.")
     store = Store()
     if words.action == "list":
         return [_document(store, run) for run in store.runs(limit=words.limit, state=words.state)]
@@ -81,12 +91,20 @@ def _recorded(store: Store, words: Namespace) -> dict[str, Any]:
 def _acted(store: Store, action: str, run_id: str) -> str:
     """The id of the run to show after the action."""
     if action == "cancel":
-        store.ask_cancel(run_id)
+        store.ask_cancel(_unended(store, run_id, "cancelled"))
     if action == "pause":
-        store.ask_pause(run_id)
+        store.ask_pause(_unended(store, run_id, "paused"))
     if action == "resume":
         return store.resume(run_id)
     return store.repeat(run_id) if action == "repeat" else run_id
+
+
+def _unended(store: Store, run_id: str, verb: str) -> str:
+    """The id of a run that waits or works; RunEnded for any other."""
+    run = store.run(run_id)
+    if not run.active:
+        raise RunEnded(run_id, run.state, verb)
+    return run_id
 
 
 def text(document: Document) -> str:

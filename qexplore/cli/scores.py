@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from qexplore.cli.numbers import widths
 from qexplore.cli.seed import add_seed
 from qexplore.cli.subject import subject
 from qexplore.cli.verbs import Watcher
@@ -17,7 +18,7 @@ from qexplore.errors import QexploreError
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--metric", default="fisher", help="how the loss of a site is foreseen (default fisher)")
     parser.add_argument("--recipe", default="w8a8", help="preset or YAML file that prepares the network (default w8a8)")
-    parser.add_argument("--bits", type=_widths, metavar="LIST", help="bit widths to score, 2,3,4,6,8")
+    parser.add_argument("--bits", type=widths, metavar="LIST", help="bit widths to score, 2,3,4,6,8")
     add_seed(parser)
 
 
@@ -25,21 +26,18 @@ def compute(words: Namespace, watcher: Watcher) -> pd.DataFrame:
     """The table that the words ask for, computed now."""
     from qexplore.recipes import sensitivity  # here, because it loads torch
 
-    widths = {} if words.bits is None else {"bits": words.bits}
+    menu = {} if words.bits is None else {"bits": words.bits}
     task = subject(words, watcher)
-    return sensitivity(task, words.metric, recipe=words.recipe, seed=words.seed, on_event=watcher, **widths)
+    return sensitivity(task, words.metric, recipe=words.recipe, seed=words.seed, on_event=watcher, **menu)
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A table that `sensitivity --json` printed or a run stored (.parquet); QexploreError where it is neither."""
+    """A table that `sensitivity --json` printed or a run stored (.parquet); QexploreError where there is none."""
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.DataFrame(json.loads(path.read_text()))
+        found = pd.read_parquet(path) if path.suffix == ".parquet" else pd.DataFrame(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it holds neither JSON rows nor Parquet"
         raise QexploreError(f"The table {path} cannot be read: {reason}.") from error
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    return tuple(int(width) for width in text.split(","))
+    if found.empty:
+        raise QexploreError(f"The table {path} holds no rows: give what `sensitivity --json` printed.")
+    return found

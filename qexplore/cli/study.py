@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qexplore.cli.numbers import whole
 from qexplore.cli.places import require_place
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
@@ -22,7 +23,13 @@ MOST = 100
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="post-training, sensitivity or training")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="how many seeds, from 0 on (default: 5)")
+    parser.add_argument(
+        "--seeds",
+        type=whole("a number of seeds is a whole number, such as 5"),
+        default=5,
+        metavar="N",
+        help="how many seeds, from 0 on (default: 5)",
+    )
     parser.add_argument(
         "--task", action="append", metavar="NAME", help="a task in place of the study's own; repeatable"
     )

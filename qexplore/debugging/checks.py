@@ -5,6 +5,7 @@ activations alone?
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from qexplore.debugging.harm import HARM
 from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Judged, Network, Tally, compare
 from qexplore.network.divergence import divergence
+from qexplore.ptq import Calibration
+from qexplore.ptq.calibrate import collect_samples
 from qexplore.recipes.verbs import columns
 from qexplore.report import Report
 from qexplore.zoo import Task
@@ -50,11 +53,14 @@ class Check:
         }
 
 
-def check_all(task: Task, network: Network, trail: Trail, report: Report) -> dict[str, Check]:
-    """The five checks by name, on the evaluation images."""
+def check_all(task: Task, network: Network, calibration: Calibration, trail: Trail, report: Report) -> dict[str, Check]:
+    """The five checks by name, on the evaluation images.
+
+    Activations alone have the ranges that real weights give: those found behind broken weights are the weights' fault.
+    """
     with biased(network, trail.biases):
         real = network.real_plan()
-        with network.using(_alone(network, "activation")):
+        with network.using(_alone(network, "activation")), _behind_real_weights(network, calibration, report):
             activations = network.plan()
     with network.using(_alone(network, "weight")):
         weights = network.plan()
@@ -78,6 +84,13 @@ def check_all(task: Task, network: Network, trail: Trail, report: Report) -> dic
             images += len(y)
             report.progress(images, task.data.count("evaluation"), "weights or activations?")
     return {name: Check(name, tallies[name].judged(), float(torch.cat(apart[name]).mean())) for name in networks}
+
+
+def _behind_real_weights(
+    network: Network, calibration: Calibration, report: Report
+) -> AbstractContextManager[Network | None]:
+    """The network, whose weights are real, with activation ranges found anew; those that no image has set stay."""
+    return network.seeing(*collect_samples(network, calibration, report)) if network.samples else nullcontext()
 
 
 def _alone(network: Network, kind: str) -> dict[str, int | None]:

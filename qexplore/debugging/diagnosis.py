@@ -25,6 +25,7 @@ from qexplore.network import Network
 from qexplore.network.divergence import divergence
 from qexplore.plain import plain
 from qexplore.ptq import Calibration
+from qexplore.ptq.steps import images_at_once
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import check, prepare
 from qexplore.report import Event, Report
@@ -38,7 +39,8 @@ TIMES_USUAL = 3.0
 class Diagnosis:
     """What debugging a recipe on a task has found.
 
-    checks: "fp32", "all sites real", "weights only", "activations only", "quantized" on the evaluation images.
+    checks: "fp32", "all sites real", "weights only", "activations only" (with the ranges that real weights give),
+    "quantized" on the evaluation images.
     sites: a row for each quantized site, alone at its bits with all others real, on the calibration images.
     findings: causes, those of the whole network first, then sites by the harm that they do.
     fixes: all fixes once each, the best first.
@@ -98,10 +100,10 @@ def debug(
     """
     task, recipe, report = Task(task) if isinstance(task, str) else task, Recipe.load(recipe), Report(on_event)
     check(recipe)
-    calibration = Calibration(task.data, seed)
+    calibration = Calibration(task.data, seed, batch=images_at_once(task.example))
     trail = Trail(task, calibration)
     network = prepare(task, recipe, seed, report, trail.after)
-    checks = check_all(task, network, trail, report)
+    checks = check_all(task, network, calibration, trail, report)
     sites = site_divergences(network, calibration, trail, report)
     cases = _cases(network, calibration, trail, sites, report)
     whole = Whole(task, checks, trail.changes, _strays(network, calibration, trail))

@@ -51,7 +51,7 @@ def verdict(document: Document) -> str:
     """The outcome in a sentence or two."""
     before, now = (percent(document[key]["value"], 1) for key in ("fp32", "accuracy"))
     if document["healthy"]:
-        return f"Healthy: {now} (FP32 {before}), and nothing stands out."
+        return f"Healthy: {now} (FP32 {before}), and no fault was found."
     told = [f"{WORDS[cause]} ({_places(found)})" for cause, found in grouped(document)]
     return f"{now} (FP32 {before}). Found: {'; '.join(told)}."
 

@@ -6,7 +6,10 @@ import math
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-SQNR = "SQNR compares the power of the values with that of their error: 6 dB more is half the error, about one bit."
+SQNR = (
+    "SQNR compares the power of the values with that of their error: 6 dB more is half the error, a quarter of its "
+    "square, about one bit."
+)
 """What the ratio says, for whoever meets it first."""
 
 _POWER = "floor(log(datum.value) / LN10 + 1e-9)"

@@ -255,6 +255,17 @@ class Network:
         for name in samples:
             self._forget(name)
 
+    @contextmanager
+    def seeing(self, samples: Mapping[str, Tensor], ends: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[Network]:
+        """The network with other samples of its activations, of which their ranges are found anew; always restores."""
+        before = self.samples, self._ends
+        with self._refitting(samples):
+            try:
+                self.set_samples(samples, ends)
+                yield self
+            finally:
+                self.set_samples(*before)
+
     def set_bands(self, bands: Mapping[str, Band]) -> None:
         """What batch norms tell of the values of activation sites."""
         changed = self.bands.keys() | bands.keys()

@@ -46,6 +46,16 @@ class RunActive(QexploreError):
         super().__init__(f"Run {run_id} is {state} and cannot be {verb}; cancel it first or wait for its end.")
 
 
+class RunEnded(QexploreError):
+    """Something that only a run that waits or works allows was asked of one that has ended."""
+
+    def __init__(self, run_id: str, state: str, verb: str) -> None:
+        super().__init__(
+            f"Run {run_id} is {state} and cannot be {verb}: only a run that waits or works can; "
+            "`qexplore runs list` tells the state of each."
+        )
+
+
 class RunDone(QexploreError):
     """A run was to be resumed that came to its end."""
 

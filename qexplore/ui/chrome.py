@@ -28,9 +28,10 @@ def title(name: str, question: str) -> None:
     st.markdown(f"### {name} :gray[:small[{question}]]")
 
 
-def header(name: str, question: str, below: Callable[[], object] | None = None) -> Profile:
+def header(name: str, question: str, below: Callable[[], object] | None = None, *, judges: bool = False) -> Profile:
     """Name, question and task of a page; returns the profile of the task that is picked.
 
+    judges: whether the page's figures are accuracies on the evaluation images of the profile.
     A task without a profile has a panel instead that lets it be measured, then what `below` draws; the page ends there.
     """
     through_app()
@@ -54,7 +55,7 @@ def header(name: str, question: str, below: Callable[[], object] | None = None) 
     profile = _profile(task)
     with left:
         title(name, question)
-        st.markdown(called(task) if profile is None else facts(profile))
+        st.markdown(called(task) if profile is None else facts(profile, judges=judges))
     if unknown:
         st.warning(f"{unknown} This is {task}.", icon=":material/link_off:")
     purpose = zoo.entry(task).made_on_purpose if task in zoo.names() else None
@@ -117,12 +118,12 @@ def metric_of(profile: Profile) -> str:
     return "FP32 mean IoU" if profile.fp32.get("metric") == "miou" else "FP32"
 
 
-def facts(profile: Profile) -> str:
-    """The line that says what is being quantized."""
+def facts(profile: Profile, *, judges: bool) -> str:
+    """The line that says what is being quantized; for a page that judges, FP32 on the images of its figures too."""
     fp32 = profile.fp32
     between = interval(fp32["low"], fp32["high"])
     some = ""
-    if profile.images:
+    if profile.images and judges:
         some = f", {percent(profile.fp32_here['value'])} on the {profile.images:,} that the figures are of"
     said = [
         called(profile.task),

@@ -41,7 +41,9 @@ def _source(task: str) -> Mapping[str, Any]:
 
 def _network(task: str, source: Mapping[str, Any]) -> str:
     if not source:
-        return f"Network: {zoo.entry(task).description} Trained for the zoo."
+        entry = zoo.entry(task)
+        made = f"Made from `{entry.base}`, with no training of its own." if entry.base else "Trained for the zoo."
+        return f"Network: {entry.description} {made}"
     weights = "weights of your own" if source.get("weights") else "the weights that its name says"
     classes = f", {len(source['classes']):,} classes" if source["classes"] else ""  # an .npz names none
     return f"Network: `{source['model']}` with {weights}{classes}"

@@ -149,11 +149,15 @@ def _report(
             "name the network that they were trained for."
         )
     shapes = [f"{name} is {_form(state[name])}, not {_form(expected[name])}" for name in misshapen[:_SHOWN]]
-    told = [f"{len(missing)} of {len(expected)} entries are missing ({_few(missing)})"] * bool(missing)
-    told += [f"{len(unexpected)} are unexpected ({_few(unexpected)})"] * bool(unexpected)
+    told = [f"{len(missing)} of {len(expected)} entries {_are(missing)} missing ({_few(missing)})"] * bool(missing)
+    told += [f"{len(unexpected)} {_are(unexpected)} unexpected ({_few(unexpected)})"] * bool(unexpected)
     more = f" and {len(misshapen) - _SHOWN} more" if len(misshapen) > _SHOWN else ""
-    told += [f"{len(misshapen)} are misshapen ({'; '.join(shapes)}{more})"] * bool(misshapen)
+    told += [f"{len(misshapen)} {_are(misshapen)} misshapen ({'; '.join(shapes)}{more})"] * bool(misshapen)
     return f"The weights {file} do not fit {what}: {', '.join(told)}; give weights of this very network."
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ def test_of_several_limits_the_one_that_is_missed_most_is_named() -> None:
     assert caught.value.limit == "activation_bits"
     assert str(caught.value) == (
         "A budget of 0.1 average activation bits cannot be met: the least that is possible is 2; "
-        "raise activation_bits to that or more."
+        "raise the average activation bits to that or more."
     )
 
 

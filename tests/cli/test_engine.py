@@ -125,6 +125,14 @@ def test_an_unknown_site_in_a_lock_is_named(say, scores):
     assert "stem.conv.wait" in spoken.last_words
 
 
+@pytest.mark.parametrize("empty", ["{}", "[]"])
+def test_a_table_without_rows_is_refused_with_what_to_give(say, tmp_path, empty):
+    (tmp_path / "table.json").write_text(empty)
+    spoken = say("allocate", "--table", str(tmp_path / "table.json"), "--weight-bits", "4")
+    assert spoken.status == 2
+    assert "holds no rows: give what `sensitivity --json` printed." in spoken.err
+
+
 def test_a_table_that_is_none_is_refused(say, tmp_path):
     (tmp_path / "table.json").write_text('{"a": 1}')
     spoken = say("allocate", "--table", str(tmp_path / "table.json"), "--weight-bits", "4")

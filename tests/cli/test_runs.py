@@ -73,6 +73,25 @@ def test_a_run_that_waits_is_cancelled_and_deleted(say, run):
     assert say("runs", "list", "--json").document == []
 
 
+@pytest.mark.parametrize(("action", "verb"), [("cancel", "cancelled"), ("pause", "paused")])
+def test_a_run_that_has_ended_is_neither_cancelled_nor_paused_and_says_so(say, run, action, verb):
+    say("runs", "pause", run)
+    refused = say("runs", action, run, "--json")
+    assert refused.status == 2
+    assert f"Run {run} is paused and cannot be {verb}: only a run that waits or works can" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert refused.out == ""
+    assert say("runs", "show", run, "--json").document["state"] == "paused"
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_list_of_no_runs_is_refused(say, run, limit):
+    refused = say("runs", "list", "--limit", limit)
+    assert refused.status == 2
+    assert "--limit takes a whole number from 1 on" in refused.err
+    assert refused.out == ""
+
+
 def test_a_run_is_paused_resumed_and_repeated(say, run):
     assert say("runs", "pause", run, "--json").document["state"] == "paused"
     assert [one["id"] for one in say("runs", "list", "--state", "paused", "--json").document] == [run]

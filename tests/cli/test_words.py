@@ -17,6 +17,12 @@ from qexplore.cli.verbs import VERBS, Verb
         (["train", "resnet-digits", "--seed", "one"], "a seed is a whole number"),
         (["zoo", "--jsn"], "Unrecognized arguments: --jsn"),
         (["app", "--port", "70000"], "1 to 65535"),
+        (["app", "--port", "abc"], "Argument --port: a port is a whole number, such as 8501; not 'abc'"),
+        (["sensitivity", "--task", "resnet-digits", "--bits", "2,a"], "such as 2,4,8; not '2,a'"),
+        (["sensitivity", "--task", "resnet-digits", "--bits", ""], "bit widths are whole numbers with commas"),
+        (["allocate", "--task", "resnet-digits", "--weight-bits", "few"], "average bits are a number, such as 3.5"),
+        (["study", "training", "--seeds", "many"], "a number of seeds is a whole number"),
+        (["runs", "list", "--limit", "all"], "a number of runs is a whole number"),
     ],
 )
 def test_wrong_words_get_one_sentence_that_says_what_is_wrong(say, words, told):

@@ -58,6 +58,17 @@ def test_the_checks_are_those_of_the_evaluation_images(broken: qx.Diagnosis) -> 
     assert checks.loc["weights only", "accuracy"] < checks.loc["activations only", "accuracy"]
 
 
+@pytest.mark.parametrize("recipe", ["w4a8-per-tensor", "corrected-w8a8-per-tensor"])
+def test_each_side_alone_is_that_of_the_ablation(recipe: str) -> None:
+    """Also behind weights that are broken: the ranges of activations alone are those that real weights give."""
+    checks = qx.debug(TWIN, recipe, measure_fixes=False).checks.set_index("name")
+    table = qx.ablate(TWIN, recipe)
+    sides = table[table["group"] == "side"].set_index("name")
+    assert list(sides.index) == ["weights only", "activations only"]
+    for name, row in sides.iterrows():
+        assert checks.loc[name, "accuracy"] == row["accuracy"]
+
+
 def test_the_measured_accuracy_of_a_fix_is_that_of_its_recipe(broken: qx.Diagnosis) -> None:
     for fix in broken.fixes:
         assert fix.accuracy == qx.run(TWIN, fix.recipe).accuracy.to_document()

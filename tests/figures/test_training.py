@@ -134,9 +134,17 @@ def test_the_names_of_the_ends_stand_clear_of_both_lines(now: float, words: list
     assert drawn.latent(moments, 1, "site").tables["words"]["x"].tolist() == words
 
 
-def test_a_range_that_shrinks_is_told_in_percent() -> None:
-    rows = pd.DataFrame({"epoch": [0.0, 4.0], "lo": [-1.0, -0.5], "hi": [1.0, 0.5]})
-    assert "went from -1 … 1 to -0.5 … 0.5 by epoch 4: −50 % wide" in drawn.ends(rows, "head.weight", 4).alt
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (0.5, "-0.5 … 0.5 by epoch 4: 50 % narrower."),
+        (1.06, "-1.06 … 1.06 by epoch 4: 6 % wider."),
+        (1.001, "-1 … 1 by epoch 4: as wide as at the start."),
+    ],
+)
+def test_a_range_that_moves_is_told_in_percent(end: float, told: str) -> None:
+    rows = pd.DataFrame({"epoch": [0.0, 4.0], "lo": [-1.0, -end], "hi": [1.0, end]})
+    assert f"went from -1 … 1 to {told}" in drawn.ends(rows, "head.weight", 4).alt
 
 
 def test_the_name_of_a_noisy_line_stands_clear_of_it() -> None:

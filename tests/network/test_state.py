@@ -76,6 +76,21 @@ def test_a_range_set_by_hand_holds_inside_fixing_alone(network: Network, x: torc
     assert torch.equal(network(x), logits)
 
 
+def test_other_samples_hold_inside_seeing_alone(network: Network, x: torch.Tensor) -> None:
+    logits, site = network(x), network.site("add.out")
+    before = network.fitted(site, 8).range.hi
+    doubled = {name: 2 * values for name, values in network.samples.items()}
+    ends = {name: tuple(end.view(1) for end in values.aminmax()) for name, values in doubled.items()}
+    with network.seeing(doubled, ends):
+        torch.testing.assert_close(network.fitted(site, 8).range.hi, 2 * before)
+        assert not torch.equal(network(x), logits)
+    assert torch.equal(network(x), logits)
+    with pytest.raises(ZeroDivisionError), network.seeing(doubled, ends):
+        _ = 1 / 0
+    assert torch.equal(network.fitted(site, 8).range.hi, before)
+    assert torch.equal(network(x), logits)
+
+
 def test_a_learned_rounding_comes_back_after_other_ranges_were_tried(network: Network, x: torch.Tensor) -> None:
     site = network.site("stem.weight")
     bits, hand = network.bits[site.name], Range(torch.tensor([-0.2]), torch.tensor([0.1]))

@@ -114,7 +114,7 @@ def test_a_strange_name_in_an_uploaded_file_is_shown_as_text(opened: Open, name:
     at = added(filled(opened("network", task="resnet-digits"), file.getvalue(), "mine.pt"))
     for _ in range(2):
         assert not at.exception
-        assert "1 are unexpected" in at.error[0].value
+        assert "1 is unexpected" in at.error[0].value
         (listed,) = (one.value for one in at.markdown if "**unexpected**" in one.value)
         for shown in (at.error[0].value, listed.removeprefix("**unexpected**, 1: `").removesuffix("`")):
             assert shown.isprintable()

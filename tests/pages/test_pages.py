@@ -60,6 +60,30 @@ def test_a_task_made_on_purpose_says_so(opened: Callable[..., AppTest]) -> None:
     assert "on purpose" in opened("network", task="mobilenet-digits-unbalanced").info[0].value
 
 
+@pytest.mark.parametrize(
+    ("task", "network", "split"),
+    [
+        ("mobilenet-digits", "Trained for the zoo.", "1,041 for training, 256 for calibration, 500 for evaluation"),
+        (
+            "mobilenet-digits-unbalanced",
+            "Made from `mobilenet-digits`, with no training of its own.",
+            "1,041 for training, 256 for calibration, 500 for evaluation",
+        ),
+        (
+            "resnet20-cifar10",
+            "Trained for the zoo.",
+            "48,976 for training, 1,024 for calibration, 10,000 for evaluation",
+        ),
+    ],
+)
+def test_the_network_page_tells_where_network_and_images_come_from(
+    opened: Callable[..., AppTest], task: str, network: str, split: str
+) -> None:
+    said = words(opened("network", task=task))
+    assert f"Split: {split}" in said
+    assert [end in said for end in ("Trained for the zoo.", network)] == [network == "Trained for the zoo.", True]
+
+
 def test_the_runs_page_says_what_to_do_while_nothing_has_run(opened: Callable[..., AppTest]) -> None:
     assert "start one on Post-training" in opened("runs").info[0].value
 

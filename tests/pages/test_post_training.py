@@ -220,6 +220,13 @@ def test_the_flowchart_names_side_site_cause_and_repair(opened: Open) -> None:
     assert "**channels equalized**  \n+88.8 points: 99.0 %" in said
 
 
+@pytest.mark.parametrize(("ranges", "told"), [("tensor", True), ("channel", False)])
+def test_several_repairs_say_by_what_they_are_ordered(opened: Open, ranges: str, told: bool) -> None:
+    at = opened("post_training", task="mobilenet-digits", pipeline="plain", format="W4A8", ranges=ranges)
+    assert at.button(key="apply-0")
+    assert ("Ordered by how far the answers still lie from FP32's" in words(at)) == told
+
+
 def test_without_a_culprit_the_site_that_does_most_is_named() -> None:
     document = profiles.load("mobilenet-digits").diagnoses["w3a3-per-tensor"]
     stage = next(stage for stage in stages(document) if stage.question == "Which sites?")
@@ -269,12 +276,27 @@ def test_no_difference_is_told_between_accuracies_on_other_images(opened: Open, 
     assert "intervals lie apart" not in said
 
 
-@pytest.mark.parametrize(("task", "told"), [("resnet20-cifar10", True), ("mobilenet-digits", False)])
-def test_where_figures_are_of_fewer_images_the_first_line_has_fp32_on_both(opened: Open, task: str, told: bool) -> None:
+@pytest.mark.parametrize(
+    ("page", "task", "told"),
+    [
+        ("post_training", "resnet20-cifar10", True),
+        ("budgets", "resnet20-cifar10", True),
+        ("ranges", "resnet20-cifar10", True),
+        ("training", "resnet20-cifar10", False),  # its cards are of all images, its curves of the calibration images
+        ("sensitivity", "resnet20-cifar10", False),  # of the calibration images
+        ("network", "resnet20-cifar10", False),
+        ("post_training", "mobilenet-digits", False),
+    ],
+)
+def test_where_figures_are_of_fewer_images_the_first_line_has_fp32_on_both(
+    opened: Open, page: str, task: str, told: bool
+) -> None:
     profile = profiles.load(task)
     fewer = f"{percent(profile.fp32_here['value'])} on the 500 that the figures are of"
     both = f"on {profile.fp32['images']:,} images, {fewer}"
-    assert (both in words(opened("post_training", task=task))) == told
+    said = words(opened(page, task=task))
+    assert (both in said) == told
+    assert ("that the figures are of" in said) == told
 
 
 def test_a_healthy_network_is_called_healthy(home: Path, opened: Open) -> None:

@@ -125,6 +125,15 @@ def test_a_range_by_hand_in_the_address_is_measured(opened: Open, bench: Bench) 
     assert bench.asked[-1]["variants"] == {HAND: {SITE: {"range": [-1.5, 2.0]}}}
 
 
+@pytest.mark.parametrize(("site", "some"), [(SITE, True), ("blocks.0.second.conv.weight", False)])
+def test_by_hand_says_where_its_errors_are_of_fewer_values_than_those_of_the_estimators(
+    opened: Open, bench: Bench, site: str, some: bool
+) -> None:
+    at = opened("ranges", task=TASK, site=site, b="2", by=HAND)
+    said = "Errors by hand, here and in the table, are of 4,096 values; those of estimators of all."
+    assert (said in words(at)) == some
+
+
 def test_a_range_by_hand_of_another_site_is_left_alone(opened: Open, bench: Bench) -> None:
     at = opened("ranges", task=TASK, site=SITE, b="2", by=HAND, hand="1:-1.5,2")
     assert bench.asked == []

@@ -376,7 +376,7 @@ def test_settings_make_a_recipe_of_ones_own(opened: Open, home: Path) -> None:
     asked = Recipe.load(spec["recipe"])
     assert (asked.weights["bits"], asked.activations["bits"], spec["seed"]) == (2, 4, 5)
     assert asked.steps[-1].settings["epochs"] == 3
-    assert asked.name == "qat-w4a4 with bits 2, epochs 3"
+    assert asked.name == "qat-w4a4 with bits: 2, epochs: 3"
 
 
 def test_the_share_that_is_pruned_can_be_chosen(opened: Open, home: Path) -> None:
@@ -410,7 +410,7 @@ def test_more_settings_are_typed_as_on_the_command_line(opened: Open, home: Path
     at.button(key="start-training").click().run()
     asked = Recipe.load(runs(home, "queued")[0]["recipe"])
     assert asked.steps[-1].settings.items() >= {"distill": 0.5, "ema": 0.995}.items()
-    assert asked.name == "qat-w3a3 with distill 0.5, ema 0.995"
+    assert asked.name == "qat-w3a3 with distill: 0.5, ema: 0.995"
     assert bench.asked[-1] == {"check": asked.to_document() | {"name": "qat-w3a3", "title": training_title("qat-w3a3")}}
 
 

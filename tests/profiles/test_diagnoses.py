@@ -24,3 +24,13 @@ def test_every_preset_has_its_steps_judged(task: str) -> None:
     table = profiles.load(task).ablation
     assert set(table["recipe"]) == set(presets("post-training"))
     assert table.groupby("recipe")["complete"].sum().eq(1).all()
+
+
+@pytest.mark.parametrize("task", DIGITS)
+def test_a_diagnosis_and_the_ablation_of_its_recipe_say_the_same_of_each_side(task: str) -> None:
+    profile = profiles.load(task)
+    sides = profile.ablation[profile.ablation["group"] == "side"].set_index(["recipe", "name"])["accuracy"]
+    for name, document in profile.diagnoses.items():
+        checks = {row["name"]: row["accuracy"] for row in document["checks"]}
+        for side in ("weights only", "activations only"):
+            assert checks[side] == sides[name, side]

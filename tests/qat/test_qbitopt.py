@@ -133,7 +133,7 @@ def test_an_infeasible_budget_is_told_before_anything_is_trained_and_nothing_is_
     seen = calibration((3, 8, 8), keeper=memory, key="0-qbitopt")
     network = quantized(built("concat-relu")[0], seen)
     before = weights_of(network)
-    with pytest.raises(InfeasibleBudget, match="the least that is possible is 2; raise weight_bits"):
+    with pytest.raises(InfeasibleBudget, match="the least that is possible is 2; raise the average weight bits"):
         STEPS.get("qbitopt")(network, seen, Report(events.append), **SHORT, weight_bits=1.5)
     assert not memory.states
     assert not any(event["event"].startswith("training") for event in events)

@@ -118,9 +118,9 @@ def test_a_report_counts_and_names_what_does_not_fit() -> None:
     assert problem.unexpected == tuple(f"extra.{i}" for i in range(5))
     assert problem.misshapen == ("0.weight",)
     for words in (
-        "1 of 9 entries are missing (3.bias)",
+        "1 of 9 entries is missing (3.bias)",
         "5 are unexpected (extra.0, extra.1, extra.2 and 2 more)",
-        "1 are misshapen (0.weight is float32 [2, 3, 3, 3], not float32 [2, 1, 3, 3])",
+        "1 is misshapen (0.weight is float32 [2, 3, 3, 3], not float32 [2, 1, 3, 3])",
     ):
         assert words in str(problem)
 

@@ -100,11 +100,18 @@ def ends(rows: pd.DataFrame, site: str, epochs: float, *, at: float | None = Non
 def _moved(rows: pd.DataFrame, site: str) -> str:
     first, last = rows.iloc[0], rows.iloc[-1]
     was, now = float(first["hi"] - first["lo"]), float(last["hi"] - last["lo"])
-    change = f"{100 * (now / was - 1):+.0f} % wide".replace("-", "−") if was > 0 else f"{now:.3g} wide"
+    change = _wider(100 * (now / was - 1)) if was > 0 else f"{now:.3g} wide"
     return (
         f"The range of {site} went from {first['lo']:.3g} … {first['hi']:.3g} to {last['lo']:.3g} … {last['hi']:.3g} "
         f"by epoch {last['epoch']:g}: {change}."
     )
+
+
+def _wider(percent: float) -> str:
+    """6.2 → '6 % wider'; what rounds to nothing is 'as wide as at the start'."""
+    if round(percent) == 0:
+        return "as wide as at the start"
+    return f"{abs(percent):.0f} % {'wider' if percent > 0 else 'narrower'}"
 
 
 _X: dict[str, Any] = {

@@ -103,7 +103,7 @@ def _healthy(document: dict[str, Any]) -> str:
     change = points(row["accuracy"] - rows["fp32"]["accuracy"])
     return (
         f"**Healthy:** the quantized network reaches {percent(row['accuracy'])} on {int(row['images']):,} images, "
-        f"{change} from FP32, and no site stands out. There is nothing to repair."
+        f"{change} from FP32, and no fault was found. There is nothing to repair."
     )
 
 

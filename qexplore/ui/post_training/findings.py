@@ -57,6 +57,11 @@ def fixes(profile: Profile, choice: Choice, subject: Recipe, document: Document)
     if not document["fixes"]:
         return
     before = next(row for row in document["checks"] if row["name"] == "quantized")
+    if len(document["fixes"]) > 1:
+        st.caption(
+            "Ordered by how far the answers still lie from FP32's (least divergence first; where next to nothing is "
+            "left, by accuracy). The points are of accuracy, which few images decide."
+        )
     for place, fix in enumerate(document["fixes"]):
         _fix(profile, choice, subject, fix, before, place)
     watch([known.spec_of("recipe", profile, Recipe.load(fix["recipe"])) for fix in document["fixes"]], key="fixes")

@@ -77,6 +77,13 @@ class Choice:
             "clipping": clipping,
         }
 
+    @property
+    def sampled(self) -> int:
+        """How many values of the site the errors of a range by hand are of; 0 where these are all of them."""
+        kept = len(self.profile.tensor(self.site))
+        images = 1 if self.row["kind"] == "weight" else int(self.profile.header["fp32_calibration"]["images"])
+        return kept if kept < int(self.row["numel"]) * images else 0
+
     def grid(self, ends: Ends) -> figures.Grid:
         """The grid that a range spans at these bits."""
         return grid_of(self.profile, {**self.row, "lo": ends[0], "hi": ends[1]}, self.bits)

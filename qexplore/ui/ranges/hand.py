@@ -26,6 +26,7 @@ def by_hand(choice: Choice) -> Ends | None:
         f"Drag the two ends; when you let go the network is measured. {choice.stored} chose {stored[0]:.3g} to "
         f"{stored[1]:.3g}."
         + (" This weight has one range a channel: yours holds for all channels alike." if choice.per_channel else "")
+        + _of_how_many(choice)
     )
     key = f"hand {choice.profile.task} {choice.site} {choice.bits}"
     changed = quantizer(choice.profile.tensor(choice.site), choice.site, stored, start, key=key, fixed=True)
@@ -34,3 +35,9 @@ def by_hand(choice: Choice) -> Ends | None:
     ends = rounded((float(changed["low"]), float(changed["high"])))
     write_address("hand", write_hand(int(choice.row["index"]), ends))
     return ends
+
+
+def _of_how_many(choice: Choice) -> str:
+    if not choice.sampled:
+        return ""
+    return f" Errors by hand, here and in the table, are of {choice.sampled:,} values; those of estimators of all."

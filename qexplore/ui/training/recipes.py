@@ -39,7 +39,7 @@ class Choice:
         """What a run is told: the preset's name, or the document of the changed recipe."""
         if not self.changes:
             return self.preset
-        told = ", ".join(f"{key.partition('.')[2]} {value}" for key, value in self.changes.items())
+        told = ", ".join(f"{key.partition('.')[2]}: {value}" for key, value in self.changes.items())
         return replace(self.recipe, name=f"{self.preset} with {told}", title="").to_document()
 
     def spec(self, task: str) -> dict[str, Any]:

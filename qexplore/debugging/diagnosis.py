@@ -108,7 +108,7 @@ def debug(
     cases = _cases(network, calibration, trail, sites, report)
     whole = Whole(task, checks, trail.changes, _strays(network, calibration, trail))
     troubles, unexplained = _troubles(recipe, network, whole, cases)
-    findings, fixes = find_fixes(task, recipe, seed, troubles, report, measure=measure_fixes)
+    findings, fixes = find_fixes(task, recipe, seed, troubles, checks[QUANTIZED].judged, report, measure=measure_fixes)
     table = pd.DataFrame([one.to_document(checks[FP32]) for one in checks.values()])
     return Diagnosis(task.name, recipe, seed, table, sites, findings, fixes, unexplained)
 

@@ -16,6 +16,7 @@ class Fix:
     """A complete recipe with one thing repaired.
 
     accuracy: as a document, on the evaluation images; divergence: mean KL from the model's softmax on them, in nats;
+    gained, lost, p: images that it alone, or the recipe as it was alone, has right, and McNemar's exact p;
     seconds: to carry the recipe out. None where it was not measured.
     """
 
@@ -24,6 +25,9 @@ class Fix:
     accuracy: Mapping[str, Any] | None = None
     divergence: float | None = None
     seconds: float | None = None
+    gained: int | None = None
+    lost: int | None = None
+    p: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         document: dict[str, Any] = plain(self)

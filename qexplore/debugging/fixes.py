@@ -15,7 +15,7 @@ from qexplore.debugging.edits import Edit
 from qexplore.debugging.finding import Finding, Fix
 from qexplore.debugging.proposals import Trouble, propose
 from qexplore.errors import QexploreError
-from qexplore.network import Accuracy, Network, Tally
+from qexplore.network import Judged, Network, Tally, compare
 from qexplore.network.divergence import divergence
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import check, prepare
@@ -28,10 +28,18 @@ SLOW = "adaround"  # a recipe with this step takes as long as all the others tog
 
 
 def find_fixes(
-    task: Task, recipe: Recipe, seed: int, troubles: Sequence[Trouble], report: Report, *, measure: bool
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    troubles: Sequence[Trouble],
+    before: Judged,
+    report: Report,
+    *,
+    measure: bool,
 ) -> tuple[tuple[Finding, ...], tuple[Fix, ...]]:
     """The findings with their fixes, and all fixes once each, the best first.
 
+    before: what the network of the recipe says of the evaluation images.
     Where there are several findings, all their first fixes together are one more, which belongs to no single finding.
     measure: the first of each finding come before the second, what needs no learning before what does; at most
     MEASURED are carried out, of those with learning at most SLOW_MEASURED.
@@ -41,7 +49,7 @@ def find_fixes(
     known = _distinct(recipe, [*_by_turns(proposed), *together])
     chosen = _chosen(known, _distinct(recipe, together).keys()) if measure else []
     for number, key in enumerate(chosen):
-        known[key] = _measured(task, known[key], seed, _within(report, number, len(chosen), known[key].label))
+        known[key] = _measured(task, known[key], seed, before, _within(report, number, len(chosen), known[key].label))
     findings = []
     for trouble, own in zip(troubles, proposed, strict=True):
         keys = dict.fromkeys(_key(fixed) for edit in own if (fixed := _apply(recipe, edit)) is not None)
@@ -95,8 +103,8 @@ def _slow(fix: Fix) -> bool:
     return any(key_of(step.name) == key_of(SLOW) for step in Recipe.from_document(fix.recipe).steps)
 
 
-def _measured(task: Task, fix: Fix, seed: int, report: Report) -> Fix:
-    """The fix with its accuracy and divergence; as it was where the recipe cannot be carried out."""
+def _measured(task: Task, fix: Fix, seed: int, before: Judged, report: Report) -> Fix:
+    """The fix with what was measured; as it was where the recipe cannot be carried out."""
     clock = time.perf_counter()
     try:
         network = prepare(task, Recipe.from_document(fix.recipe), seed, report)
@@ -104,11 +112,20 @@ def _measured(task: Task, fix: Fix, seed: int, report: Report) -> Fix:
         report.event("log", text=f"The fix {fix.label!r} cannot be carried out: {error}")
         return fix
     seconds = time.perf_counter() - clock
-    accuracy, apart = _evaluate(task, network)
-    return replace(fix, accuracy=accuracy.to_document(), divergence=apart, seconds=seconds)
+    judged, apart = _evaluate(task, network)
+    paired = compare(before, judged)
+    return replace(
+        fix,
+        accuracy=judged.accuracy.to_document(),
+        divergence=apart,
+        seconds=seconds,
+        gained=paired.gained,
+        lost=paired.lost,
+        p=paired.p,
+    )
 
 
-def _evaluate(task: Task, network: Network) -> tuple[Accuracy, float]:
+def _evaluate(task: Task, network: Network) -> tuple[Judged, float]:
     tally, images, apart = Tally(), 0, 0.0
     with torch.no_grad():  # not in inference mode: see `judge`
         for x, y in task.data.batches("evaluation", size=BATCH):
@@ -116,7 +133,7 @@ def _evaluate(task: Task, network: Network) -> tuple[Accuracy, float]:
             tally.add(logits, y)
             apart += float(divergence(task.model(x), logits).sum())
             images += len(y)
-    return tally.judged().accuracy, apart / images
+    return tally.judged(), apart / images
 
 
 def _within(report: Report, done: int, total: int, label: str) -> Report:

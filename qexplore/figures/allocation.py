@@ -12,6 +12,7 @@ from qexplore.figures.palette import BITS, GREY
 from qexplore.figures.words import listed
 
 _MOST_NUMBERS = 70  # bars that leave room for a number each
+_DIGIT = 7  # pixels that a number needs beside another
 _LEGEND = 62  # pixels
 _SIDES = (("datum.signed > 0", -7), ("datum.signed < 0", 9))  # which bars, and pixels beyond their ends
 _PADLOCK = "M-0.55,-0.05 h1.1 v0.85 h-1.1 z M-0.35,-0.05 v-0.35 a0.35,0.35 0 0 1 0.7,0 v0.35"
@@ -116,10 +117,12 @@ def _spec(most: int, height: int, *, numbers: bool) -> dict[str, Any]:
 
 
 def _numbers(x: dict[str, Any], y: dict[str, Any], mark: dict[str, Any], test: str, shift: int) -> dict[str, Any]:
+    """Numbers at the ends of the bars, where these are wide enough on this screen."""
     colour = {"field": "bits", "type": "nominal", "legend": None}
+    text = {"condition": {"test": f"bandwidth('x') >= {_DIGIT}", "field": "bits"}, "value": ""}
     return {
         "data": {"name": "bars"},
         "transform": [{"filter": test}],
         "mark": {**mark, "dy": shift},
-        "encoding": {"x": x, "y": y, "text": {"field": "bits"}, "color": colour},
+        "encoding": {"x": x, "y": y, "text": text, "color": colour},
     }

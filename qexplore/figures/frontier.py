@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -26,7 +28,10 @@ _SERIES = {
     HERE: (PURPLE, "transparent", "diamond"),
     HERE_MEASURED: (PURPLE, PURPLE, "diamond"),
 }
-_COLUMNS = ["series", "label", "x", "accuracy", "low", "high", "note", "text"]
+_COLUMNS = ["series", "label", "x", "accuracy", "low", "high", "note"]
+_ROOM = {"narrow": 260, "wide": 640}  # pixels of the plot on a phone and beside other things, at the least
+_LETTER, _GAP = 6.5, 12  # pixels of a letter of a tag, and of the point before it
+_ROWS = 3  # of tags over each other; what finds no room there is left to the pointer
 
 
 def frontier(
@@ -48,10 +53,9 @@ def frontier(
     fp32: fraction; images: how many of the evaluation images served for all of it, None for all of them.
     tried: more measured allocations, of this visit, with the columns of points.
     """
-    floor = _floor(points, fp32)
-    parts = [_measured(points, axis, floor), _tried(tried, axis), _here(here, axis)]
+    floor = _floor(points, fp32, here)
+    parts = [_measured(points, axis), _tried(tried, axis), _here(here, axis)]
     marks = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    line = pd.DataFrame({"x": path[axis], "accuracy": path["accuracy"]})
     same = f" on the same {images:,} images" if images else ""
     reference = pd.DataFrame({"fp32": [fp32], "text": [f"FP32 {percent(fp32)}{same}"]})
     return Live(
@@ -60,13 +64,18 @@ def frontier(
         alt=_finding(points, here, fp32, axis),
         look="Filled: measured, with 95 % intervals. Hollow and dashed: predicted. Squares: W bits for all weights, A "
         "for all activations; mixed bits pay where they lie above them.",
-        data=marks.drop(columns="text"),
-        spec=_spec(AXES[axis], floor, height),
-        tables={"marks": marks, "path": line, "reference": reference},
+        data=marks,
+        spec=_spec(AXES[axis], height),
+        tables={
+            "marks": _placed(marks, floor),
+            "path": _above(path[axis].tolist(), path["accuracy"].tolist(), floor),
+            "reference": reference,
+            "ends": pd.DataFrame({"end": [floor, 1.0]}),
+        },
     )
 
 
-def _measured(points: pd.DataFrame, axis: str, floor: float = 0.0) -> pd.DataFrame:
+def _measured(points: pd.DataFrame, axis: str) -> pd.DataFrame:
     uniform = points["label"].str.startswith("uniform")
     rows = pd.DataFrame(
         {
@@ -77,44 +86,87 @@ def _measured(points: pd.DataFrame, axis: str, floor: float = 0.0) -> pd.DataFra
             "low": points["low"],
             "high": points["high"],
             "note": points["images"].map(lambda n: f"measured on {n:,} images"),
-            "text": [
-                _tag(label, value, floor) for label, value in zip(points["label"], points["accuracy"], strict=True)
-            ],
         }
     )
     return rows[_COLUMNS]
 
 
-def _tag(label: str, value: float, floor: float) -> str:
-    """Bits of a baseline; where it lies below the axis, its accuracy too. Nothing for others."""
-    if not label.startswith("uniform"):
-        return ""
-    bits = label.removeprefix("uniform").strip()
-    return f"{bits} ↓ {percent(value, 0)}" if value < floor else bits
-
-
 def _tried(tried: pd.DataFrame | None, axis: str) -> pd.DataFrame:
     if tried is None or tried.empty:
         return pd.DataFrame(columns=_COLUMNS)
-    return _measured(tried, axis).assign(series=TRIED, text="")
+    return _measured(tried, axis).assign(series=TRIED)
 
 
 def _here(here: Mapping[str, Any] | None, axis: str) -> pd.DataFrame:
     if here is None:
         return pd.DataFrame(columns=_COLUMNS)
     x, guess = here[axis], here["predicted"]
-    rows = [(HERE, "this allocation", x, guess, guess, guess, "predicted, not measured", "")]
+    rows = [(HERE, "this allocation", x, guess, guess, guess, "predicted, not measured")]
     if here.get("accuracy") is not None:
         note = f"measured on {here['images']:,} images"
-        rows.append((HERE_MEASURED, "this allocation", x, here["accuracy"], here["low"], here["high"], note, ""))
+        rows.append((HERE_MEASURED, "this allocation", x, here["accuracy"], here["low"], here["high"], note))
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def _floor(points: pd.DataFrame, fp32: float) -> float:
-    """Lower end of the accuracy axis: low enough for all but collapsed points, so that the rest stays legible."""
+def _floor(points: pd.DataFrame, fp32: float, here: Mapping[str, Any] | None) -> float:
+    """Lower end of the accuracy axis: low enough for all but collapsed points, so that the rest stays legible, and for
+    the place where one is; for that in tens of percents, so that the axis rests while the place moves, and with room
+    for what stands at its foot.
+    """
     usable = points.loc[points["accuracy"] > fp32 - 0.5, "low"]
     lowest = float(usable.min()) if len(usable) else fp32 - 0.5
-    return max(0.0, round(lowest - 0.02, 2))
+    floor = round(lowest - 0.02, 2)
+    own = [float(here[key]) for key in ("predicted", "low") if here.get(key) is not None] if here else []
+    if own and min(own) < floor:
+        floor = math.floor(10 * min(own) - 1) / 10
+    return max(0.0, floor)
+
+
+def _placed(marks: pd.DataFrame, floor: float) -> pd.DataFrame:
+    """The marks with where they are drawn (y, from, to): those below the axis at its foot. tag: bits of a baseline.
+    below: what stands at the foot, with the accuracy; narrow, wide: the row where it finds room, by the plot's width.
+    """
+    drawn = marks.assign(
+        **{name: marks[of].clip(lower=floor) for name, of in (("y", "accuracy"), ("from", "low"), ("to", "high"))}
+    )
+    bits = [
+        label.removeprefix("uniform").strip() if series == UNIFORM else ""
+        for label, series in zip(marks["label"], marks["series"], strict=True)
+    ]
+    sunk = (marks["accuracy"] < floor).tolist()
+    below = [f"{name} ↓ {percent(value, 0)}".strip() for name, value in zip(bits, marks["accuracy"], strict=True)]
+    drawn["tag"] = ["" if low else name for name, low in zip(bits, sunk, strict=True)]
+    drawn["below"] = [text if low else "" for text, low in zip(below, sunk, strict=True)]
+    for name, room in _ROOM.items():
+        drawn[name] = _rows(drawn["x"].tolist(), drawn["below"].tolist(), room)
+    return drawn
+
+
+def _rows(x: Sequence[float], texts: Sequence[str], room: float) -> list[int]:
+    """The row of each text, the lowest where it covers no other; -1 for none. room: pixels of the whole axis."""
+    scale = room / ((max(x) - min(x)) or 1.0)
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(_ROWS)]
+    rows = []
+    for place, text in zip(x, texts, strict=True):
+        start, end = place * scale, place * scale + _GAP + _LETTER * len(text)
+        free = (row for row, others in enumerate(taken) if all(end <= a or b <= start for a, b in others))
+        row = next(free, -1) if text else -1
+        if row >= 0:
+            taken[row].append((start, end))
+        rows.append(row)
+    return rows
+
+
+def _above(x: Sequence[float], accuracy: Sequence[float], floor: float) -> pd.DataFrame:
+    """The path as far as it lies on the axis; it ends where it crosses its foot."""
+    corners = list(zip(x, accuracy, strict=True))
+    crossings = [
+        (a + (b - a) * (floor - low) / (high - low), floor)
+        for (a, low), (b, high) in pairwise(corners)
+        if (low < floor) != (high < floor)
+    ]
+    kept = [corner for corner in corners if corner[1] >= floor]
+    return pd.DataFrame(sorted(kept + crossings), columns=["x", "accuracy"], dtype=float)
 
 
 def _finding(points: pd.DataFrame, here: Mapping[str, Any] | None, fp32: float, axis: str) -> str:
@@ -127,16 +179,16 @@ def _finding(points: pd.DataFrame, here: Mapping[str, Any] | None, fp32: float, 
     return f"{where}; FP32 {percent(fp32)}; measured: {named}." if named else f"{where}; FP32 {percent(fp32)}."
 
 
-def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
+def _spec(title: str, height: int) -> dict[str, Any]:
     names = list(_SERIES)
     stroke, fill, shape = (list(column) for column in zip(*_SERIES.values()))
     x = {"field": "x", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": False, "padding": 14}}
     y = {
-        "field": "accuracy",
+        "field": "y",
         "type": "quantitative",
         "title": "accuracy",
         "axis": {"format": ".0%", "tickCount": 5},
-        "scale": {"domain": [floor, 1.0], "clamp": True, "nice": False},
+        "scale": {"zero": False, "nice": False},
     }
     legend = {
         "title": None,
@@ -159,7 +211,9 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
         {"field": "high", "title": "to", "format": ".1%"},
         {"field": "note", "title": "how"},
     ]
-    bar = {"y": {**y, "field": "low"}, "y2": {"field": "high"}, "x": x, "stroke": look["stroke"]}
+    bar = {"y": {**y, "field": "from"}, "y2": {"field": "to"}, "x": x, "stroke": look["stroke"]}
+    tests = [{"test": f"datum.series === '{name}'", "value": of[0]} for name, of in _SERIES.items()]
+    tag = {"type": "text", "align": "left", "dx": 8, "fontWeight": "bold"}
     size = {"condition": {"test": "indexof(datum.series, 'here') === 0", "value": 190}, "value": 70}
     return {
         "height": height,
@@ -179,7 +233,7 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
             {
                 "data": {"name": "path"},
                 "mark": {"type": "line", "color": PURPLE, "strokeDash": [5, 4], "strokeWidth": 1.5, "opacity": 0.8},
-                "encoding": {"x": x, "y": y},
+                "encoding": {"x": x, "y": {**y, "field": "accuracy"}},
             },
             {"data": {"name": "marks"}, "mark": {"type": "rule", "strokeWidth": 1.5}, "encoding": bar},
             {
@@ -189,8 +243,28 @@ def _spec(title: str, floor: float, height: int) -> dict[str, Any]:
             },
             {
                 "data": {"name": "marks"},
-                "mark": {"type": "text", "align": "left", "dx": 8, "dy": 9, "color": VERMILLION, "fontWeight": "bold"},
-                "encoding": {"x": x, "y": y, "text": {"field": "text"}},
+                "mark": {**tag, "dy": 9, "color": VERMILLION},
+                "encoding": {"x": x, "y": y, "text": {"field": "tag"}},
+            },
+            {
+                "data": {"name": "marks"},
+                "transform": [
+                    {"calculate": "width > 480 ? datum.wide : datum.narrow", "as": "row"},
+                    {"filter": "datum.row >= 0"},
+                    {"calculate": "height + 8 - 15 * datum.row", "as": "pixel"},
+                ],
+                "mark": tag,
+                "encoding": {
+                    "x": x,
+                    "y": {"field": "pixel", "type": "quantitative", "scale": None, "axis": None},
+                    "text": {"field": "below"},
+                    "color": {"condition": tests, "value": GREY},
+                },
+            },
+            {
+                "data": {"name": "ends"},
+                "mark": {"type": "rule", "opacity": 0},
+                "encoding": {"y": {**y, "field": "end"}},
             },
         ],
     }

@@ -65,6 +65,14 @@ def judgement(change: float, p: float, images: int) -> str:
     return f"{points(change)} ({chance(p)}, {images:,} images)"
 
 
+def pairs(gained: int, lost: int, p: float) -> str:
+    """How many images two networks differ on, and whether that could be chance."""
+    if gained + lost == 0:
+        return "every image is answered alike"
+    counts = f"{gained} {'image' if gained == 1 else 'images'} gained, {lost} lost"
+    return f"{counts}: may be chance ({probability(p)})" if p > SIGNIFICANT else f"{counts}, {probability(p)}"
+
+
 def _finding(rows: pd.DataFrame) -> str:
     if rows.empty:
         return "The recipe has no step that could be left out."

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from qexplore.network import Judged
-from qexplore.qat.quantizers import bits_of
+from qexplore.qat.quantizers import Quantizer, bits_of
 from qexplore.qat.training import Training
 from qexplore.report import Event, Report
 
 EVERY = 0.2  # seconds between two events of the loss
 BINS = 64
+ON_END = 1e-4  # of a step of the grid
 STATES = 48  # of which the curves of a long training are made
 KEPT = {
     "training": 400,
@@ -158,12 +159,15 @@ def _accuracy(judged: Judged) -> Event:
 
 @torch.no_grad()
 def weights(training: Training) -> Event:
-    """Where the grid of every weight ends, and the histogram of its latent values."""
+    """Where the grid of every weight ends (lo, hi: over all its channels), which share of its latent values lies
+    outside the grid of its own channel, and their histogram.
+    """
     sites = {}
     for name, quantizer in training.trainable.quantizers.items():
         if quantizer.site.kind == "weight":
             values, ends = training.trainable.facing(quantizer.site.layer), quantizer.range()
-            sites[name] = {"lo": float(ends.lo.min()), "hi": float(ends.hi.max()), **_histogram(values)}
+            told = {"lo": float(ends.lo.min()), "hi": float(ends.hi.max()), "outside": _outside(quantizer, values)}
+            sites[name] = {**told, **_histogram(values)}
     return {"event": "weights", "at": training.at, "sites": sites}
 
 
@@ -176,6 +180,12 @@ def activations(training: Training) -> Event:
             ends = quantizer.range()
             sites[name] = {"lo": float(ends.lo), "hi": float(ends.hi)}
     return {"event": "activations", "at": training.at, "sites": sites}
+
+
+def _outside(quantizer: Quantizer, values: Tensor) -> float:
+    """Share of the values beyond the ends of their own grids, by more than rounding makes of what lies on an end."""
+    beyond = (values - quantizer.clipped(values)).abs() > ON_END * quantizer.steps_of(values)
+    return float(beyond.double().mean())
 
 
 def _histogram(values: Tensor) -> dict[str, object]:

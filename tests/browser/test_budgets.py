@@ -116,6 +116,18 @@ def resting(page: Page, mark: Locator) -> dict[str, float]:
     return box
 
 
+@pytest.mark.parametrize(("task", "told"), [("mobilenet-digits", True), ("mobilenetv2-cifar10", False)])
+def test_bars_on_a_phone_have_numbers_only_where_these_stand_apart(
+    open_page: Callable[..., Page], app_url: str, task: str, told: bool
+) -> None:
+    phone = open_page(width=390, height=844)
+    go(phone, app_url, f"budgets?task={task}")
+    bars = chart(phone, BARS)
+    expect(bars.locator(".mark-rect path").first).to_be_visible(timeout=30_000)
+    numbers = [text for text in bars.locator(".mark-text.role-mark text").all_text_contents() if text]
+    assert bool(numbers) == told
+
+
 def test_a_clicked_bar_picks_its_site_and_a_lock_holds(page: Page, app_url: str) -> None:
     go(page, app_url, "budgets")
     expect(card(page, "measured accuracy")).to_contain_text("%", timeout=30_000)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from scipy.stats import binomtest
 
 import qexplore as qx
 from qexplore.debugging.checks import QUANTIZED, REAL
@@ -72,6 +73,18 @@ def test_each_side_alone_is_that_of_the_ablation(recipe: str) -> None:
 def test_the_measured_accuracy_of_a_fix_is_that_of_its_recipe(broken: qx.Diagnosis) -> None:
     for fix in broken.fixes:
         assert fix.accuracy == qx.run(TWIN, fix.recipe).accuracy.to_document()
+
+
+def test_a_fix_is_compared_image_by_image_with_the_recipe_as_it_was(broken: qx.Diagnosis) -> None:
+    task = qx.Task(TWIN)
+    x, labels = task.data.tensors("evaluation")
+    right = [
+        prepare(task, qx.Recipe.load(one))(x).argmax(dim=1) == labels
+        for one in ("w8a8-per-tensor", broken.fixes[0].recipe)
+    ]
+    fix = broken.fixes[0]
+    assert (fix.gained, fix.lost) == (int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum()))
+    assert fix.p == pytest.approx(binomtest(fix.gained, fix.gained + fix.lost).pvalue)
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,58 @@ def test_the_frontier_states_where_one_is_and_every_baseline() -> None:
     assert all(f"uniform W{b}A{b} " in said for b in (2, 4, 8))
 
 
+LOW = pd.DataFrame(
+    {
+        "label": ["tried 2.20 / 3.00", "tried 2.25 / 3.00"],
+        "weight_bits": [2.2, 2.25],
+        "accuracy": [0.14, 0.16],
+        "low": [0.1, 0.12],
+        "high": [0.17, 0.2],
+        "images": [500] * 2,
+    }
+)
+
+
+def test_whatever_lies_below_the_axis_of_the_frontier_tells_its_accuracy() -> None:
+    points = pd.concat([POINTS, LOW.assign(label="frontier 2.5 / 3")[:1]], ignore_index=True)
+    figure = figures.frontier(points, PATH, HERE, fp32=0.984, tried=LOW[1:])
+    marks, floor = figure.tables["marks"], figure.tables["ends"]["end"].min()
+    below = marks[marks["accuracy"] < floor]
+    assert below["below"].tolist() == ["W2A2 ↓ 31 %", "↓ 14 %", "↓ 16 %"]
+    assert (below["y"] == floor).all()
+    assert below["tag"].eq("").all()
+    assert marks[marks["accuracy"] >= floor]["below"].eq("").all()
+    assert figure.data["accuracy"].min() == 0.14  # the pointer and the table tell the number itself
+
+
+@pytest.mark.parametrize("width", ["narrow", "wide"])
+def test_what_is_told_below_the_axis_stands_beside_or_over_another_and_never_on_it(width: str) -> None:
+    close = pd.concat([LOW] * 4, ignore_index=True)
+    rows = figures.frontier(POINTS, PATH, HERE, fp32=0.984, tried=close).tables["marks"].query("below != ''")
+    shown = rows[rows[width] >= 0]
+    assert not shown.duplicated([width, "x"]).any()
+    assert set(shown[width]) == {0, 1, 2}
+    assert len(shown) < len(rows)  # where no room is left there stands nothing
+
+
+def test_the_axis_of_the_frontier_reaches_down_to_where_one_is() -> None:
+    here = {"weight_bits": 2.5, "predicted": 0.322, "accuracy": 0.368, "low": 0.327, "high": 0.411, "images": 500}
+    figure = figures.frontier(POINTS, PATH, here, fp32=0.984)
+    assert figure.tables["ends"]["end"].min() == 0.2
+    own = figure.tables["marks"][figure.tables["marks"]["series"].str.startswith("here")]
+    assert own["y"].tolist() == [0.322, 0.368]
+    assert figures.frontier(POINTS, PATH, HERE, fp32=0.984).tables["ends"]["end"].min() > 0.9
+    assert figure.spec == figures.frontier(POINTS, PATH, HERE, fp32=0.984).spec  # patched, not drawn anew
+
+
+def test_the_predicted_path_ends_where_it_leaves_the_axis() -> None:
+    path = pd.DataFrame({"weight_bits": [2.0, 4.0, 8.0], "accuracy": [0.5, 0.98, 0.98]})
+    figure = figures.frontier(POINTS, path, HERE, fp32=0.984)
+    drawn, floor = figure.tables["path"], figure.tables["ends"]["end"].min()
+    assert drawn["accuracy"].tolist() == [floor, 0.98, 0.98]
+    assert drawn["x"].iloc[0] == pytest.approx(2 + 2 * (floor - 0.5) / 0.48)
+
+
 def test_the_heatmap_names_the_site_that_hurts_most() -> None:
     assert figures.heatmap(sensitivity(), metric="fit").alt.startswith("At 2 bits stem.conv.weight, head.weight")
 

@@ -124,7 +124,12 @@ def test_weights_outside_the_grid_are_counted() -> None:
     outside = figure.data[figure.data["where"] == "outside"]
     assert outside["count"].tolist() == [1, 2, 3, 4, 4, 3, 2, 1]
     assert figure.data["share"].sum() == pytest.approx(1.0)
-    assert "about 33.3 % of the weights outside" in figure.alt
+    assert "about 33.3 % of the weights outside all channels' grids." in figure.alt
+
+
+def test_the_share_outside_their_own_grids_is_that_which_was_told() -> None:
+    now = {"epoch": 1.0, "lo": -6.0, "hi": 6.0, "outside": 0.132, "from": -5.0, "to": 5.0, "counts": [1, 8, 1]}
+    assert "; 13.2 % of the weights outside their own grid." in drawn.latent([now], 0, "site").alt
 
 
 @pytest.mark.parametrize(("now", "words"), [(2.05, [1.95, 1.95]), (1.9, [1.9, 1.9]), (0.5, [0.5, 1.95])])

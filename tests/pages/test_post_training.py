@@ -65,8 +65,11 @@ def check(name: str, value: float, divergence: float, lost: int = 0) -> dict[str
     return {**row, "gained": 0, "lost": lost, "p": 2 * 0.5**lost if lost else 1.0}
 
 
-def diagnosis(*, healthy: bool = False) -> dict[str, Any]:
-    """What debugging the bare ranges files: one culprit and two repairs, or nothing at all."""
+def diagnosis(*, healthy: bool = False, **compared: Any) -> dict[str, Any]:
+    """What debugging the bare ranges files: one culprit and two repairs, or nothing at all.
+
+    compared: gained, lost and p of the repair, which older ones lack.
+    """
     low = 0.994 if healthy else 0.102
     site = {
         "cause": "unbalanced-channels",
@@ -76,6 +79,7 @@ def diagnosis(*, healthy: bool = False) -> dict[str, Any]:
     }
     repaired = Recipe.load("w8a8-per-tensor-equalized").to_document()
     fix = {"label": "channels equalized", "recipe": repaired, "accuracy": accuracy(0.99), "divergence": 0.01}
+    fix |= compared
     return {
         "task": TASK,
         "recipe": Recipe.load(BARE).to_document(),
@@ -247,7 +251,7 @@ def test_a_repair_is_applied_with_one_click_and_measured(opened: Open, debugged:
     at.run()
     said = words(at)
     assert "+89.0 points" in said
-    assert "the 95 % intervals lie apart" in said
+    assert "the 95 % intervals lie apart; not paired image by image" in said
     at.button(key="back").click().run()
     assert "instead of the picked recipe" not in words(at)
 
@@ -457,4 +461,38 @@ def test_a_repair_is_ticked_only_where_its_accuracy_is_surely_better(value: floa
     document["fixes"][0]["accuracy"] = accuracy(value)
     repair = stages(document)[-1]
     assert repair.state == state
-    assert ("the intervals overlap; 0.01 nats left" in repair.numbers) == (state == "idle")
+    assert ("the 95 % intervals overlap, not paired; 0.01 nats left" in repair.numbers) == (state == "idle")
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "p", "state", "said"),
+    [
+        (23, 7, 0.0052, "sound", "12.0 %: +1.8 points (23 images gained, 7 lost, p = 0.0052)"),
+        (15, 6, 0.078, "idle", "(15 images gained, 6 lost: may be chance (p = 0.078)); 0.01 nats left"),
+        (7, 23, 0.0052, "idle", "(7 images gained, 23 lost, p = 0.0052); 0.01 nats left"),
+    ],
+)
+def test_a_repair_is_judged_image_by_image_where_the_diagnosis_tells_so(
+    gained: int, lost: int, p: float, state: str, said: str
+) -> None:
+    document = diagnosis(gained=gained, lost=lost, p=p)
+    document["fixes"][0]["accuracy"] = accuracy(0.12)
+    repair = stages(document)[-1]
+    assert repair.state == state
+    assert said in repair.numbers
+
+
+@pytest.mark.parametrize(("reached", "paired"), [(0.99, True), (0.992, False)])
+def test_a_repair_that_is_applied_is_compared_image_by_image(
+    home: Path, opened: Open, reached: float, paired: bool
+) -> None:
+    """Where its run has ended elsewhere than the diagnosis did, the pairs of that are not its own."""
+    spec = {"kind": "debug", "task": TASK, "recipe": BARE, "seed": 0}
+    shelve(home, spec, {"accuracy": accuracy(0.102)}, debug_json=diagnosis(gained=450, lost=6, p=1e-9))
+    at = opened("post_training", **HERE)
+    assert "(p < 0.001): 99.0 %" in words(at)
+    at.button(key="apply-0").click().run()
+    shelve(home, queued(home)[0], {"accuracy": accuracy(reached), "steps": []})
+    said = next(str(one.proto.body) for one in at.run().get("html") if ">change<" in str(one.proto.body))
+    assert ("450 images gained, 6 lost, p &lt; 0.001" in said) == paired
+    assert ("not paired image by image" in said) != paired

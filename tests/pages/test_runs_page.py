@@ -14,7 +14,7 @@ from qexplore.runs import store as stores
 from qexplore.runs.records import Records
 from qexplore.ui.work.words import table
 from tests.executors import Idle
-from tests.pages.shelf import shelve
+from tests.pages.shelf import accuracy, shelve
 from tests.pages.words import words
 
 SPEC = {"kind": "recipe", "task": "mobilenet-digits", "recipe": "w8a8", "seed": 0}
@@ -183,6 +183,33 @@ def test_a_link_to_a_run_that_has_not_ended_says_where_it_stands(shelf: Store, o
     assert any(
         f"Run `{run_id}`" in one.value and "stands above" in one.value for one in opened("runs", run=run_id).caption
     )
+
+
+def measured_runs(home: Path, count: int) -> list[str]:
+    """Runs with an accuracy that have ended, the newest first, as the list has them."""
+    ids = [shelve(home, {**SPEC, "seed": seed}, {"accuracy": accuracy(0.9)}) for seed in range(count)]
+    return [run.id for run in Store().runs() if run.id in ids]
+
+
+def test_runs_that_are_ticked_stand_in_the_address(shelf: Store, home: Path, opened: Callable[..., AppTest]) -> None:
+    ids = measured_runs(home, 3)
+    at = opened("runs", run=ids[0])
+    for rows, key in (([0, 2], "runs"), ([1], "run")):
+        at.session_state[at.dataframe[0].key] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+        at.run()
+        assert at.query_params[key] in ([",".join(ids[row] for row in rows)], ",".join(ids[row] for row in rows))
+        assert {"run", "runs"} - set(at.query_params) == {"run", "runs"} - {key}
+
+
+def test_a_link_to_a_comparison_of_runs_opens_it(shelf: Store, home: Path, opened: Callable[..., AppTest]) -> None:
+    ids = measured_runs(home, 3)
+    at = opened("runs", runs=f"{ids[0]},gone,{ids[2]}")
+    assert len(at.get("plotly_chart")) == 1
+    assert at.query_params["runs"] in ([f"{ids[0]},{ids[2]}"], f"{ids[0]},{ids[2]}")
+    assert any("`gone`, which is not in this home" in one.value for one in at.caption)
+    press(at, "Delete for good")
+    assert [run.id for run in shelf.runs()] == [ids[1]]
+    assert {"run", "runs"}.isdisjoint(at.query_params)
 
 
 def test_a_run_that_is_deleted_here_is_not_missed_afterwards(shelf: Store, opened: Callable[..., AppTest]) -> None:

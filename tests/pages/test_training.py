@@ -530,11 +530,37 @@ def test_a_moment_of_the_address_is_the_one_that_is_drawn(opened: Open, home: Pa
     assert shown == events[4]["bits"]
 
 
+def test_a_training_is_followed_though_the_browser_sends_the_moment_before(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qat", after=None, done=3))
+    at = opened("training", task=TASK, run=run, view="learned ranges", site="head.weight")
+    slider = f"moment-{run}-ranges"
+    drawn = at.select_slider(key=slider).value
+    tell(home, run, training_events("qat", 3, at=60, done=4)[1:])
+    assert "Epoch 4" in at.run().select_slider(key=slider).label
+    at.select_slider(key=slider).set_value(drawn).run()
+    assert "at" not in at.query_params
+    assert "Epoch 4" in at.select_slider(key=slider).label
+
+
+def test_a_moment_that_the_visitor_picks_while_it_trains_stays(opened: Open, home: Path) -> None:
+    run = put(home, recipe_events("qat", after=None, done=4))
+    at = opened("training", task=TASK, run=run, view="learned ranges", site="head.weight")
+    slider = f"moment-{run}-ranges"
+    before = at.select_slider(key=slider).options.index("3")  # next to the last: the shortest way to go
+    at.select_slider(key=slider).set_value(before).run()
+    assert at.query_params["at"] in ("3", ["3"])
+    tell(home, run, training_events("qat", 3, at=80, done=5)[1:])
+    assert "Epoch 3" in at.run().select_slider(key=slider).label
+    at.select_slider(key=slider).set_value(-1).run()
+    assert "at" not in at.query_params
+    assert "Epoch 5" in at.select_slider(key=slider).label
+
+
 def test_playing_begins_at_the_start_and_goes_on_by_itself(opened: Open, home: Path) -> None:
     run = put(home, recipe_events("qbitopt"), "done", recipe="qbitopt-3")
     at = opened("training", task=TASK, run=run)
     slider = f"moment-{run}-bits"
-    assert at.select_slider(key=slider).value == 6
+    assert at.select_slider(key=slider).value == -1  # the last
     at.button(key=f"play-{run}-bits").click().run()
     assert at.select_slider(key=slider).value == 0
     assert at.button(key=f"play-{run}-bits").label == "Stop"

@@ -9,11 +9,12 @@ import pytest
 from qexplore.ptq import STEPS
 from qexplore.qat import telling
 from qexplore.qat.telling import KEPT, thinned
+from qexplore.qat.training import Training
 from qexplore.report import Event, Report
 from qexplore.runs.training_log import Log
 from qexplore.runs.trainings import Stage
 from tests.network.nets import built
-from tests.qat.small import QUICK, Memory, calibration, quantized
+from tests.qat.small import QUICK, Memory, calibration, done, named, quantized, watched
 
 
 @pytest.mark.parametrize("kind", KEPT)
@@ -71,6 +72,39 @@ def test_what_the_network_answers_before_the_first_step_is_told_once_and_begins_
     assert stage.beginning["held_out_loss"] == pytest.approx(stage.marks["held_out_loss"].iloc[-1], rel=1e-6)
     assert stage.course["epoch"].tolist() == [5.0, 6.0, 7.0]
     assert stage.course["accuracy"].tolist() == [stage.beginning["accuracy"], *stage.marks["accuracy"]]
+
+
+@pytest.mark.parametrize("granularity", ["channel", "tensor"])
+def test_a_weight_is_outside_where_it_lies_beyond_the_grid_of_its_own_channel(
+    monkeypatch: pytest.MonkeyPatch, granularity: str
+) -> None:
+    def look(training: Training) -> list[tuple[float, float]]:
+        told, pairs = telling.weights(training)["sites"], []
+        for name, one in told.items():
+            quantizer = training.trainable.quantizers[name]
+            rows = quantizer.spec.slices(training.trainable.facing(quantizer.site.layer))
+            ends = quantizer.range()
+            beyond = sum(
+                int(((row < float(lo) - 1e-6) | (row > float(hi) + 1e-6)).sum())
+                for row, lo, hi in zip(rows, ends.lo, ends.hi, strict=True)
+            )
+            pairs.append((one["outside"], beyond / rows.numel()))
+        return pairs
+
+    network, seen = named("add-relu", bits=2, weights={"granularity": granularity})
+    found = watched(monkeypatch, look)
+    STEPS.get("qat")(network, seen, Report(), **QUICK)
+    assert all(share == pytest.approx(oracle) for share, oracle in found[0])
+    assert max(share for share, _ in found[0]) > 0
+
+
+def test_what_lies_on_the_end_of_its_grid_is_not_outside() -> None:
+    events = list[Event]()
+    network, seen = named("add-relu", bits=3)
+    network = done(network, seen, ("weight-ranges", {"method": "min-max"}))
+    STEPS.get("qat")(network, seen, Report(events.append), **QUICK)
+    first = next(event for event in events if event["event"] == "weights")
+    assert {one["outside"] for one in first["sites"].values()} == {0.0}
 
 
 def test_qbitopt_tells_what_its_first_allocation_has_right() -> None:

@@ -11,6 +11,7 @@ from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, GREY, OCHRE, VERMILLION
 from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed
 from qexplore.figures.training.thin import every
+from qexplore.figures.words import percent
 
 _MOST = 200  # moments that are drawn
 _WORD = 0.15  # of the figure's width: room for a word on a narrow screen
@@ -19,7 +20,8 @@ _WORD = 0.15  # of the figure's width: room for a word on a narrow screen
 def latent(moments: Sequence[Mapping[str, Any]], number: int, site: str) -> Live:
     """Histogram of the latent weights of a site, the ends of its grid, and where these were at the start.
 
-    moments: epoch, lo, hi (ends of the grid over all channels), from, to, counts, in order. number: which of them.
+    moments: epoch, lo, hi (ends of the grid over all channels), from, to, counts, and, where it was told, outside
+    (share of the weights beyond the grid of their own channel), in order. number: which of them.
     """
     now, start = moments[number], moments[0]
     bins = _bins(now)
@@ -33,8 +35,8 @@ def latent(moments: Sequence[Mapping[str, Any]], number: int, site: str) -> Live
         title="Histogram of the latent weights of one site with the ends of its grid, now and at the start.",
         name=f"training-weights-{site}",
         alt=_finding(now, start, bins, site),
-        look="Bars: the weights before they are rounded; ochre ones lie outside the grid. Solid: the ends of the grid "
-        "now, over all channels; dashed: where they were at the start.",
+        look="Bars: the weights before they are rounded; ochre ones lie outside the grids of all channels. Solid: the "
+        "ends of the grid now, over all channels; dashed: where they were at the start.",
         data=bins,
         spec=_SPEC,
         tables={
@@ -70,8 +72,15 @@ def _words(now: Mapping[str, Any], start: Mapping[str, Any], width: float) -> pd
 def _finding(now: Mapping[str, Any], start: Mapping[str, Any], bins: pd.DataFrame, site: str) -> str:
     grid = f"grid from {now['lo']:.3g} to {now['hi']:.3g}"
     was = f"{start['lo']:.3g} to {start['hi']:.3g} at the start"
-    outside = bins.loc[bins["where"] == "outside", "share"].sum()
-    return f"{site} after epoch {now['epoch']:g}: {grid}, {was}; about {100 * outside:.1f} % of the weights outside."
+    return f"{site} after epoch {now['epoch']:g}: {grid}, {was}; {_outside(now, bins)}."
+
+
+def _outside(now: Mapping[str, Any], bins: pd.DataFrame) -> str:
+    """The share of the weights that is clipped; where that was not told, as far as the bins know."""
+    if now.get("outside") is not None:
+        return f"{percent(now['outside'])} of the weights outside their own grid"
+    share = bins.loc[bins["where"] == "outside", "share"].sum()
+    return f"about {percent(share)} of the weights outside all channels' grids"
 
 
 def ends(rows: pd.DataFrame, site: str, epochs: float, *, at: float | None = None) -> Live:
@@ -150,7 +159,7 @@ _SPEC: dict[str, Any] = {
                     {"field": "from", "format": ".3g"},
                     {"field": "to", "format": ".3g"},
                     {"field": "count"},
-                    {"field": "where", "title": "of the grid"},
+                    {"field": "where", "title": "of all grids"},
                 ],
             },
         },

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
+from qexplore.figures.left_out import pairs
 from qexplore.figures.words import interval, percent, points
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
@@ -25,7 +28,7 @@ def applied(profile: Profile, choice: Choice) -> None:
             st.button("Back to the picked recipe", icon=":material/undo:", key="back", on_click=forget)
         before, now = accuracy(profile, own.before) if own.before else None, accuracy(profile, own.recipe)
         cards = [_card("before", before)] if own.before else []
-        strip([*cards, _card("now", now), *_change(before, now)])
+        strip([*cards, _card("now", now), *_change(profile, own, before, now)])
         if now is None:
             waiting(profile, own.recipe, "applied")
 
@@ -56,9 +59,26 @@ def _card(label: str, row: dict[str, float] | None) -> Card:
     return Card(label, percent(row["accuracy"]), note, "measured" if label == "now" else "")
 
 
-def _change(before: dict[str, float] | None, now: dict[str, float] | None) -> list[Card]:
+def _change(profile: Profile, own: Own, before: dict[str, float] | None, now: dict[str, float] | None) -> list[Card]:
     if before is None or now is None or int(before["images"]) != int(now["images"]):
         return []  # a difference between other images would be one of images as well
-    apart = before["high"] < now["low"] or now["high"] < before["low"]
-    note = "the 95 % intervals lie apart" if apart else "the 95 % intervals overlap"
+    fix = _repair(profile, own)
+    if fix is not None and (fix["before"], fix["accuracy"]["value"]) == (before["accuracy"], now["accuracy"]):
+        note = pairs(fix["gained"], fix["lost"], fix["p"])
+    else:
+        apart = before["high"] < now["low"] or now["high"] < before["low"]
+        note = f"the 95 % intervals {'lie apart' if apart else 'overlap'}; not paired image by image"
     return [Card("change", points(now["accuracy"] - before["accuracy"]), note)]
+
+
+def _repair(profile: Profile, own: Own) -> dict[str, Any] | None:
+    """The repair as the diagnosis that proposed it has measured it, with the accuracy before; None where nobody did, or
+    where it was not compared image by image.
+    """
+    found = known.diagnosis(profile, own.before) if own.before else None
+    if found is None:
+        return None
+    before = next(row["accuracy"] for row in found.value["checks"] if row["name"] == "quantized")
+    wanted = own.recipe.to_document()
+    told = (fix for fix in found.value["fixes"] if Recipe.load(fix["recipe"]).to_document() == wanted)
+    return next(({**fix, "before": before} for fix in told if fix.get("p") is not None), None)

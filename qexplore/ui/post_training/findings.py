@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from qexplore.figures.left_out import chance
 from qexplore.figures.words import listed, measured, points, seconds, small
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
@@ -92,7 +93,9 @@ def worth(profile: Profile, made: Recipe, fix: Document, before: Document) -> st
         return "not measured yet"
     own = int(row["images"])
     paired = own == int(before["images"])  # else the difference would be one of images as well
-    change = f"{points(row['accuracy'] - before['accuracy'])}: " if paired else ""
+    same = fix.get("p") is not None and row["accuracy"] == fix["accuracy"]["value"]
+    told = f" ({chance(fix['p'])})" if same else ""
+    change = f"{points(row['accuracy'] - before['accuracy'])}{told}: " if paired else ""
     took = f", {seconds(float(fix['seconds']))}" if fix["seconds"] is not None else ""
     return f"{change}{measured(row['accuracy'], row['low'], row['high'], own)}{took}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from qexplore.figures.left_out import SIGNIFICANT
+from qexplore.figures.left_out import SIGNIFICANT, pairs
 from qexplore.figures.words import interval, percent, points
 
 _ALONE = 0.8  # share of the divergence from which on one side is named alone
@@ -99,9 +99,19 @@ def _repair(document: Mapping[str, Any], before: Mapping[str, Any]) -> Stage:
         return Stage(question, best["label"], "not measured yet", "idle")
     reached = best["accuracy"]
     numbers = f"{percent(reached['value'])}: {points(reached['value'] - before['accuracy'])}"
-    if reached["low"] > before["high"]:
-        return Stage(question, best["label"], numbers, "sound")
-    return Stage(question, best["label"], f"{numbers}, the intervals overlap; {_nats(best)} left", "idle")
+    surely, told = _compared(best, before)
+    if surely:
+        return Stage(question, best["label"], f"{numbers}{told}", "sound")
+    return Stage(question, best["label"], f"{numbers}{told}; {_nats(best)} left", "idle")
+
+
+def _compared(fix: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether a repair is surely better, and what tells: pairs of answers; without them, the intervals."""
+    if fix.get("p") is None:
+        apart = fix["accuracy"]["low"] > before["high"]
+        return apart, "" if apart else ", the 95 % intervals overlap, not paired"
+    better = fix["gained"] > fix["lost"] and fix["p"] <= SIGNIFICANT
+    return better, f" ({pairs(fix['gained'], fix['lost'], fix['p'])})"
 
 
 def _nats(row: Mapping[str, Any]) -> str:

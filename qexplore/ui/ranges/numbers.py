@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from qexplore.figures.words import decibels, interval, percent, points, probability, seconds
+from qexplore.figures.left_out import pairs
+from qexplore.figures.words import decibels, interval, percent, points, seconds
 from qexplore.ui.ranges.answers import Found, Tried
 from qexplore.ui.ranges.choice import HAND, Choice
 from qexplore.ui.strip import Card, strip
-
-_SURE = 0.05  # p below which a difference is called one
 
 
 def numbers(choice: Choice, found: Found) -> None:
@@ -77,8 +76,4 @@ def _change(choice: Choice, found: Found) -> Card:
 
 def verdict(tried: Tried) -> str:
     """Whether the difference could be chance."""
-    counts = f"{tried.gained} {'image' if tried.gained == 1 else 'images'} gained, {tried.lost} lost"
-    if tried.gained + tried.lost == 0:
-        return "every image is answered alike"
-    chance = probability(tried.p)
-    return f"{counts}, {chance}" if tried.p < _SURE else f"{counts}: may be chance ({chance})"
+    return pairs(tried.gained, tried.lost, tried.p)

@@ -8,6 +8,7 @@ import streamlit as st
 
 _EVERY = 0.7  # seconds a moment while it plays
 _PLAYS = "training-plays"
+_LAST = -1  # the option of the last moment, whichever that is by now
 
 
 def replayed(
@@ -21,7 +22,7 @@ def replayed(
 
     name: of the training and what is replayed. epochs: of the moments, in order; without another wish the last one is
     shown, also when a new one arrives. told: what stands beside the slider. short: a word
-    that no other moment has, over the slider's handle.
+    that no other moment has, over the slider's handle; over the last one stands "last".
     """
     if not epochs:
         return
@@ -65,15 +66,21 @@ def _button(name: str, epochs: Sequence[float], plays: bool) -> None:
 def _slider(
     name: str, epochs: Sequence[float], number: int, told: Callable[[int], str], short: Callable[[int], str]
 ) -> None:
-    key = f"moment-{name}"
-    st.session_state[key] = number
+    """One option stays that of the last moment while moments come. Were each arrival another value, set from here, the
+    browser might still send the one before, and nothing would tell that from a choice of the visitor.
+    """
+    key, last = f"moment-{name}", len(epochs) - 1
+    wanted = _LAST if number == last else number
+    if st.session_state.get(key) != wanted:
+        st.session_state[key] = wanted
     st.select_slider(
         told(number),
-        range(len(epochs)),
-        format_func=short,
+        [*range(last), _LAST],
+        format_func=lambda option: "last" if option == _LAST else short(option),
         key=key,
         on_change=lambda: _go(epochs, int(st.session_state[key])),
-        help="Moments in the order in which they were told; the address keeps the epoch.",
+        help="Moments in the order in which they were told; the address keeps the epoch, and at the last one the page "
+        "goes on to those that come.",
     )
 
 
@@ -87,7 +94,7 @@ def _number(epochs: Sequence[float]) -> int:
 
 
 def _go(epochs: Sequence[float], number: int) -> None:
-    if number >= len(epochs) - 1:
+    if number == _LAST or number >= len(epochs) - 1:
         st.query_params.pop("at", None)
     else:
         st.query_params["at"] = f"{epochs[number]:.6g}"

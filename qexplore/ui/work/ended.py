@@ -21,6 +21,7 @@ from qexplore.ui.training.known import asked
 from qexplore.ui.work.results import results
 from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table, went_on
 
+_MOST = 200  # the newest runs
 _LISTS = "runs-lists"  # how often the list was made anew, without its ticks
 
 
@@ -30,7 +31,7 @@ def nothing_active() -> None:
 
 def ended() -> None:
     """The list of ended runs; the ones that are ticked are shown in full, or compared."""
-    runs, wanted = store().runs(limit=200, state=FINISHED), _wanted()
+    runs, wanted = store().runs(limit=_MOST, state=FINISHED), _wanted()
     if not runs:
         st.info("No run has ended yet. A recipe takes a second: start one on Post-training.", icon=":material/inbox:")
         st.page_link("pages/post_training.py", label="Post-training", icon=":material/waterfall_chart:")
@@ -48,6 +49,8 @@ def ended() -> None:
     )
     _downloads(runs)
     picked = _picked(runs, chosen.selection.rows, wanted)
+    if picked:
+        _name(picked)
     if len(picked) == 1:
         _one(picked[0])
     elif picked:
@@ -59,18 +62,22 @@ def _list_key(runs: list[Run]) -> str:
     return f"ended {hash(tuple(run.id for run in runs))} {st.session_state.get(_LISTS, 0)}"
 
 
-def _picked(runs: list[Run], rows: list[int], wanted: Run | None) -> list[Run]:
-    """What is ticked, else the run that the address names."""
-    if rows:
-        return [runs[row] for row in rows if row < len(runs)]
-    return [] if wanted is None else [wanted]
+def _picked(runs: list[Run], rows: list[int], wanted: list[Run]) -> list[Run]:
+    """What is ticked, else the runs that the address names."""
+    return [runs[row] for row in rows if row < len(runs)] if rows else wanted
 
 
-def _wanted() -> Run | None:
-    """The ended run that the address names, and a sentence where it names another, or none that there is."""
-    named = st.query_params.get("run")
-    if named is None:
-        return None
+def _wanted() -> list[Run]:
+    """The ended runs that the address names, one as `run`, several as `runs`."""
+    several = [name for name in st.query_params.get("runs", "").split(",") if name]
+    one = st.query_params.get("run")
+    names = several or ([] if one is None else [one])
+    found = [_ended(named) for named in list(dict.fromkeys(names))[:_MOST]]
+    return [run for run in found if run is not None]
+
+
+def _ended(named: str) -> Run | None:
+    """The run of this name, and a sentence where it has not ended or is not there."""
     try:
         run = store().run(named)
     except UnknownRun:
@@ -81,6 +88,13 @@ def _wanted() -> Run | None:
         st.caption(f":material/link: Run {code(run.id)}, which the link asks for, has not ended: it stands above.")
         return None
     return run
+
+
+def _name(runs: list[Run]) -> None:
+    """Writes the runs that are shown into the address."""
+    several = len(runs) > 1
+    st.query_params.pop("run" if several else "runs", None)
+    st.query_params["runs" if several else "run"] = ",".join(run.id for run in runs)
 
 
 def _downloads(runs: list[Run]) -> None:
@@ -96,7 +110,6 @@ def _file(label: str, text: str, file: str, mime: str) -> None:
 
 
 def _one(run: Run) -> None:
-    st.query_params["run"] = run.id
     with st.container(border=True):
         took = f" · {seconds(run.seconds)}" if run.seconds is not None else ""
         end = run.state if run.error else outcome(run)
@@ -154,6 +167,7 @@ def _onward(after: Run) -> None:
 
 def _show(run_id: str) -> None:
     """The run is the one that the page shows, whatever was ticked."""
+    st.query_params.pop("runs", None)
     st.query_params["run"] = run_id
     st.session_state[_LISTS] = st.session_state.get(_LISTS, 0) + 1
 
@@ -215,8 +229,10 @@ def _deleting(label: str, key: str, ids: list[str]) -> None:
 
 
 def _delete(ids: list[str]) -> None:
-    if st.query_params.get("run") in ids:
-        st.query_params.pop("run")
+    for key in ("run", "runs"):
+        named = st.query_params.get(key, "").split(",")
+        if not set(ids).isdisjoint(named):
+            st.query_params.pop(key)
     for run_id in ids:
         with _told():
             store().delete(run_id)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from qexplore.zoo.catalogue import entry
+from qexplore.zoo.image_files import TESTS, TRAIN
 
 _FOLDERS = 4096  # below the images' own, of which the time of change is taken
-_DEPTH = 2  # of folders below it: train/cat
+_PARTS = (TRAIN, *TESTS)  # whose folders are looked into; those of classes are not, which hold all the pictures
 
 
 def made_of(name: str) -> str | None:
@@ -42,7 +43,7 @@ def _content(path: Path) -> str:
 
 def _changes(path: Path) -> Iterator[tuple[str, int, int]]:
     """(name, size of a file, when it was changed in ns) of a file, or of a folder and those in it."""
-    folders = [path, *islice(_below(path, _DEPTH), _FOLDERS)]
+    folders = [path, *islice(_below(path), _FOLDERS)]
     for one in folders:
         try:
             found = one.stat()
@@ -51,8 +52,8 @@ def _changes(path: Path) -> Iterator[tuple[str, int, int]]:
         yield one.name, found.st_size if one == path and not one.is_dir() else 0, found.st_mtime_ns
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders in a folder, sorted, and in these."""
+def _below(folder: Path) -> Iterator[Path]:
+    """Folders in a folder, sorted, and those in train and test."""
     try:
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -60,5 +61,5 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
         return
     for name in names:
         yield folder / name
-        if depth > 1:
-            yield from _below(folder / name, depth - 1)
+        if name in _PARTS:
+            yield from _below(folder / name)

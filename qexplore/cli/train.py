@@ -14,6 +14,7 @@ from qexplore.report import Report
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("task", metavar="NAME", help="a task of the zoo")
     add_seed(parser)
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch (default 1)")
     parser.add_argument("--data", metavar="DIR", help="folder that holds the task's images, where they are not here")
     parser.add_argument("--out", type=Path, metavar="PATH", help="folder or .safetensors file to write (default: here)")
 
@@ -22,7 +23,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     from qexplore.zoo.train import train
 
     look_in(words.data)
-    return train(words.task, words.out, words.seed, Report(watcher))
+    return train(words.task, words.out, words.seed, Report(watcher), words.threads)
 
 
 def text(document: Document) -> str:

@@ -18,6 +18,7 @@ from qexplore.zoo.errors import DataAbsent
 from qexplore.zoo.fitting import Settings, fit_entry
 from qexplore.zoo.folders import folder_albums
 from qexplore.zoo.image_files import entries, is_folder, leads_out, require_inside
+from qexplore.zoo.keeping import Work
 from qexplore.zoo.picture_part import Pictures, Shelf
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.splits import balanced, fair
@@ -33,14 +34,14 @@ MOBILENETV2 = Settings(
 )
 
 
-def fit_resnet20(entry: Entry, seed: int, report: Report) -> nn.Module:
+def fit_resnet20(entry: Entry, seed: int, report: Report, work: Work) -> nn.Module:
     """The entry's network, trained on all training images but those for calibration."""
-    return fit_entry(entry, seed, report, RESNET20)
+    return fit_entry(entry, seed, report, work, RESNET20)
 
 
-def fit_mobilenetv2(entry: Entry, seed: int, report: Report) -> nn.Module:
+def fit_mobilenetv2(entry: Entry, seed: int, report: Report, work: Work) -> nn.Module:
     """The entry's network, trained on all training images but those for calibration."""
-    return fit_entry(entry, seed, report, MOBILENETV2)
+    return fit_entry(entry, seed, report, work, MOBILENETV2)
 
 
 def cifar10() -> Data:

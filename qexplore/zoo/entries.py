@@ -15,7 +15,8 @@ class Entry:
     """One task: of the zoo, or a user's own.
 
     build, data and train are "module:function", resolved when the task is opened or trained.
-    build() -> nn.Module with fresh weights; data() -> Data; train(entry, seed, report) -> trained nn.Module.
+    build() -> nn.Module with fresh weights; data() -> Data; train(entry, seed, report, work) -> trained nn.Module,
+    work being a qexplore.zoo.keeping.Work.
     lies_in: "module:function" too, of a pathlib.Path -> whether the images of the task are in that folder; empty where
     they come with qexplore.
     own: whether a user has added it; then these four are empty, and source is the document that says what it is made

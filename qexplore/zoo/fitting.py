@@ -1,4 +1,4 @@
-"""Training of the zoo's networks: deterministic for a seed, on one thread."""
+"""Training of the zoo's networks: deterministic for a seed and a number of threads, however often it was stopped."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from qexplore.report import Report
 from qexplore.zoo.augmentation import mirrored, shifted
 from qexplore.zoo.data import Data
 from qexplore.zoo.entries import Entry
+from qexplore.zoo.keeping import Keep, Work
 from qexplore.zoo.sources import Batch
 from qexplore.zoo.task import fresh_model, open_data
 
@@ -42,34 +43,81 @@ class Settings:
     half: bool = False
 
 
-def fit_entry(entry: Entry, seed: int, report: Report, settings: Settings | None = None) -> nn.Module:
+def fit_entry(
+    entry: Entry, seed: int, report: Report, work: Work | None = None, settings: Settings | None = None
+) -> nn.Module:
     """The entry's network, trained on its training part from fresh weights; eval mode."""
-    with deterministic(seed):
+    settings, work = settings or Settings(), work or Work()
+    with deterministic(seed, work.threads):
         model = fresh_model(entry)
-        return fit(model, open_data(entry).tensors("train"), report, settings or Settings())
+        images = open_data(entry).tensors("train")
+        return fit(model, images, report, settings, keep=work.keep(entry, seed, settings))
 
 
-def fit(model: nn.Module, images: Batch, report: Report, settings: Settings) -> nn.Module:
-    """Trains `model` in place on all `images`; events "epoch" with the mean loss in nats."""
+def fit(
+    model: nn.Module,
+    images: Batch,
+    report: Report,
+    settings: Settings,
+    *,
+    keep: Keep | None = None,
+) -> nn.Module:
+    """Trains `model` in place on all `images`; events "epoch" with the mean loss in nats.
+
+    keep: where each epoch's state is kept; a training found there goes on, and tells again what it had told.
+    """
+    keep = keep or Keep()
     # Depthwise convolutions on a CPU train several times faster in this layout.
     model = model.to(memory_format=torch.channels_last).train()
     batches = -(-len(images[0]) // settings.batch)
     optimizer = torch.optim.SGD(_groups(model, settings), lr=settings.rate, momentum=settings.momentum, nesterov=True)
     schedule = _schedule(optimizer, settings, batches)
+    losses = _taken_up(keep, model, optimizer, schedule)
+    if losses:
+        report.event("log", text=f"The training goes on after epoch {len(losses)}, as {keep.path} has kept it.")
+    for epoch, told in enumerate(losses, 1):
+        report.event("epoch", epoch=epoch, loss=told)
+    report.progress(len(losses), settings.epochs, "training")
     with _quick_in_half(model) if settings.half else nullcontext():
-        for epoch in report.track(range(settings.epochs), "training"):
+        for epoch in range(len(losses), settings.epochs):
             total = 0.0
-            for x, y in _shuffled(images, settings):
+            for index in torch.split(torch.randperm(len(images[0])), settings.batch):
                 with half_precision(settings.half):
-                    logits = model(x)
-                loss = F.cross_entropy(logits.float(), y, label_smoothing=settings.smoothing)
+                    logits = model(_moved(images[0][index], settings))
+                loss = F.cross_entropy(logits.float(), images[1][index], label_smoothing=settings.smoothing)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
-                total += float(loss.detach()) * len(x)
-            report.event("epoch", epoch=epoch + 1, loss=total / len(images[0]))
+                total += float(loss.detach()) * len(index)
+            losses.append(total / len(images[0]))
+            keep.put(
+                {
+                    "losses": losses,
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "drawn": torch.get_rng_state(),
+                }
+            )
+            report.event("epoch", epoch=epoch + 1, loss=losses[-1])
+            report.progress(epoch + 1, settings.epochs, "training")
     return model.to(memory_format=torch.contiguous_format).eval()
+
+
+def _taken_up(
+    keep: Keep, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.OneCycleLR
+) -> list[float]:
+    """Puts what was kept of a training back in its place; the losses of its epochs, none where it begins."""
+    state = keep.found()
+    if state is None:
+        return []
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    torch.set_rng_state(state["drawn"])
+    losses: list[float] = state["losses"]
+    return losses
 
 
 def accuracy(model: nn.Module, data: Data, part: str) -> tuple[int, int]:
@@ -83,13 +131,13 @@ def accuracy(model: nn.Module, data: Data, part: str) -> tuple[int, int]:
 
 
 @contextmanager
-def deterministic(seed: int) -> Iterator[None]:
-    """One thread and a seeded generator; both are given back afterwards."""
+def deterministic(seed: int, number: int = 1) -> Iterator[None]:
+    """That many threads and a seeded generator; both are given back afterwards."""
     threads = torch.get_num_threads()
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            torch.set_num_threads(1)
+            torch.set_num_threads(number)
             yield
     finally:
         torch.set_num_threads(threads)
@@ -152,10 +200,8 @@ def _schedule(
     )
 
 
-def _shuffled(images: Batch, settings: Settings) -> Iterator[Batch]:
-    x, y = images
-    for index in torch.split(torch.randperm(len(x)), settings.batch):
-        moved = shifted(x[index], settings.shift)
-        if settings.flip:
-            moved = mirrored(moved)
-        yield moved.contiguous(memory_format=torch.channels_last), y[index]
+def _moved(x: Tensor, settings: Settings) -> Tensor:
+    moved = shifted(x, settings.shift)
+    if settings.flip:
+        moved = mirrored(moved)
+    return moved.contiguous(memory_format=torch.channels_last)

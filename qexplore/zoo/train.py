@@ -17,29 +17,41 @@ from qexplore.report import Event, Report
 from qexplore.zoo.checkpoint import save_weights
 from qexplore.zoo.entries import ENTRIES, Entry, resolve
 from qexplore.zoo.fitting import accuracy
+from qexplore.zoo.keeping import Keep, Work
 from qexplore.zoo.task import open_data
 
 _OTHER_FORMATS = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".json")
 
 
-def train(name: str, out: str | Path | None = None, seed: int = 0, report: Report | None = None) -> dict[str, Any]:
+def train(
+    name: str, out: str | Path | None = None, seed: int = 0, report: Report | None = None, threads: int = 1
+) -> dict[str, Any]:
     """Trains (or derives) the task's network and writes its checkpoint; the evaluation part is only seen afterwards.
 
     out: a folder, or a path that ends in .safetensors; the current folder when None, so that what is shipped stays.
-    A JSON file of the same name beside it holds the provenance. Same seed, same torch, same machine: the same weights.
+    A JSON file of the same name beside it holds the provenance. Same seed, same torch, same machine, same number of
+    `threads`: the same weights, also where the training was stopped and went on from what it had left beside `out`.
     Returns {"task", "path", "seed", "seconds", "accuracy": {"value", "right", "images", "part"}, "parameters", …}.
     """
     entry = ENTRIES.get(name)
     if not 0 <= seed < 2**63:
         raise QexploreError(f"The seed is {seed}; give a whole number from 0 to 2^63 - 1.")
-    path = _path(entry, out)
-    started = time.monotonic()
+    if threads < 1:
+        raise QexploreError(f"The number of threads is {threads}; give at least 1.")
+    return make(entry, seed, report or Report(), Work(_path(entry, out), threads))
+
+
+def make(entry: Entry, seed: int, report: Report, work: Work) -> dict[str, Any]:
+    """Trains the network of `entry` and writes it to `work.checkpoint`, which is named, with its provenance."""
+    assert work.checkpoint is not None
+    path, started = work.checkpoint, time.monotonic()
     losses: list[float] = []
-    model = resolve(entry.train)(entry, seed, _logged(report or Report(), losses))
+    model = resolve(entry.train)(entry, seed, _logged(report, losses), work)
     seconds = time.monotonic() - started
     save_weights(model, path)
-    facts = _facts(entry, model, seed) | {"losses": losses}
+    facts = _facts(entry, model, seed, work) | {"losses": losses}
     path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
+    Keep(work.unfinished).drop()
     return {**facts, "path": str(path), "seconds": seconds}
 
 
@@ -73,11 +85,12 @@ def _path(entry: Entry, out: str | Path | None) -> Path:
     return path
 
 
-def _facts(entry: Entry, model: nn.Module, seed: int) -> dict[str, Any]:
+def _facts(entry: Entry, model: nn.Module, seed: int, work: Work) -> dict[str, Any]:
     right, images = accuracy(model, open_data(entry), "evaluation")
+    words = [f"--seed {seed}"] * bool(seed) + [f"--threads {work.threads}"] * (work.threads > 1)
     return {
         "task": entry.name,
-        "command": f"python -m qexplore train {entry.name}" + (f" --seed {seed}" if seed else ""),
+        "command": " ".join(("python -m qexplore train", entry.name, *words)),
         "seed": seed,
         "base": entry.base,
         "made_on_purpose": entry.made_on_purpose,
@@ -85,5 +98,5 @@ def _facts(entry: Entry, model: nn.Module, seed: int) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "qexplore": qexplore.__version__,
         "torch": str(torch.__version__).split("+")[0],
-        "threads": 1,
+        "threads": work.threads,
     }

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from qexplore.report import Report
 from qexplore.zoo.entries import ENTRIES, Entry
+from qexplore.zoo.keeping import Work
 from qexplore.zoo.models.layers import ClippedReLU
 from qexplore.zoo.models.mobilenet import InvertedResidual
 from qexplore.zoo.task import fresh_model, open_model
@@ -15,7 +16,7 @@ SHARE = 0.2
 POWERS = (2, 8)
 
 
-def unbalanced_entry(entry: Entry, seed: int, report: Report) -> nn.Module:
+def unbalanced_entry(entry: Entry, seed: int, report: Report, _: Work | None = None) -> nn.Module:
     """The network of `entry` with the function of its base's shipped checkpoint, its blocks unbalanced; eval mode.
 
     The reverse of cross-layer equalization (white paper §3.2) with drawn factors: the project's own choice. As in

@@ -12,6 +12,7 @@ from qexplore.report import Event, Report
 from qexplore.zoo.augmentation import shifted
 from qexplore.zoo.checkpoint import FOLDER, load_weights
 from qexplore.zoo.fitting import Settings, fit_entry
+from qexplore.zoo.keeping import Work
 from qexplore.zoo.task import fresh_model
 from qexplore.zoo.train import train
 
@@ -22,7 +23,7 @@ SHORT = Settings(epochs=2)
 def test_training_repeats_itself_for_a_seed_and_leaves_torch_as_it_was(name: str) -> None:
     generator, threads = torch.get_rng_state(), torch.get_num_threads()
     first, again, other = (
-        fit_entry(zoo.entry(name), seed, Report(), Settings(epochs=1)).state_dict() for seed in (3, 3, 4)
+        fit_entry(zoo.entry(name), seed, Report(), None, Settings(epochs=1)).state_dict() for seed in (3, 3, 4)
     )
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
@@ -32,7 +33,7 @@ def test_training_repeats_itself_for_a_seed_and_leaves_torch_as_it_was(name: str
 
 def test_training_reports_its_progress_and_a_falling_loss() -> None:
     events: list[Event] = []
-    fit_entry(zoo.entry("resnet-digits"), 0, Report(events.append), SHORT)
+    fit_entry(zoo.entry("resnet-digits"), 0, Report(events.append), None, SHORT)
     assert [e["done"] for e in events if e["event"] == "progress"] == [0, 1, 2]
     losses = [e["loss"] for e in events if e["event"] == "epoch"]
     assert losses[1] < losses[0]
@@ -48,6 +49,27 @@ def test_a_report_that_raises_stops_the_training() -> None:
     with pytest.raises(KeyboardInterrupt):
         fit_entry(zoo.entry("resnet-digits"), 0, Report(stop))
     assert torch.get_num_threads() == threads
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    entry, settings = zoo.entry("resnet-digits"), Settings(epochs=3)
+    whole = fit_entry(entry, 0, Report(), None, settings).state_dict()
+
+    def stop(event: Event) -> None:
+        if event.get("done") == 2:
+            raise KeyboardInterrupt
+
+    work = Work(tmp_path / "net.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        fit_entry(entry, 0, Report(stop), work, settings)
+    events: list[Event] = []
+    resumed = fit_entry(entry, 0, Report(events.append), work, settings).state_dict()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert [event["text"] for event in events if event["event"] == "log"] == [
+        f"The training goes on after epoch 2, as {tmp_path / 'net.unfinished'} has kept it."
+    ]
+    assert [event["done"] for event in events if event["event"] == "progress"] == [2, 3]
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2, 3]
 
 
 def test_the_shipped_twin_is_made_again_bit_for_bit(tmp_path: Path) -> None:
@@ -83,6 +105,8 @@ def test_wrong_words_are_told_before_any_work(tmp_path: Path) -> None:
         train("resnet")
     with pytest.raises(QexploreError, match="seed is -1"):
         train("resnet-digits", tmp_path, seed=-1)
+    with pytest.raises(QexploreError, match="number of threads is 0"):
+        train("resnet-digits", tmp_path, threads=0)
     with pytest.raises(QexploreError, match=r"'net\.pt' names another kind, end it in \.safetensors"):
         train("resnet-digits", "net.pt")
     (tmp_path / "file").write_text("")

@@ -20,6 +20,7 @@ from qexplore.recipes.verbs import evaluation_images
 from qexplore.report import Report
 from qexplore.runs.trying import trying
 from qexplore.zoo import Task
+from qexplore.zoo.catalogue import added
 from qexplore.zoo.fingerprint import made_of
 
 KEPT = 4  # networks
@@ -75,7 +76,7 @@ def _asked(request: dict[str, Any]) -> Prepared:
         raise QexploreError(f"The seed is a whole number; not {seed!r}.")
     recipe = Recipe.load(request.get("recipe", "w8a8")).to_document()
     task = str(request["task"])
-    return _prepared(task, json.dumps(recipe), seed, made_of(task))
+    return _prepared(task, json.dumps(recipe), seed, added(task), made_of(task))
 
 
 def _by_name(request: dict[str, Any], key: str) -> dict[str, Any]:
@@ -101,7 +102,9 @@ def _range(name: str, ends: Any) -> Range:
 
 
 @lru_cache(maxsize=KEPT)
-def _prepared(task: str, recipe: str, seed: int, made_of: str | None) -> Prepared:
-    """made_of: what the task's digest is now, so that one that has changed is opened anew."""
+def _prepared(task: str, recipe: str, seed: int, since: float, made_of: str | None) -> Prepared:
+    """since, made_of: when the task was added, and its digest now: another one of its name is opened anew, and one that
+    has changed.
+    """
     opened = Task(task)
     return opened, prepare(opened, Recipe.from_document(json.loads(recipe)), seed), {}

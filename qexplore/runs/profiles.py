@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,8 @@ import pandas as pd
 
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.runs.store import Store
-from qexplore.zoo import entry, names
+from qexplore.zoo import names
+from qexplore.zoo.catalogue import added
 from qexplore.zoo.fingerprint import made_of
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -217,7 +217,7 @@ def load(task: str, store: Store | None = None) -> Profile:
     Profiles of an older format are passed over. Raises UnknownName for a task that does not exist, NoProfile for one
     that has no profile yet.
     """
-    begun = _begun(task)
+    begun = added(task)
     for run in (store or Store()).runs(limit=None, state="done"):
         folder = (store or Store()).folder(run.id)
         known = run.kind == "profile" and run.spec.get("task") == task and run.created >= begun
@@ -229,15 +229,6 @@ def load(task: str, store: Store | None = None) -> Profile:
     if task not in names():
         raise UnknownName("task", task, names())
     raise NoProfile(f"The task {task!r} has no profile yet: measure it on any page of the app.")
-
-
-def _begun(task: str) -> float:
-    """When a task of one's own was added, in seconds since 1970: an older profile is of another one of its name."""
-    source = entry(task).source if task in names() else None
-    try:
-        return 0.0 if source is None else datetime.datetime.fromisoformat(source["created"]).timestamp()
-    except (KeyError, TypeError, ValueError):  # a document that was written by hand
-        return 0.0
 
 
 def _current(folder: Path) -> bool:

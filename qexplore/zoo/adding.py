@@ -60,7 +60,7 @@ def stored(
         "segmentation": opened.segmentation,
         "seed": seed,
         "local": local,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(),
     }
     _write(name, document, opened if weights is not None else None)
 

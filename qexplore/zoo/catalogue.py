@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qexplore.errors import UnknownName
+import datetime
+
+from qexplore.errors import QexploreError, UnknownName
 from qexplore.registry import key_of
 from qexplore.zoo import own
 from qexplore.zoo.entries import ENTRIES, Entry
@@ -24,6 +26,18 @@ def entry(name: str) -> Entry:
     if stored is None:
         raise UnknownName("task", name, names())
     return own.entry(stored)
+
+
+def added(name: str) -> float:
+    """When the task called `name` was added, in seconds since 1970; 0 for one of the zoo, and where there is none.
+
+    What is older was found out about another task, which had the name before.
+    """
+    try:
+        source = entry(name).source
+        return 0.0 if source is None else datetime.datetime.fromisoformat(source["created"]).timestamp()
+    except (QexploreError, KeyError, TypeError, ValueError):  # no task, or a document that was written by hand
+        return 0.0
 
 
 def taken(name: str) -> str | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import qexplore as qx
 from qexplore.errors import QexploreError
 from qexplore.network import evaluate
 from qexplore.recipes.carry_out import prepare
 from qexplore.runs import prepared
+from qexplore.zoo import own
+from tests.zoo.own_parts import factory, network, pictures
 
 TASK = "resnet-digits"
 
@@ -71,6 +76,18 @@ def test_a_range_by_hand_counts_for_one_question(sites: dict[str, int]) -> None:
     narrow = prepared.answer({"task": TASK, "ranges": {"stem.conv.out": [0, 0.01]}})
     assert narrow["accuracy"]["value"] < first["accuracy"]["value"] - 0.1
     assert prepared.answer({"task": TASK})["accuracy"] == first["accuracy"]
+
+
+def test_a_task_that_was_added_again_with_other_weights_is_measured_with_these(tmp_path: Path) -> None:
+    source, folder, found = factory(tmp_path), pictures(tmp_path / "photos"), []
+    for favourite in (0, 1):  # the class that the network answers, whatever it sees
+        weights = network().state_dict()
+        weights["4.weight"], weights["4.bias"] = 0 * weights["4.weight"], torch.eye(2)[favourite]
+        save_file(weights, tmp_path / "w.safetensors")
+        own.add("mine", model=source, weights=tmp_path / "w.safetensors", data=str(folder), local=True)
+        found.append(prepared.answer({"task": "mine", "images": 1})["accuracy"]["value"])
+        own.remove("mine")
+    assert sorted(found) == [0, 1]
 
 
 def test_variants_are_runs_of_the_recipe_with_these_sites_paired_with_the_answer() -> None:

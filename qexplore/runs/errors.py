@@ -63,6 +63,16 @@ class RunDone(QexploreError):
         super().__init__(f"Run {run_id} is done and has nothing left to resume: repeat it to start it anew.")
 
 
+class RunOutdated(QexploreError):
+    """A run was to be begun or resumed whose task is another one by now."""
+
+    def __init__(self, run_id: str, task: str | None, verb: str) -> None:
+        super().__init__(
+            f"Run {run_id} cannot be {verb}: the task {task!r} was removed and added anew since it was asked for; "
+            "repeat it for the present one."
+        )
+
+
 class RunCarriedOn(QexploreError):
     """A run was to be resumed from which another one went on already."""
 

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
+from qexplore.zoo.catalogue import added
+
 ACTIVE = ("queued", "running")
 FINISHED = ("done", "failed", "cancelled", "lost", "paused")  # no process works on them, nor will one by itself
 STATES = ACTIVE + FINISHED
@@ -48,6 +50,11 @@ class Run:
     def active(self) -> bool:
         """Whether it waits or works, so that its state may still change."""
         return self.state in ACTIVE
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the task of this name was added after it: what it found out is about another one."""
+        return self.task is not None and self.created < added(self.task)
 
     @property
     def stop_asked(self) -> float | None:

@@ -15,7 +15,7 @@ import qexplore
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.places import expanded
 from qexplore.runs.documents import check_spec, fingerprint
-from qexplore.runs.errors import HomeUnusable, RunActive, RunCarriedOn, RunDone, UnknownRun
+from qexplore.runs.errors import HomeUnusable, RunActive, RunCarriedOn, RunDone, RunOutdated, UnknownRun
 from qexplore.runs.executor import Executor, executor_for
 from qexplore.runs.files import replacing
 from qexplore.runs.home import home, prepare
@@ -103,12 +103,15 @@ class Store:
         return self._records.latest(limit, states)
 
     def find(self, spec: dict[str, Any], *, state: str | Iterable[str] = "done") -> Run | None:
-        """The newest run of the same spec and engine version in `state`, for example "done" or runs.ACTIVE."""
+        """The newest run of the same spec and engine version in `state`, for example "done" or runs.ACTIVE.
+
+        None where its task was removed and added anew since.
+        """
         states = _states([state] if isinstance(state, str) else state)
         run = self._records.find(fingerprint(check_spec(spec)), qexplore.__version__, states)
         if run is not None and run.active:
             run = self.run(run.id)
-        return run if run is None or run.state in states else None
+        return run if run is not None and run.state in states and not run.outdated else None
 
     def events(
         self, run_id: str, *, after: int = 0, limit: int | None = None, names: Iterable[str] | None = None
@@ -149,7 +152,8 @@ class Store:
         """Queues a run of the same spec that carries on `run_id`, its parent, from its last checkpoint.
 
         So that nothing is trained twice: RunActive where that one has not ended, RunDone where it has nothing left to
-        do, RunCarriedOn where a run went on from it already (see `successor`).
+        do, RunCarriedOn where a run went on from it already (see `successor`). RunOutdated where its task is another
+        one by now, which would be given the weights of the one before.
         """
         with waiting(self.root / "resume.lock"):  # of two doors at the same moment, one finds the other's run
             run = self.run(run_id)
@@ -160,6 +164,8 @@ class Store:
             after = self.successor(run.id)
             if after is not None:
                 raise RunCarriedOn(run.id, after.id, after.state)
+            if run.outdated:
+                raise RunOutdated(run.id, run.task, "resumed")
             takes_over = self.root / "runs" / run.id
             child = self._filed(
                 run.spec, threads=run.threads, memory_mb=run.memory_mb, parent=run.id, takes_over=takes_over

@@ -17,7 +17,7 @@ from qexplore.plain import plain
 from qexplore.report import Report
 from qexplore.runs import jobs
 from qexplore.runs.deaths import UNWRITTEN, wish
-from qexplore.runs.errors import Cancelled
+from qexplore.runs.errors import Cancelled, RunOutdated
 from qexplore.runs.files import replacing
 from qexplore.runs.process import identity
 from qexplore.runs.records import Records
@@ -48,6 +48,8 @@ def work(records: Records, run_id: str, modules: list[str]) -> None:
 
 
 def _result(run: Run, folder: Path, reporter: Reporter, modules: list[str]) -> dict[str, Any]:
+    if run.outdated:  # it may hold checkpoints of the task before
+        raise RunOutdated(run.id, run.task, "begun")
     if run.memory_mb is not None:
         with contextlib.suppress(ValueError, OSError):  # macOS takes no such limit
             resource.setrlimit(resource.RLIMIT_AS, (run.memory_mb * 2**20, run.memory_mb * 2**20))

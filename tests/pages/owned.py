@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,12 @@ def own_task(home: Path, name: str, **fields: Any) -> None:
     folder = home / "tasks" / name
     folder.mkdir(parents=True)
     (folder / "task.json").write_text(json.dumps(document | fields))
+
+
+def added_again(home: Path, name: str, **fields: Any) -> None:
+    """The task is removed, and another one added under its name now."""
+    shutil.rmtree(home / "tasks" / name)
+    own_task(home, name, created=datetime.datetime.now(datetime.UTC).isoformat(), **fields)
 
 
 def pictures(folder: Path, classes: int = 3, each: int = 8, side: int = 12) -> Path:

@@ -15,7 +15,6 @@ import pandas as pd
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.runs.store import Store
 from qexplore.zoo import names
-from qexplore.zoo.catalogue import added
 from qexplore.zoo.fingerprint import made_of
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -217,11 +216,10 @@ def load(task: str, store: Store | None = None) -> Profile:
     Profiles of an older format are passed over. Raises UnknownName for a task that does not exist, NoProfile for one
     that has no profile yet.
     """
-    begun = added(task)
-    for run in (store or Store()).runs(limit=None, state="done"):
-        folder = (store or Store()).folder(run.id)
-        known = run.kind == "profile" and run.spec.get("task") == task and run.created >= begun
-        if known and _current(folder):
+    store = store or Store()
+    for run in store.runs(limit=None, state="done", kind="profile", task=task):
+        folder = store.folder(run.id)
+        if not run.outdated and _current(folder):
             return Profile.read(folder)
     shipped = Path(str(resources.files("qexplore.zoo"))) / "profiles" / task
     if task in names() and (shipped / "profile.json").exists():

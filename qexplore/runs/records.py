@@ -59,12 +59,19 @@ class Records:
                 raise UnknownRun(run_id, [entry["id"] for entry in newest])
         return run_of(row)
 
-    def latest(self, limit: int | None, states: Sequence[str]) -> list[Run]:
-        """The newest runs in any of `states`, the newest first; all of them where `limit` is None."""
-        marks = ", ".join("?" * len(states))
-        query = f"SELECT * FROM run WHERE state IN ({marks}) ORDER BY rowid DESC LIMIT ?"
+    def latest(
+        self, limit: int | None, states: Sequence[str], *, kind: str | None = None, task: str | None = None
+    ) -> list[Run]:
+        """The newest runs in any of `states`, the newest first; all of them where `limit` is None.
+
+        kind, task: only runs of it, where it is given.
+        """
+        named = {name: value for name, value in (("kind", kind), ("task", task)) if value is not None}
+        which = f"state IN ({', '.join('?' * len(states))})" + "".join(f" AND {name} = ?" for name in named)
+        query = f"SELECT * FROM run WHERE {which} ORDER BY rowid DESC LIMIT ?"
+        values = (*states, *named.values(), -1 if limit is None else limit)
         with reading(self.root) as connection:
-            return [run_of(row) for row in connection.execute(query, (*states, -1 if limit is None else limit))]
+            return [run_of(row) for row in connection.execute(query, values)]
 
     def children(self, run_id: str) -> list[Run]:
         """The runs that carry `run_id` on, or repeat it where it is done; the newest first."""

@@ -95,12 +95,22 @@ class Store:
             run = self._get(run_id)
         return run
 
-    def runs(self, *, limit: int | None = 50, state: str | Iterable[str] | None = None) -> list[Run]:
-        """The newest runs, the newest first, in their true states; `state`: only those in it, or in one of them."""
+    def runs(
+        self,
+        *,
+        limit: int | None = 50,
+        state: str | Iterable[str] | None = None,
+        kind: str | None = None,
+        task: str | None = None,
+    ) -> list[Run]:
+        """The newest runs, the newest first, in their true states.
+
+        state: only those in it, or in one of them; kind, task: only those of it.
+        """
         states = STATES if state is None else _states([state] if isinstance(state, str) else state)
         if self._records.active():
             self.executor.reconcile()
-        return self._records.latest(limit, states)
+        return self._records.latest(limit, states, kind=kind, task=task)
 
     def find(self, spec: dict[str, Any], *, state: str | Iterable[str] = "done") -> Run | None:
         """The newest run of the same spec and engine version in `state`, for example "done" or runs.ACTIVE.

@@ -11,13 +11,20 @@ import streamlit as st
 from qexplore import zoo
 from qexplore.runs import Store, profiles
 from qexplore.runs.profiles import Profile
+from qexplore.zoo.catalogue import added
 
 Allocated = tuple[tuple[str, int], ...]
 
 
-@st.cache_resource(max_entries=12, ttl=60, show_spinner=False)
 def profile_of(task: str) -> Profile:
-    """The stored profile of a task, at most a minute old; UnknownName or NoProfile where there is none."""
+    """The stored profile of a task, the same object while it is the newest; UnknownName or NoProfile without one."""
+    newest = store().runs(limit=1, state="done", kind="profile", task=task)
+    return _profile(task, added(task), newest[0].id if newest else "")
+
+
+@st.cache_resource(max_entries=12, show_spinner=False)
+def _profile(task: str, since: float, newest: str) -> Profile:
+    """since: when the task was added; newest: the run that has measured it last."""
     return profiles.load(task)
 
 

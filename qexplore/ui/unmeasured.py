@@ -92,16 +92,14 @@ def _button(task: str, absent: bool) -> None:
 
 
 def _measuring(task: str) -> list[Run]:
-    return [run for run in active() if run.kind == "profile" and run.task == task]
+    return [run for run in active() if run.kind == "profile" and run.task == task and not run.outdated]
 
 
 def _last(task: str) -> None:
     """Why the last attempt came to nothing."""
-    for run in store().runs(limit=50, state=FINISHED):
-        if run.kind == "profile" and run.task == task:
-            if run.error:
-                st.error(f"The last attempt: {run.error}", icon=":material/error:")
-            return
+    for run in store().runs(limit=1, state=FINISHED, kind="profile", task=task):
+        if run.error and not run.outdated:
+            st.error(f"The last attempt: {run.error}", icon=":material/error:")
 
 
 def _long(task: str) -> str:

@@ -22,7 +22,7 @@ from qexplore.runs.training_log import READ, Log
 from qexplore.runs.trainings import Training
 from qexplore.ui.stored import store
 
-_RUNS = 200  # newest runs that are looked through
+_RUNS = 200  # newest runs of recipes on a task that are looked through
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def training_steps(recipe: Recipe) -> list[str]:
 
 def known(task: str) -> list[Known]:
     """The trainings of a task: active runs first, then finished ones, the newest first, then recordings."""
-    runs = [run for run in store().runs(limit=_RUNS) if run.task == task and run.kind == "recipe" and asked(run)]
+    runs = [run for run in store().runs(limit=_RUNS, kind="recipe", task=task) if trains(run)]
     active = [run for run in runs if run.active]
     ended = [run for run in runs if not run.active]
     return [*(Known(run) for run in active + ended), *(Known(recording=one) for one in shipped(task))]
@@ -107,9 +107,11 @@ def shipped(task: str) -> list[Recording]:
     return recordings(task)
 
 
-def asked(run: Run) -> bool:
-    """Whether the recipe that a run was asked for trains."""
+def trains(run: Run) -> bool:
+    """Whether a run carries out a recipe that trains, on the network that its task is now."""
     recipe = run.spec.get("recipe")
+    if run.kind != "recipe" or run.task is None or run.outdated:
+        return False
     if isinstance(recipe, str):
         return recipe in training_presets()
     try:

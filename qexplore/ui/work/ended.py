@@ -17,7 +17,7 @@ from qexplore.ui.draw import figure
 from qexplore.ui.foreign import code
 from qexplore.ui.snippets import SNIPPETS, score_cell, score_command
 from qexplore.ui.stored import store
-from qexplore.ui.training.known import asked
+from qexplore.ui.training.known import trains
 from qexplore.ui.work.results import results
 from qexplore.ui.work.words import ICONS, accuracy_of, ago, name, outcome, table, went_on
 
@@ -119,6 +119,8 @@ def _one(run: Run) -> None:
         training = trained(store(), run.id)
         if training is not None:
             st.caption(f"Trained: {training.text}.")
+        if run.outdated:
+            st.caption(f"Of another network: **{run.task}** was removed and added anew since.")
         if run.parent:
             st.caption(_carries_on(run))
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -139,11 +141,12 @@ def _carries_on(run: Run) -> str:
 
 
 def _again(run: Run) -> None:
-    """What is done is run again from its start; what is not goes on, or starts anew where it could do either.
+    """What is done, or of a task that is another one by now, is run again from its start; what is not goes on, or starts
+    anew where it could do either.
 
     What went on in another run already leads to that one: nothing is trained twice by mistake.
     """
-    if run.state == "done":
+    if run.state == "done" or run.outdated:
         st.button("Run again", icon=":material/replay:", key="again", on_click=_start, args=(run.id,))
         return
     after = store().successor(run.id)
@@ -158,8 +161,8 @@ def _again(run: Run) -> None:
 def _onward(after: Run) -> None:
     """The way to the run that went on: a training stands on Training, any other here."""
     icon = ":material/arrow_forward:"
-    if after.kind == "recipe" and after.task and asked(after):
-        way = {"task": after.task, "run": after.id}
+    if trains(after):
+        way = {"task": str(after.task), "run": after.id}
         st.page_link("pages/training.py", label=went_on(after), icon=icon, query_params=way)
     else:
         st.button(went_on(after), icon=icon, key="went-on", type="tertiary", on_click=_show, args=(after.id,))

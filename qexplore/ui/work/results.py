@@ -15,13 +15,13 @@ from qexplore.ui.draw import figure
 from qexplore.ui.onward import onward
 from qexplore.ui.post_training.flow import flow
 from qexplore.ui.stored import store
-from qexplore.ui.training.known import asked
+from qexplore.ui.training.known import trains
 
 
 def results(run: Run) -> None:
     """Draws what a run of a known kind has filed; nothing for others, and where the file is missing."""
-    if run.kind == "recipe" and run.task and asked(run):
-        way = {"task": run.task, "run": run.id}
+    if trains(run):
+        way = {"task": str(run.task), "run": run.id}
         onward("Its curves, its bits over time and what its ranges learned.", "training", "Open in Training", way)
     folder = store().folder(run.id)
     if run.kind == "ablation" and (folder / "ablation.parquet").exists():
@@ -39,7 +39,8 @@ def _scores(run: Run, task: str, table: pd.DataFrame) -> None:
     way = {"task": task, "metric": metric}
     here = {"site": picked} if picked in set(table["site"]) else {}
     told = "Its ranking, and how far it tells what the answers do."
-    onward(told, "sensitivity", "Open in Sensitivity", {**way, **here})
+    if not run.outdated:
+        onward(told, "sensitivity", "Open in Sensitivity", {**way, **here})
 
 
 def _diagnosis(run: Run, folder: Path) -> None:

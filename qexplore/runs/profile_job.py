@@ -55,8 +55,8 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
     spec: task, and where wanted recipe ("w8a8"), seed (0), images (of a part, for the many measurements), presets
     (carried out step by step), ablations (presets whose steps are judged), diagnoses (presets that are debugged);
     "everything": all presets in these three; "complete": nothing is left out, however long it takes. What is not said
-    is chosen by the network's speed; the header tells how many images served and what was left out, whose tables are
-    empty. Returns the header without the graph.
+    is chosen by the network's speed; the header tells how many evaluation images served, the limit of both parts, and
+    what was left out, whose tables are empty. Returns the header without the graph.
     """
     clock = time.perf_counter()
     digest = made_of(str(spec["task"]))  # before it is opened: what changes meanwhile is then told
@@ -82,6 +82,7 @@ def profile(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any
         "fp32_here": _accuracy(small, task.model, "evaluation").to_document(),
         "fp32_calibration": _accuracy(small, task.model, "calibration").to_document(),
         "images": small.data.count("evaluation"),
+        "limit": spec.get("images") or chosen.images,
         "left_out": chosen.left_out,
         "made_of": digest,
         "metrics": [*tables],

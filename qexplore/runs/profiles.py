@@ -153,6 +153,15 @@ class Profile:
         return count if count < int(self.fp32["images"]) else None
 
     @property
+    def limit(self) -> int | None:
+        """How many images of a part everything here was measured on at most; None for all of them.
+
+        Headers written before tell of the evaluation part alone.
+        """
+        most = self.header.get("limit", self.images)
+        return None if most is None else int(most)
+
+    @property
     def parameters(self) -> int:
         return int(self.header["parameters"])
 

@@ -13,6 +13,7 @@ from qexplore.ui.lacking import complete
 from qexplore.ui.origin import origin
 from qexplore.ui.stored import row_of
 from qexplore.ui.strip import Card, strip
+from qexplore.ui.unmeasured import anew
 from qexplore.ui.work.watch import active, ask, watch
 
 _MOST_NODES, _NEARBY = 80, 30  # operations that a graph is drawn whole with, and else around the picked site
@@ -121,9 +122,7 @@ def provenance(profile: Profile) -> None:
     header = profile.header
     st.markdown("**Images and weights**")
     st.markdown("\n".join(f"- {line}" for line in origin(profile)))
-    spec = {"kind": "profile", "task": profile.task, "recipe": profile.recipe["name"], "seed": profile.seed}
-    if "images" in header:
-        spec["images"] = header["images"]
+    spec = anew(profile)
     left, right = st.columns([4, 1.2], vertical_alignment="center")
     left.caption(
         f"Everything that the pages show of this task was measured on {header['created'][:10]} in "

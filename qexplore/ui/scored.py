@@ -23,7 +23,7 @@ def spec_of(profile: Profile, metric: str) -> dict[str, Any]:
     """The run that computes a metric on the network and the images of the profile."""
     said = word(Recipe.from_document(profile.recipe))
     asked = {"task": profile.task, "recipe": said, "seed": profile.seed}
-    return {"kind": "sensitivity", **asked, "metric": metric, "images": profile.images}
+    return {"kind": "sensitivity", **asked, "metric": metric, "images": profile.limit}
 
 
 def scored(profile: Profile, metric: str) -> pd.DataFrame | None:

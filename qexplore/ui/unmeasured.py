@@ -27,6 +27,13 @@ def spec_of(task: str, images: int = _START) -> dict[str, Any]:
     return {"kind": "profile", "task": task, "images": images}
 
 
+def anew(profile: Profile) -> dict[str, Any]:
+    """The run that repeats the measurement of a profile, with the limit of images that it had."""
+    spec = {"kind": "profile", "task": profile.task, "recipe": profile.recipe["name"], "seed": profile.seed}
+    limit = profile.header.get("limit", profile.header["images"])
+    return spec if limit is None else {**spec, "images": limit}
+
+
 def queue(task: str) -> None:
     """Has a task measured, unless that is under way."""
     if not _measuring(task):
@@ -68,7 +75,7 @@ def stale(profile: Profile) -> None:
         f"The network's file or the images of **{task}** have changed since everything here was measured.",
         icon=":material/history:",
     )
-    button.button("Measure it anew", key="measure-anew", on_click=ask, args=(spec_of(task, profile.images or _START),))
+    button.button("Measure it anew", key="measure-anew", on_click=ask, args=(anew(profile),))
 
 
 def _button(task: str, absent: bool) -> None:

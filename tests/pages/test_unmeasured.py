@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from qexplore.recipes import Recipe
 from qexplore.runs import Store, profiles
 from qexplore.runs.records import Records
+from qexplore.ui.scored import spec_of
+from qexplore.ui.unmeasured import anew
 from qexplore.zoo.fingerprint import made_of
 from tests.executors import Idle
 from tests.figures.large import large
@@ -46,14 +49,14 @@ def test_a_task_that_has_changed_since_says_so_and_is_measured_anew(opened: Open
     pictures(tmp_path / "photos")
     measured(home, "mine")
     header = next(home.glob("runs/*/profile.json"))
-    header.write_text(json.dumps(json.loads(header.read_text()) | {"made_of": made_of("mine")}))
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"made_of": made_of("mine"), "limit": 700}))
     at = opened("sensitivity", task="mine")
     assert "have changed since" not in words(at)
     (tmp_path / "photos" / "class7").mkdir()
     at.run()
     assert "The network's file or the images of **mine** have changed since" in words(at)
     at.button(key="measure-anew").click().run()
-    assert [spec["task"] for spec in queued(home)] == ["mine"]
+    assert [(spec["task"], spec["images"]) for spec in queued(home)] == [("mine", 700)]
     assert "is being measured anew" in words(at)
     assert not [button for button in at.button if button.key == "measure-anew"]
     (run,) = Store(home, executor=Idle()).runs(state="queued")
@@ -61,6 +64,21 @@ def test_a_task_that_has_changed_since_says_so_and_is_measured_anew(opened: Open
     again.write_text(json.dumps(json.loads(again.read_text()) | {"made_of": made_of("mine")}))
     Records(home).finish(run.id, "done", result={})
     assert "have changed since" not in words(at.run())
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "scored_on"),
+    [({"limit": 500}, {"images": 500}, 500), ({"limit": None}, {}, None), ({}, {"images": 300}, None)],
+)
+def test_a_profile_is_repeated_and_added_to_with_the_limit_it_had(
+    told: dict[str, Any], asked: dict[str, Any], scored_on: int | None
+) -> None:
+    """Of 300 evaluation images; the calibration part may hold more. The last header is of an older qexplore."""
+    task = {"task": "resnet-digits", "recipe": Recipe.load("w8a8").to_document(), "seed": 3}
+    profile = profiles.Profile(Path(), {**task, "fp32": {"images": 300}, "images": 300, **told})
+    assert profile.images is None
+    assert anew(profile) == {"kind": "profile", "task": "resnet-digits", "recipe": "w8a8", "seed": 3, **asked}
+    assert spec_of(profile, "hessian-trace")["images"] == scored_on
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -26,7 +26,7 @@ def test_a_network_too_slow_for_everything_has_a_profile_of_the_same_columns(
 ) -> None:
     monkeypatch.setattr(profile_extent, "PATIENCE", 0.0)
     told = profile({"task": "resnet-digits", "images": 24}, Report(), tmp_path)
-    assert told["images"] == 24
+    assert told["images"] == told["limit"] == 24
     assert told["metrics"] == ["fisher", "fit", "sqnr"]
     assert "the metrics divergence and loss" in told["left_out"]
     assert told["fp32"]["images"] > 24

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import streamlit
 import yaml
 from streamlit.testing.v1 import AppTest
 
@@ -19,11 +20,12 @@ from qexplore.recipes import Recipe
 from qexplore.runs import prepared, profiles
 from qexplore.runs.profiles import METRIC, Profile
 from qexplore.ui.bench import Measured
-from qexplore.ui.budgets.answers import Question, find
+from qexplore.ui.budgets.answers import Found, Question, find
 from qexplore.ui.budgets.editor import edited
 from qexplore.ui.budgets.keep import recipe_of
 from qexplore.ui.budgets.numbers import verdict
 from qexplore.ui.budgets.picture import beside
+from qexplore.ui.budgets.tried import remember_tried, tried
 from qexplore.ui.locks import BadLock, read_locks, write_locks
 from qexplore.ui.stored import scores
 from tests.pages.conftest import Bench
@@ -225,6 +227,16 @@ def test_answers_to_a_budget_are_not_those_of_an_older_profile() -> None:
     assert first.key != second.key
     assert first.measure_name({"input": 8}) != second.measure_name({"input": 8})
     assert first.key == Question(profiles.load("resnet-digits"), old.sensitivity, Budget(weight_bits=4.0), {}).key
+
+
+def test_points_tried_in_a_visit_end_with_the_profile_they_were_tried_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamlit, "session_state", {})
+    old = profiles.load("resnet-digits")
+    new = replace(old, header={**old.header, "created": "2099-01-01T00:00:00+00:00"})
+    hull = Question(old, scores(old, METRIC), Budget(weight_bits=4.0), {}).quick()
+    remember_tried(old, Found(hull, hull, True, Measured(0.9, 0.87, 0.92, 500, seconds=0.1)))
+    assert tried(old)["accuracy"].tolist() == [0.9]
+    assert tried(new).empty
 
 
 def test_where_gbops_leave_products_out_the_cost_says_so(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

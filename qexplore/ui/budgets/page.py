@@ -82,8 +82,8 @@ def _frontier(profile: Profile, found: Found, predicted: float) -> None:
     axis = str(st.session_state.get("over", "weight_bits"))
     axis = axis if axis in found.answer.cost else "weight_bits"
     if found.measured is not None:
-        remember_tried(profile.task, found)
-    drawn = frontier_of(profile, found, predicted, axis=axis, tried=tried(profile.task), height=_PLOT).grown()
+        remember_tried(profile, found)
+    drawn = frontier_of(profile, found, predicted, axis=axis, tried=tried(profile), height=_PLOT).grown()
     figure(drawn, key="frontier", beside=_axis)
 
 

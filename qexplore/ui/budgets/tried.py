@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found
 
 _MOST = 60
 
 
-def remember_tried(task: str, found: Found) -> None:
+def remember_tried(profile: Profile, found: Found) -> None:
     """Keeps an allocation with its measured accuracy; what the profile knows already is not kept."""
     m = found.measured
     if m is None or m.seconds is None:
@@ -18,11 +19,16 @@ def remember_tried(task: str, found: Found) -> None:
     cost = found.answer.cost
     label = f"tried {cost['weight_bits']:.2f} / {cost['activation_bits']:.2f}"
     row = {"label": label, **cost, "accuracy": m.value, "low": m.low, "high": m.high, "images": m.images}
-    rows = st.session_state.setdefault(f"tried {task}", [])
+    rows = st.session_state.get(_key(profile), [])
     if row not in rows:
-        st.session_state[f"tried {task}"] = [*rows, row][-_MOST:]
+        st.session_state[_key(profile)] = [*rows, row][-_MOST:]
 
 
-def tried(task: str) -> pd.DataFrame:
-    """The rows kept before, with the columns of a profile's points."""
-    return pd.DataFrame(st.session_state.get(f"tried {task}", []))
+def tried(profile: Profile) -> pd.DataFrame:
+    """The rows kept before, with the columns of the profile's points."""
+    return pd.DataFrame(st.session_state.get(_key(profile), []))
+
+
+def _key(profile: Profile) -> str:
+    """With the making of the profile: what was tried beside an older one is no point of this one."""
+    return f"tried {profile.task} {profile.header['created']}"

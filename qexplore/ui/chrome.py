@@ -50,7 +50,7 @@ def header(name: str, question: str, below: Callable[[], object] | None = None, 
             key="task",
             bind="query-params",
             label_visibility="collapsed",
-            on_change=_forget_locks,
+            on_change=_forget_indices,
         )
     profile = _profile(task)
     with left:
@@ -97,10 +97,12 @@ def called(task: str) -> str:
     return f"{title} :blue-badge[your own]" if known else title
 
 
-def _forget_locks() -> None:
-    """Locks name sites by index: on another task they would mean other sites."""
+def _forget_indices() -> None:
+    """Locks, and ranges in the address, name sites by index: on another task they would mean other sites."""
     if st.session_state.get("lock"):
         st.session_state["lock"] = ""
+    for name in ("grid", "hand"):
+        st.query_params.pop(name, None)
 
 
 def _unknown_task() -> UnknownName | None:

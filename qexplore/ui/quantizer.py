@@ -100,10 +100,14 @@ def _decibels(value: float) -> str:
     return f"{value:.2f} dB" if np.isfinite(value) else "no error"
 
 
-def read_state(text: str | None, start: Mapping[str, Any]) -> dict[str, Any]:
-    """The state in an address, 'asymmetric,4,-1.5,2'; what cannot be read stays as in `start`."""
+def read_state(text: str | None, index: int, start: Mapping[str, Any]) -> dict[str, Any]:
+    """The state in an address, '9:asymmetric,4,-1.5,2' for site 9; what cannot be read stays as in `start`.
+
+    Of another site's only the bits are taken: its range and its kind of grid mean little to this one.
+    """
     state = dict(start)
-    parts = (text or "").split(",")
+    where, _, told = (text or "").partition(":")
+    parts = told.split(",")
     if len(parts) != 4:
         return state
     kind, bits, low, high = parts
@@ -114,6 +118,8 @@ def read_state(text: str | None, start: Mapping[str, Any]) -> dict[str, Any]:
         return state
     if grid not in KINDS or bits not in _WIDTHS or not np.isfinite(ends).all():
         return state
+    if where != str(index):
+        return {**state, "bits": int(bits)}
     return {
         "kind": grid,
         "powerOfTwo": power == "p2" and grid != "asymmetric",
@@ -123,10 +129,15 @@ def read_state(text: str | None, start: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_state(state: Mapping[str, Any]) -> str:
-    """A state as the address holds it."""
+def named(text: str, index: int) -> str:
+    """The state in an address with its site, which links of an older qexplore leave out: they mean the one they open."""
+    return text if ":" in text else f"{index}:{text}"
+
+
+def write_state(index: int, state: Mapping[str, Any]) -> str:
+    """The state of a site as the address holds it."""
     power = "+p2" if state["powerOfTwo"] else ""
-    return f"{state['kind']}{power},{int(state['bits'])},{state['low']:.6g},{state['high']:.6g}"
+    return f"{index}:{state['kind']}{power},{int(state['bits'])},{state['low']:.6g},{state['high']:.6g}"
 
 
 def cell(task: str, site: str, state: Mapping[str, Any]) -> str:

@@ -24,7 +24,13 @@ START = {"kind": "asymmetric", "powerOfTwo": False, "bits": 4, "low": -1.0, "hig
 
 @pytest.mark.parametrize("state", [START, {**START, "kind": "symmetric", "powerOfTwo": True, "bits": 7, "low": 0.0}])
 def test_a_state_of_the_quantizer_survives_its_address(state: dict) -> None:
-    assert quantizer.read_state(quantizer.write_state(state), START) == state
+    assert quantizer.read_state(quantizer.write_state(3, state), 3, START) == state
+
+
+def test_of_a_grid_of_another_site_only_the_bits_are_taken() -> None:
+    assert quantizer.read_state("3:symmetric,7,-0.05,0.05", 4, START) == {**START, "bits": 7}
+    assert quantizer.named("symmetric,7,-0.05,0.05", 4) == "4:symmetric,7,-0.05,0.05"
+    assert quantizer.named("3:symmetric,7,-0.05,0.05", 4) == "3:symmetric,7,-0.05,0.05"
 
 
 @pytest.mark.parametrize(
@@ -33,15 +39,18 @@ def test_a_state_of_the_quantizer_survives_its_address(state: dict) -> None:
         None,
         "",
         "a,b",
-        "asymmetric,99,0,1",
-        "cubic,4,0,1",
-        "asymmetric,4,nan,1",
-        "asymmetric,4,x,1",
-        "symmetric," + "9" * 5000 + ",0,1",
+        "asymmetric,4,0,1",
+        "3:",
+        "3:a,b",
+        "3:asymmetric,99,0,1",
+        "3:cubic,4,0,1",
+        "3:asymmetric,4,nan,1",
+        "3:asymmetric,4,x,1",
+        "3:symmetric," + "9" * 5000 + ",0,1",
     ],
 )
 def test_an_address_that_cannot_be_read_changes_nothing(text: str | None) -> None:
-    assert quantizer.read_state(text, START) == START
+    assert quantizer.read_state(text, 3, START) == START
 
 
 @pytest.mark.parametrize(

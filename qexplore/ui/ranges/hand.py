@@ -28,7 +28,7 @@ def by_hand(choice: Choice) -> Ends | None:
         + (" This weight has one range a channel: yours holds for all channels alike." if choice.per_channel else "")
         + _of_how_many(choice)
     )
-    key = f"hand {choice.profile.task} {choice.site} {choice.bits}"
+    key = f"hand {choice.profile.task} {choice.profile.header['created']} {choice.site} {choice.bits}"
     changed = quantizer(choice.profile.tensor(choice.site), choice.site, stored, start, key=key, fixed=True)
     if changed is None or changed["low"] >= changed["high"]:
         return choice.ends

@@ -40,7 +40,7 @@ def _grid(choice: Choice, task: dict[str, str]) -> None:
         f"See where each value lands on the {2**choice.bits} points of this grid.",
         "quantizer",
         "Open in Quantizer",
-        {**task, "grid": write_state(state)},
+        {**task, "grid": write_state(int(choice.row["index"]), state)},
     )
 
 

@@ -130,7 +130,7 @@ def read_state(text: str | None, index: int, start: Mapping[str, Any]) -> dict[s
 
 
 def named(text: str, index: int) -> str:
-    """The state in an address with its site, which links of an older qexplore leave out: they mean the one they open."""
+    """The state in an address with its site; links of an older qexplore name none and mean the one that they open."""
     return text if ":" in text else f"{index}:{text}"
 
 

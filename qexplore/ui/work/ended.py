@@ -141,8 +141,8 @@ def _carries_on(run: Run) -> str:
 
 
 def _again(run: Run) -> None:
-    """What is done, or of a task that is another one by now, is run again from its start; what is not goes on, or starts
-    anew where it could do either.
+    """What is done, or of a task that is another one by now, is run again from its start; what is not goes on, or
+    starts anew where it could do either.
 
     What went on in another run already leads to that one: nothing is trained twice by mistake.
     """

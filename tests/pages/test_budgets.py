@@ -22,7 +22,7 @@ from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Question, find
 from qexplore.ui.budgets.editor import edited
 from qexplore.ui.budgets.keep import recipe_of
-from qexplore.ui.budgets.numbers import verdict
+from qexplore.ui.budgets.numbers import dearer, dearest, verdict
 from qexplore.ui.budgets.picture import beside
 from qexplore.ui.locks import BadLock, read_locks, write_locks
 from qexplore.ui.stored import scores
@@ -188,6 +188,24 @@ def test_mixed_bits_that_are_not_better_are_called_so() -> None:
     assert verdict(Measured(0.997, 0.98, 0.999, 500), best) == "mixed gains +0.1 points, within the intervals"
     worse = {"accuracy": 0.776, "low": 0.737, "high": 0.81}
     assert verdict(Measured(0.954, 0.932, 0.969, 500), worse) == "mixed gains +17.8 points"
+
+
+@pytest.mark.parametrize(
+    ("cost", "label", "said"),
+    [
+        ((3.0, 3.0), "uniform W3A3", "no more on either side"),
+        ((2.98, 3.4), "uniform W3A3", "0.02 weight bits more"),
+        ((2.96, 2.97), "uniform W3A3", "0.04 weight bits more and 0.03 activation bits more"),
+        ((2.9, 3.4), "uniform W2A3", "no more on either side"),
+    ],
+)
+def test_uniform_bits_that_cost_a_little_more_are_compared_and_called_so(
+    cost: tuple[float, float], label: str, said: str
+) -> None:
+    here = {"weight_bits": cost[0], "activation_bits": cost[1]}
+    best = dearest(GRID.assign(accuracy=GRID["weight_bits"] + GRID["activation_bits"]), here)
+    assert best is not None
+    assert (best["label"], dearer(best, here)) == (label, said)
 
 
 def test_locks_survive_text() -> None:

@@ -120,6 +120,19 @@ def test_a_measured_number_comes_with_interval_and_images(opened: Open, bench: B
     assert bench.asked[-1]["bits"] == bars(at)
 
 
+@pytest.mark.usefixtures("rested", "masks")
+def test_the_measured_mean_iou_of_masks_is_called_so(opened: Open) -> None:
+    at = opened("budgets", w="3.65", a="5.15")
+    for _ in range(20):
+        at.run()
+    said = words(at)
+    assert "87.0–92.0 %, 500 images, in 0.10 s" in said
+    assert "measured mean IoU" in said
+    assert "predicted mean IoU" in said
+    assert "accuracy" not in said.split("Everything here is measured")[0].split("FP32 mean IoU")[1]
+    assert any(c.proto.alt.startswith("Mean IoU over the budget") for c in at.get("vega_lite_chart"))
+
+
 def test_the_full_measurement_goes_to_the_queue(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     queued = []
 

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from qexplore.figures.words import interval, percent, points, seconds, small
+from qexplore.metric import named
+from qexplore.runs.profiles import Profile
 from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Found
 from qexplore.ui.budgets.picture import SLACK
@@ -16,12 +18,12 @@ _SLACK = 1e-6
 _SIDES = {"weight_bits": "weight bits", "activation_bits": "activation bits"}
 
 
-def numbers(found: Found, predicted: float, profile_points: pd.DataFrame) -> None:
+def numbers(found: Found, predicted: float, profile: Profile) -> None:
     """Draws the strip."""
-    cost = found.answer.cost
+    metric, cost = named(profile.metric), found.answer.cost
     spent = Card("this allocation costs", f"{cost['kb']:.1f} KB", _spent(cost, found.answer.uncounted))
-    guess = Card("predicted accuracy", percent(predicted), "from stored scores, not measured", "predicted")
-    strip([spent, guess, _measured(found), _baseline(found, profile_points), _price(found)])
+    guess = Card(f"predicted {metric}", percent(predicted), "from stored scores, not measured", "predicted")
+    strip([spent, guess, _measured(found, metric), _baseline(found, profile.points), _price(found)])
 
 
 def _spent(cost: dict[str, float], uncounted: str) -> str:
@@ -30,15 +32,14 @@ def _spent(cost: dict[str, float], uncounted: str) -> str:
     return f"{bits}{gbops}. {uncounted}" if gbops and uncounted else f"{bits}{gbops}"
 
 
-def _measured(found: Found) -> Card:
+def _measured(found: Found, metric: str) -> Card:
+    label = f"measured {metric}"
     if found.measured is None:
         waiting = "measuring …" if found.pending else "not measured"
-        return Card("measured accuracy", waiting, "on evaluation images", "measured", waiting=True)
+        return Card(label, waiting, "on evaluation images", "measured", waiting=True)
     m = found.measured
     how = f"in {seconds(m.seconds)}" if m.seconds is not None else "stored"
-    return Card(
-        "measured accuracy", percent(m.value), f"{interval(m.low, m.high)}, {m.images:,} images, {how}", "measured"
-    )
+    return Card(label, percent(m.value), f"{interval(m.low, m.high)}, {m.images:,} images, {how}", "measured")
 
 
 def _baseline(found: Found, profile_points: pd.DataFrame) -> Card:

@@ -40,7 +40,10 @@ def frontier_of(
         here |= {"accuracy": m.value, "low": m.low, "high": m.high, "images": m.images}
     near = beside(profile.points, found.answer.cost, axis)
     fp32, images = float(profile.fp32_here["value"]), profile.images
-    return figures.frontier(near, path, here, fp32=fp32, images=images, axis=axis, tried=tried, height=height)
+    metric = profile.metric
+    return figures.frontier(
+        near, path, here, fp32=fp32, images=images, axis=axis, tried=tried, height=height, metric=metric
+    )
 
 
 def beside(measured: pd.DataFrame, cost: Mapping[str, float], axis: str) -> pd.DataFrame:

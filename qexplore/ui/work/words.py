@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from qexplore.figures.words import percent, seconds
+from qexplore.metric import MIOU, named
 from qexplore.runs import Run
 
 ICONS = {
@@ -58,8 +59,8 @@ def outcome(run: Run) -> str:
     if accuracy is None:
         scored = run.kind == "sensitivity" and "sites" in found
         return f"{found['sites']:,} sites scored on {found['images']:,} images" if scored else "done"
-    metric = "mean IoU " if accuracy.get("metric") == "miou" else ""
-    return f"{metric}{percent(accuracy['value'])} on {accuracy['images']:,} images"
+    what = f"{named(MIOU)} " if accuracy.get("metric") == MIOU else ""
+    return f"{what}{percent(accuracy['value'])} on {accuracy['images']:,} images"
 
 
 def _said(run: Run) -> str:

@@ -10,6 +10,7 @@ from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.ladder import ROW, column
 from qexplore.figures.palette import GREEN, GREY, VERMILLION
 from qexplore.figures.words import points, probability
+from qexplore.metric import MIOU
 
 SIGNIFICANT = 0.05
 
@@ -65,11 +66,15 @@ def judgement(change: float, p: float, images: int) -> str:
     return f"{points(change)} ({chance(p)}, {images:,} images)"
 
 
-def pairs(gained: int, lost: int, p: float) -> str:
-    """How many images two networks differ on, and whether that could be chance."""
+def pairs(gained: int, lost: int, p: float, metric: object = None) -> str:
+    """How many images two networks differ on, and whether that could be chance; of masks (metric "miou") how many have
+    more pixels right, or fewer.
+    """
+    masks = metric == MIOU
     if gained + lost == 0:
-        return "every image is answered alike"
-    counts = f"{gained} {'image' if gained == 1 else 'images'} gained, {lost} lost"
+        return "every image has as many pixels right" if masks else "every image is answered alike"
+    counts = f"{gained} {'image' if gained == 1 else 'images'} {'better' if masks else 'gained'}, "
+    counts += f"{lost} {'worse' if masks else 'lost'}"
     return f"{counts}: may be chance ({probability(p)})" if p > SIGNIFICANT else f"{counts}, {probability(p)}"
 
 

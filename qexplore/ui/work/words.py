@@ -102,6 +102,7 @@ def table(runs: list[Run]) -> pd.DataFrame:
                 "low": accuracy.get("low"),
                 "high": accuracy.get("high"),
                 "images": accuracy.get("images"),
+                "metric": accuracy.get("metric", "accuracy") if accuracy else None,
                 "seconds": run.seconds,
                 "took": "" if run.seconds is None else seconds(run.seconds),
                 "created": datetime.fromtimestamp(run.created, UTC).isoformat(timespec="seconds"),

@@ -22,8 +22,8 @@ _COLUMNS = ["row", "kind", "start", "end", "low", "high", "images", "change", "s
 def waterfall(table: pd.DataFrame, now: Mapping[str, Any] | None = None) -> Live:
     """Floating bars from the network without any optional step down to the complete recipe, FP32 as a dashed line.
 
-    table: an ablation of one recipe (group, name, step, accuracy, low, high, images, seconds, of masks metric; fractions and
-    seconds).
+    table: an ablation of one recipe (group, name, step, accuracy, low, high, images, seconds, of masks metric;
+    fractions and seconds).
     now: another variant beside it: name, accuracy, low, high, images, seconds.
     """
     steps = table[table["group"] == "build-up"]

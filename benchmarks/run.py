@@ -1,7 +1,8 @@
 """Measures all tools one after the other and writes docs/peers.md.
 
 python -m benchmarks.run --data FOLDER-OF-CIFAR-10 makes an environment for each peer first, some gigabytes each.
-The figures go to benchmarks/results.json as they come; with --tools or --bits the others stay as they stand there.
+The figures go to benchmarks/results.json as they come; with --tools or --bits the others stay as they stand there, if
+their seed is the same.
 --write makes the page from it without measuring.
 """
 
@@ -15,6 +16,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,28 +39,42 @@ def main() -> None:
 
 def fill(given: argparse.Namespace, folder: Path) -> None:
     """Measures each setting with the tools side by side, so that a slow hour of the machine hits all of them."""
+    results = _kept(given)
     tools = [tool for tool in TOOLS if tool.key in given.tools]
     python = {tool.key: interpreter(tool, given.environments) for tool in tools}
     data = ["--data", str(given.data)] if given.data else []
     subprocess.run([sys.executable, "-m", "benchmarks.export", "--out", folder, *data], check=True, cwd=HERE.parent)
-    arguments = ["--weights", folder / WEIGHTS, "--data", folder, "--seed", str(given.seed)]
+    arguments: list[str | Path] = ["--weights", folder / WEIGHTS, "--data", folder, "--seed", str(given.seed)]
     found = {
         "command": f"python -m benchmarks.run --data FOLDER --seed {given.seed}",
         "machine": machine(),
         "fp32": measure(sys.executable, TOOLS[0], "fp32", arguments),
-        "results": _kept(),
+        "results": results,
     }
     for bits in given.bits:
         for tool in tools:
             printed = measure(python[tool.key], tool, bits, arguments)
-            found["results"][bits][tool.key] = printed
+            results[bits][tool.key] = printed
             RESULTS.write_text(json.dumps(found, indent=1) + "\n")
             print(f"{bits} {tool.title}: {_told(printed)}", file=sys.stderr)
 
 
-def _kept() -> dict[str, dict[str, Any]]:
-    """What was measured before: bits -> tool -> what its script printed."""
-    return {bits: {} for bits in BITS} | (json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else {})
+def _kept(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """What was measured before with this seed: bits -> tool -> what its script printed.
+
+    SystemExit where figures of another seed would stay beside those of this run: the page tells one seed for all.
+    """
+    stored = json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else {}
+    rows = {(bits, tool): printed for bits, row in stored.items() for tool, printed in row.items()}
+    others = {place: row["seed"] for place, row in rows.items() if row.get("seed", given.seed) != given.seed}
+    left = {seed for place, seed in others.items() if place not in product(given.bits, given.tools)}
+    if left:
+        raise SystemExit(
+            f"{RESULTS.name} holds figures of seed {min(left)}, which this run would leave beside those of seed "
+            f"{given.seed}: measure with --seed {min(left)}, or all tools and bits anew."
+        )
+    kept = {place: printed for place, printed in rows.items() if place not in others}
+    return {bits: {tool: printed for (at, tool), printed in kept.items() if at == bits} for bits in BITS}
 
 
 def machine() -> dict[str, str]:

@@ -10,8 +10,7 @@ from qexplore.cli import run as words_of_run
 from qexplore.cli.lines import accuracy, table
 from qexplore.cli.subject import subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
-
-HEADS = ("", "steps", "accuracy", "points", "gained", "lost", "p", "seconds")
+from qexplore.metric import MIOU, named, paired_test
 
 
 def work(words: Namespace, watcher: Watcher) -> Document:
@@ -23,13 +22,16 @@ def work(words: Namespace, watcher: Watcher) -> Document:
 
 
 def text(document: Document) -> str:
+    metric = document["accuracy"].get("metric")
+    heads = ("", "steps", named(metric), "points", "gained", "lost", "p", "seconds")
+    moved = "images with more or fewer pixels right" if metric == MIOU else "images"
     lines = [
         f"FP32      {accuracy(document['fp32'])}",
         f"quantized {accuracy(document['accuracy'])}",
         "",
-        table(HEADS, _rows(document["rows"])),
+        table(heads, _rows(document["rows"])),
         "",
-        "points, gained, lost (images) and p (McNemar): compared with the complete recipe.",
+        f"points, gained, lost ({moved}) and p ({paired_test(metric)}): compared with the complete recipe.",
     ]
     return "\n".join(lines)
 

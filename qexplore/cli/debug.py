@@ -11,6 +11,7 @@ from qexplore.cli.lines import accuracy, table
 from qexplore.cli.places import require_place
 from qexplore.cli.subject import subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
+from qexplore.metric import named
 
 WIDTH = 100  # columns of text
 
@@ -35,17 +36,18 @@ def work(words: Namespace, watcher: Watcher) -> Document:
 def text(document: Document) -> str:
     from qexplore.debugging.report import fix_rows, unexplained, verdict
 
+    measure = named(document["accuracy"].get("metric"))
     lines = [
         f"FP32      {accuracy(document['fp32'])}",
         f"quantized {accuracy(document['accuracy'])}",
         "",
         _wrapped(verdict(document)),
         "",
-        table(("network", "accuracy", "divergence"), (_check(row) for row in document["checks"])),
+        table(("network", measure, "divergence"), (_check(row) for row in document["checks"])),
         *_findings(document),
     ]
     if document["fixes"]:
-        lines += ["", table(("fix", "accuracy", "interval", "divergence"), fix_rows(document))]
+        lines += ["", table(("fix", measure, "interval", "divergence"), fix_rows(document))]
     if document["unexplained"]:
         lines += ["", _wrapped(f"Not explained: {unexplained(document)}")]
     return "\n".join(lines)

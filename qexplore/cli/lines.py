@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from qexplore.metric import MIOU, named
+
 
 def accuracy(document: Mapping[str, Any]) -> str:
-    """{"value", "low", "high", "images"}, fractions, as "97.4 % (95.6–98.5, 500 images)"."""
+    """{"value", "low", "high", "images"}, fractions, as "97.4 % (95.6–98.5, 500 images)"; a mean IoU as "97.4 % mean
+    IoU (…)".
+    """
     low, high = 100 * document["low"], 100 * document["high"]
-    return f"{100 * document['value']:.1f} % ({low:.1f}–{high:.1f}, {document['images']} images)"
+    what = f" {named(MIOU)}" if document.get("metric") == MIOU else ""
+    return f"{100 * document['value']:.1f} %{what} ({low:.1f}–{high:.1f}, {document['images']} images)"
 
 
 def number(value: object) -> str:

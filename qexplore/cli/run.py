@@ -11,6 +11,7 @@ from qexplore.cli.seed import add_seed
 from qexplore.cli.subject import add_subject, require_subject, subject
 from qexplore.cli.verbs import VERBS, Document, Verb, Watcher
 from qexplore.errors import QexploreError
+from qexplore.metric import named
 from qexplore.recipes import Recipe, presets
 from qexplore.recipes.pairs import pairs
 from qexplore.runs import Store
@@ -70,7 +71,7 @@ def text(document: Document) -> str:
         f"FP32      {accuracy(document['fp32'])}",
         f"quantized {accuracy(document['accuracy'])}",
         "",
-        table(("step", "accuracy", "seconds"), map(_row, document["steps"])),
+        table(("step", named(document["accuracy"].get("metric")), "seconds"), map(_row, document["steps"])),
     ]
     return "\n".join([*lines, *_pruned(document["sites"]), *_opaque(document["sites"])])
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qexplore.debugging.words import nats, percent, probability
+from qexplore.metric import MIOU, named
 
 Document = Mapping[str, Any]
 LISTED = 10  # sites in the table of the report
@@ -26,22 +27,22 @@ WORDS = {
 
 def markdown(document: Document) -> str:
     """The report of a diagnosis, from its document; the same document gives the same text."""
-    recipe = document["recipe"]
+    recipe, measure = document["recipe"], named(document["accuracy"].get("metric"))
     parts = [
         f"# Debugging {recipe['name']} on {document['task']}",
         verdict(document),
         f"Task {document['task']}, recipe {recipe['name']}, seed {document['seed']}, after the debugging flowchart of "
         "the white paper (figure 9): the float network after all steps, weights and activations apart, single sites. "
-        "Sites were compared on calibration images without labels; accuracies are those on the evaluation images.",
+        f"Sites were compared on calibration images without labels; each {measure} is that on the evaluation images.",
         "## Weights or activations?",
-        _checks(document["checks"]),
+        _checks(document["checks"], measure),
         "## Site by site",
         _sites(document),
         "## What was found",
         *([_group(cause, found) for cause, found in grouped(document)] or ["Nothing."]),
     ]
     if document["fixes"]:
-        parts += ["## What repairs it", _fixes(document)]
+        parts += ["## What repairs it", _fixes(document, measure)]
     if document["unexplained"]:
         parts += ["## What could not be explained", unexplained(document)]
     return "\n\n".join(parts) + "\n"
@@ -50,6 +51,7 @@ def markdown(document: Document) -> str:
 def verdict(document: Document) -> str:
     """The outcome in a sentence or two."""
     before, now = (percent(document[key]["value"], 1) for key in ("fp32", "accuracy"))
+    now = f"mean IoU {now}" if document["accuracy"].get("metric") == MIOU else now
     if document["healthy"]:
         return f"Healthy: {now} (FP32 {before}), and no fault was found."
     told = [f"{WORDS[cause]} ({_places(found)})" for cause, found in grouped(document)]
@@ -92,7 +94,7 @@ def _places(findings: Sequence[Document]) -> str:
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
 
 
-def _checks(checks: Iterable[Document]) -> str:
+def _checks(checks: Iterable[Document], measure: str) -> str:
     rows = [
         (
             row["name"],
@@ -103,7 +105,7 @@ def _checks(checks: Iterable[Document]) -> str:
         )
         for row in checks
     ]
-    heads = ("network", "accuracy", "95 % interval", "divergence from FP32, nats", "images gained and lost")
+    heads = ("network", measure, "95 % interval", "divergence from FP32, nats", "images gained and lost")
     return _table(heads, rows)
 
 
@@ -136,9 +138,9 @@ def _group(cause: str, findings: Sequence[Document]) -> str:
     return "\n".join([*lines, "", repairs])
 
 
-def _fixes(document: Document) -> str:
+def _fixes(document: Document, measure: str) -> str:
     said = "Each is a complete recipe, carried out and measured by itself; least divergence first."
-    return f"{said}\n\n{_table(('fix', 'accuracy', '95 % interval', 'divergence, nats'), fix_rows(document))}"
+    return f"{said}\n\n{_table(('fix', measure, '95 % interval', 'divergence, nats'), fix_rows(document))}"
 
 
 def _measured(fix: Document) -> tuple[str, str, str]:

@@ -12,6 +12,7 @@ import pandas as pd
 from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import BLUE, GREEN, GREY, PURPLE, VERMILLION
 from qexplore.figures.words import percent
+from qexplore.metric import named, titled
 
 AXES = {
     "weight_bits": "average weight bits",
@@ -44,6 +45,7 @@ def frontier(
     axis: str = "weight_bits",
     tried: pd.DataFrame | None = None,
     height: int = 275,
+    metric: str = "accuracy",
 ) -> Live:
     """Measured points, the predicted path of the slider, and the present allocation.
 
@@ -51,7 +53,8 @@ def frontier(
     path: columns `axis` and accuracy: predicted accuracy (fraction) as this budget alone moves.
     here: `axis`, predicted, and, once measured, accuracy, low, high, images; None for no place.
     fp32: fraction; images: how many of the evaluation images served for all of it, None for all of them.
-    tried: more measured allocations, of this visit, with the columns of points.
+    tried: more measured allocations, of this visit, with the columns of points. metric: "miou" where all accuracies
+    are mean IoUs.
     """
     floor = _floor(points, fp32, here)
     parts = [_measured(points, axis), _tried(tried, axis), _here(here, axis)]
@@ -59,13 +62,13 @@ def frontier(
     same = f" on the same {images:,} images" if images else ""
     reference = pd.DataFrame({"fp32": [fp32], "text": [f"FP32 {percent(fp32)}{same}"]})
     return Live(
-        title="Accuracy over the budget: measured points, the predicted path, and the present allocation.",
+        title=f"{titled(metric)} over the budget: measured points, the predicted path, and the present allocation.",
         name="frontier",
-        alt=_finding(points, here, fp32, axis),
+        alt=_finding(points, here, fp32, axis, metric),
         look="Filled: measured, with 95 % intervals. Hollow and dashed: predicted. Squares: W bits for all weights, A "
         "for all activations; mixed bits pay where they lie above them.",
         data=marks,
-        spec=_spec(AXES[axis], height),
+        spec=_spec(AXES[axis], height, named(metric)),
         tables={
             "marks": _placed(marks, floor),
             "path": _above(path[axis].tolist(), path["accuracy"].tolist(), floor),
@@ -169,24 +172,24 @@ def _above(x: Sequence[float], accuracy: Sequence[float], floor: float) -> pd.Da
     return pd.DataFrame(sorted(kept + crossings), columns=["x", "accuracy"], dtype=float)
 
 
-def _finding(points: pd.DataFrame, here: Mapping[str, Any] | None, fp32: float, axis: str) -> str:
-    where = "Accuracy over " + AXES[axis]
+def _finding(points: pd.DataFrame, here: Mapping[str, Any] | None, fp32: float, axis: str, metric: str) -> str:
+    where = f"{titled(metric)} over {AXES[axis]}"
     if here is not None:
         where = f"Here, at {here[axis]:.3g} {AXES[axis]}: predicted {percent(here['predicted'])}"
         where += f", measured {percent(here['accuracy'])}" if here.get("accuracy") is not None else ""
     uniform = points[points["label"].str.startswith("uniform")]
-    named = ", ".join(f"{label} {percent(value)}" for label, value in zip(uniform["label"], uniform["accuracy"]))
-    return f"{where}; FP32 {percent(fp32)}; measured: {named}." if named else f"{where}; FP32 {percent(fp32)}."
+    bits = ", ".join(f"{label} {percent(value)}" for label, value in zip(uniform["label"], uniform["accuracy"]))
+    return f"{where}; FP32 {percent(fp32)}; measured: {bits}." if bits else f"{where}; FP32 {percent(fp32)}."
 
 
-def _spec(title: str, height: int) -> dict[str, Any]:
+def _spec(title: str, height: int, measure: str) -> dict[str, Any]:
     names = list(_SERIES)
     stroke, fill, shape = (list(column) for column in zip(*_SERIES.values()))
     x = {"field": "x", "type": "quantitative", "title": title, "scale": {"zero": False, "nice": False, "padding": 14}}
     y = {
         "field": "y",
         "type": "quantitative",
-        "title": "accuracy",
+        "title": measure,
         "axis": {"format": ".0%", "tickCount": 5},
         "scale": {"zero": False, "nice": False},
     }
@@ -206,7 +209,7 @@ def _spec(title: str, height: int) -> dict[str, Any]:
     said = [
         {"field": "label", "title": "allocation"},
         {"field": "x", "title": title, "format": ".3g"},
-        {"field": "accuracy", "format": ".1%"},
+        {"field": "accuracy", "title": measure, "format": ".1%"},
         {"field": "low", "title": "95 % from", "format": ".1%"},
         {"field": "high", "title": "to", "format": ".1%"},
         {"field": "note", "title": "how"},

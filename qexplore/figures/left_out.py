@@ -9,7 +9,8 @@ import pandas as pd
 from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.ladder import ROW, column
 from qexplore.figures.palette import GREEN, GREY, VERMILLION
-from qexplore.figures.words import points, probability
+from qexplore.figures.words import metric_of, points, probability
+from qexplore.metric import MIOU, named, paired_test
 
 SIGNIFICANT = 0.05
 
@@ -17,9 +18,10 @@ SIGNIFICANT = 0.05
 def left_out(table: pd.DataFrame) -> Live:
     """Bars of the change of accuracy against the complete recipe, in points.
 
-    table: an ablation of one recipe (group, step, accuracy, change, gained, lost, p, images, seconds; fractions).
+    table: an ablation of one recipe (group, step, accuracy, change, gained, lost, p, images, seconds, of masks
+    metric; fractions).
     """
-    rows = table[table["group"] == "without"]
+    rows, metric = table[table["group"] == "without"], metric_of(table)
     bars = pd.DataFrame(
         {
             "row": rows["step"],
@@ -39,10 +41,10 @@ def left_out(table: pd.DataFrame) -> Live:
         title="Bars: what the complete recipe loses when one of its steps is left out.",
         name="left-out",
         alt=_finding(rows),
-        look=f"Every other step stays. Grey: not distinguishable from 0 on {images:,} images (exact McNemar test on "
+        look=f"Every other step stays. Grey: not distinguishable from 0 on {images:,} images ({paired_test(metric)} on "
         "pairs).",
         data=rows.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
-        spec=_spec(*ends),
+        spec=_spec(*ends, metric),
         tables={"bars": bars},
     )
 
@@ -54,7 +56,7 @@ def _kind(change: float, p: float) -> str:
 
 
 def chance(p: float) -> str:
-    """What McNemar's p says, in words."""
+    """What the p of a paired test says, in words."""
     return "within chance" if p > SIGNIFICANT else probability(p)
 
 
@@ -65,11 +67,15 @@ def judgement(change: float, p: float, images: int) -> str:
     return f"{points(change)} ({chance(p)}, {images:,} images)"
 
 
-def pairs(gained: int, lost: int, p: float) -> str:
-    """How many images two networks differ on, and whether that could be chance."""
+def pairs(gained: int, lost: int, p: float, metric: object = None) -> str:
+    """How many images two networks differ on, and whether that could be chance; of masks (metric "miou") how many have
+    more pixels right, or fewer.
+    """
+    masks = metric == MIOU
     if gained + lost == 0:
-        return "every image is answered alike"
-    counts = f"{gained} {'image' if gained == 1 else 'images'} gained, {lost} lost"
+        return "every image has as many pixels right" if masks else "every image is answered alike"
+    counts = f"{gained} {'image' if gained == 1 else 'images'} {'better' if masks else 'gained'}, "
+    counts += f"{lost} {'worse' if masks else 'lost'}"
     return f"{counts}: may be chance ({probability(p)})" if p > SIGNIFICANT else f"{counts}, {probability(p)}"
 
 
@@ -83,11 +89,11 @@ def _finding(rows: pd.DataFrame) -> str:
     return f"Against the complete recipe: {'; '.join(each)}."
 
 
-def _spec(least: float, most: float) -> dict[str, Any]:
+def _spec(least: float, most: float, metric: str) -> dict[str, Any]:
     x = {
         "field": "change",
         "type": "quantitative",
-        "title": "change of accuracy, points",
+        "title": f"change of {named(metric)}, points",
         "scale": {"domain": [least, most], "range": [4, {"expr": "width - 100"}], "nice": False},
         "axis": {"tickCount": 4},
     }
@@ -98,7 +104,8 @@ def _spec(least: float, most: float) -> dict[str, Any]:
         "scale": {"domain": ["gain", "loss", "same"], "range": [GREEN, VERMILLION, GREY]},
     }
     said = [{"field": f} for f in ("row", "gained", "lost")]
-    said += [{"field": "accuracy", "format": ".1%"}, {"field": "p", "title": "McNemar's p", "format": ".2g"}]
+    said.append({"field": "accuracy", "title": named(metric), "format": ".1%"})
+    said.append({"field": "p", "title": f"p of {paired_test(metric)}", "format": ".2g"})
     said.append({"field": "seconds", "format": ".2f"})
     bar = {"x": x, "x2": {"datum": 0}, "y": ROW, "color": colour, "opacity": {"value": 1}, "tooltip": said}
     return {

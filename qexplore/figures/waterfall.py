@@ -12,7 +12,8 @@ import pandas as pd
 from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.ladder import ROW, column, ladder
 from qexplore.figures.palette import BLUE, GREEN, GREY, PURPLE, VERMILLION
-from qexplore.figures.words import percent, points, seconds
+from qexplore.figures.words import metric_of, percent, points, seconds
+from qexplore.metric import named
 
 KINDS = {"FP32": GREY, "total": BLUE, "gain": GREEN, "loss": VERMILLION, "same": GREY, "switched": PURPLE}
 _COLUMNS = ["row", "kind", "start", "end", "low", "high", "images", "change", "seconds", "text"]
@@ -21,25 +22,27 @@ _COLUMNS = ["row", "kind", "start", "end", "low", "high", "images", "change", "s
 def waterfall(table: pd.DataFrame, now: Mapping[str, Any] | None = None) -> Live:
     """Floating bars from the network without any optional step down to the complete recipe, FP32 as a dashed line.
 
-    table: an ablation of one recipe (group, name, step, accuracy, low, high, images, seconds; fractions and seconds).
+    table: an ablation of one recipe (group, name, step, accuracy, low, high, images, seconds, of masks metric;
+    fractions and seconds).
     now: another variant beside it: name, accuracy, low, high, images, seconds.
     """
     steps = table[table["group"] == "build-up"]
     fp32 = _records(table[table["group"] == "reference"])[0]
+    measure = named(metric_of(table))
     floor = _floor([*steps["low"], *([now["low"]] if now else [])])
     rows = [_total("FP32", "FP32", fp32, float(fp32["accuracy"])), *_built(steps, floor)]
     if now:
         rows.append(_total(str(now["name"]), "switched", now, floor))
     bars = pd.DataFrame(rows, columns=_COLUMNS)
     return Live(
-        title="Floating bars: what each step of a recipe adds to the accuracy, or takes from it.",
+        title=f"Floating bars: what each step of a recipe adds to the {measure}, or takes from it.",
         name="waterfall",
         alt=_finding(steps, float(fp32["accuracy"])),
         look=f"Read downwards: every step starts where the one above ended. {_axis(floor)} The thin line under a bar "
-        "is the 95 % interval of the accuracy that it ends at; + and − are points of accuracy. Grey: a change that "
+        f"is the 95 % interval of the {measure} that it ends at; + and − are points of {measure}. Grey: a change that "
         "stays within the interval of the bar above.",
         data=table.drop(columns=["recipe"], errors="ignore").reset_index(drop=True),
-        spec=_spec(floor),
+        spec=_spec(floor, measure),
         tables={"bars": bars, "links": _links(bars), "reference": bars[["end"]].head(1)},
     )
 
@@ -121,12 +124,12 @@ def _finding(steps: pd.DataFrame, fp32: float) -> str:
     )
 
 
-def _spec(floor: float) -> dict[str, Any]:
+def _spec(floor: float, measure: str) -> dict[str, Any]:
     domain = [floor, 1.0]
     x = {
         "field": "end",
         "type": "quantitative",
-        "title": "accuracy",
+        "title": measure,
         "scale": {"domain": domain, "range": [0, {"expr": "width - 92"}], "nice": False, "clamp": True},
         "axis": {"format": ".0%" if floor == 0 or floor < 0.97 else ".1%", "tickCount": 5, "grid": True},
     }
@@ -138,7 +141,7 @@ def _spec(floor: float) -> dict[str, Any]:
     }
     said = [
         {"field": "row", "title": "step"},
-        {"field": "end", "title": "accuracy", "format": ".1%"},
+        {"field": "end", "title": measure, "format": ".1%"},
         {"field": "low", "title": "95 % from", "format": ".1%"},
         {"field": "high", "title": "to", "format": ".1%"},
         {"field": "images"},

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -35,6 +39,11 @@ def interval(low: float, high: float) -> str:
 def measured(value: float, low: float, high: float, images: int) -> str:
     """An accuracy with its 95 % interval and its number of images."""
     return f"{percent(value)} ({interval(low, high)}, {images:,} images)"
+
+
+def metric_of(table: pd.DataFrame) -> str:
+    """What the column accuracy of a table holds: "miou" where its column metric says so, else "accuracy"."""
+    return str(table["metric"].iloc[0]) if "metric" in table else "accuracy"
 
 
 def points(difference: float) -> str:

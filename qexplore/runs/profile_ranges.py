@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,7 @@ from qexplore.runs.trying import trying
 from qexplore.zoo import Task
 
 MEASURED = (2, 3, 4)  # bits at which the choice of a range shows in the accuracy
-FIGURES = ("accuracy", "low", "high", "images", "gained", "lost", "p")
+FIGURES = ("accuracy", "low", "high", "images", "gained", "lost", "change", "p")
 EVERYWHERE = ("kind", "method", "bits", "accuracy", "low", "high", "images")
 LOGITS = "mse + cross-entropy"
 DYNAMIC = "min-max, dynamic"
@@ -29,8 +30,8 @@ def range_table(task: Task, network: Network, report: Report, measured: Sequence
 
     lo, hi: ends of the range, over all channels; scale: of the coarsest channel; rounding, clipping: mean squared
     error, unit of the site squared; sqnr_db. accuracy, low, high, images: measured with this site alone at these bits
-    and everything else as the recipe leaves it; gained, lost, p: paired with what the recipe has there, which may be a
-    learned rounding, while these round to nearest. NaN at other bits than `measured`.
+    and everything else as the recipe leaves it; gained, lost, change, p: paired with what the recipe has there, which
+    may be a learned rounding, while these round to nearest. NaN at other bits than `measured`.
     """
     rows = []
     for site in report.track(network.sites, "comparing range estimators"):
@@ -77,7 +78,7 @@ def _row(task: Task, network: Network, site: Site, bits: int, method: str, befor
 def _accuracy(before: Judged | None, after: Judged | None) -> dict[str, float]:
     if before is None or after is None:
         return dict.fromkeys(FIGURES, float("nan"))
-    found = {**columns(after, before), "p": compare(before, after).p}
+    found = columns(after, before) | asdict(compare(before, after))
     return {name: found[name] for name in FIGURES}
 
 

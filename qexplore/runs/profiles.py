@@ -141,6 +141,11 @@ class Profile:
         return dict(self.header["fp32_here"])
 
     @property
+    def metric(self) -> str:
+        """What all accuracies here are: "accuracy", or "miou" where every pixel has a class."""
+        return str(self.header["fp32"].get("metric", "accuracy"))
+
+    @property
     def stale(self) -> bool:
         """Whether the network or the images of a task of one's own have changed since this was measured."""
         before = self.header.get("made_of")

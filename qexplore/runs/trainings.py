@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binomtest
 
+from qexplore.metric import MIOU
 from qexplore.runs.training_log import Log, StageLog
 
 _KINDS = {"weight": "W", "activation": "A"}
@@ -244,11 +245,17 @@ class Training:
         return self.steps[-1] if done else None
 
     @property
+    def metric(self) -> str:
+        """What all accuracies here are: "accuracy", or "miou" where every pixel has a class."""
+        return str((self.fp32 or {}).get("metric", "accuracy"))
+
+    @property
     def p(self) -> float | None:
         """Chance of so many images changing sides between before and after if training did nothing (McNemar's exact
-        test); None where the row after is not the next one, or tells nothing of it.
+        test); None where the row after is not the next one, or tells nothing of it, and for masks, on which no image is
+        right or wrong.
         """
-        if self.main is None or self.after is None or self.main.number + 2 != len(self.steps):
+        if self.main is None or self.after is None or self.main.number + 2 != len(self.steps) or self.metric == MIOU:
             return None
         gained, lost = self.after.get("gained"), self.after.get("lost")
         if gained is None or lost is None:

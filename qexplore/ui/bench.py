@@ -18,13 +18,16 @@ DESK = ("measure", 4)  # name and threads of the desk that measurements wait at
 
 @dataclass(frozen=True)
 class Measured:
-    """An accuracy with its 95 % interval; seconds: None where it comes from the stored profile."""
+    """An accuracy, or a mean IoU (metric: "miou"), with its 95 % interval; seconds: None where it comes from the stored
+    profile.
+    """
 
     value: float
     low: float
     high: float
     images: int
     seconds: float | None = None
+    metric: str = "accuracy"
 
 
 @st.cache_resource

@@ -11,6 +11,7 @@ import streamlit as st
 from qexplore import zoo
 from qexplore.errors import UnknownName
 from qexplore.figures.words import interval, percent
+from qexplore.metric import MIOU
 from qexplore.runs.profiles import NoProfile, Profile
 from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
@@ -115,7 +116,7 @@ def _unknown_task() -> UnknownName | None:
 
 def metric_of(profile: Profile) -> str:
     """What the FP32 figure of a profile measures: 'FP32', or 'FP32 mean IoU' where each pixel has a class."""
-    return "FP32 mean IoU" if profile.fp32.get("metric") == "miou" else "FP32"
+    return "FP32 mean IoU" if profile.metric == MIOU else "FP32"
 
 
 def facts(profile: Profile, *, judges: bool) -> str:

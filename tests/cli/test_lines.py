@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from qexplore.cli import ablate, debug, run
 from qexplore.cli.lines import accuracy, table
+from qexplore.debugging.report import markdown
 from qexplore.errors import QexploreError
 from qexplore.recipes.pairs import pairs, words_of
 
@@ -12,6 +14,39 @@ from qexplore.recipes.pairs import pairs, words_of
 def test_an_accuracy_shows_its_interval_and_images():
     document = {"value": 0.974, "low": 0.9561, "high": 0.9847, "images": 500}
     assert accuracy(document) == "97.4 % (95.6–98.5, 500 images)"
+
+
+def test_a_mean_iou_is_called_so():
+    document = {"value": 0.974, "low": 0.9561, "high": 0.9847, "images": 500, "metric": "miou"}
+    assert accuracy(document) == "97.4 % mean IoU (95.6–98.5, 500 images)"
+
+
+MASKS = {"value": 0.8, "low": 0.7, "high": 0.9, "images": 20, "metric": "miou"}
+STEP = {"name": "fp32", "accuracy": 0.8, "seconds": 0.0, "metric": "miou"}
+ROW = {**STEP, "group": "reference", "change": 0.0, "gained": 15, "lost": 5, "p": 0.04, "complete": False}
+
+
+def test_a_run_on_masks_heads_its_steps_with_mean_iou():
+    said = run.text({"fp32": MASKS, "accuracy": MASKS, "steps": [STEP], "sites": []})
+    assert "mean IoU  seconds" in said
+    assert "accuracy" not in said
+
+
+def test_an_ablation_on_masks_names_its_measure_and_its_test():
+    said = ablate.text({"fp32": MASKS, "accuracy": MASKS, "rows": [ROW]})
+    assert "mean IoU  points" in said
+    assert "lost (images with more or fewer pixels right) and p (Wilcoxon's signed-rank test)" in said
+    assert "accuracy" not in said
+
+
+def test_a_diagnosis_on_masks_tells_mean_ious():
+    checks = [{**STEP, "low": 0.7, "high": 0.9, "images": 20, "gained": 0, "lost": 0, "p": 1.0, "divergence": 0.0}]
+    recipe = {"name": "w8a8"}
+    document = {"task": "mine", "recipe": recipe, "seed": 0, "fp32": MASKS, "accuracy": MASKS, "healthy": True}
+    document |= {"checks": checks, "findings": [], "fixes": [], "unexplained": [], "sites": []}
+    for said in (debug.text(document), markdown(document)):
+        assert "Healthy: mean IoU 80.0 % (FP32 80.0 %)" in said
+        assert "accuracy" not in said
 
 
 def test_numbers_stand_flush_right_and_names_left():

@@ -215,6 +215,19 @@ def test_runs_with_long_names_are_told_apart_beside_the_axis_and_to_a_tenth_of_a
     assert layout.xaxis.tickformat == ".1~%"
 
 
+def test_mean_ious_are_named_beside_accuracies() -> None:
+    runs = pd.DataFrame({"name": ["one", "two"], "accuracy": 0.8, "low": 0.75, "high": 0.85, "images": 500})
+    both = figures.compare(runs.assign(metric=["accuracy", "miou"]))
+    assert both.plot.layout.xaxis.title.text == "accuracy or mean IoU"
+    assert list(both.plot.data[0].text) == ["accuracy 80.0 %", "mean IoU 80.0 %"]
+    assert "two mean IoU 80.0 %" in both.alt
+    assert "do not compare" in both.look
+    alone = figures.compare(runs.assign(metric="miou"))
+    assert alone.plot.layout.xaxis.title.text == "mean IoU"
+    assert list(alone.plot.data[0].text) == ["80.0 %", "80.0 %"]
+    assert figures.compare(runs).plot.layout.xaxis.title.text == "accuracy"
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from qexplore import figures
-from qexplore.figures.left_out import judgement
+from qexplore.figures.left_out import judgement, pairs
 from tests.figures.tables import FOUND_SITES, LADDER, RISING, ablation
 
 TABLE = ablation(RISING, LADDER)
@@ -101,3 +101,14 @@ def test_where_nobody_is_guilty_the_worst_site_is_named() -> None:
     told = figures.culprits(FOUND_SITES).alt
     assert told.startswith("None of 5 sites is named as a culprit; stem.conv.weight moves the answers most, by ")
     assert told.endswith("0.8 nats, 84 % of the harm.")
+
+
+def test_an_ablation_of_masks_is_of_the_mean_iou_and_its_p_is_wilcoxons() -> None:
+    table = ablation([0.1, 0.994, 0.996], ["equalize", "correct-bias"]).assign(metric="miou")
+    for figure in (figures.left_out(table), figures.waterfall(table)):
+        said = f"{figure.title} {figure.look} {figure.spec}"
+        assert "mean IoU" in said
+        assert "McNemar" not in said
+        assert "'title': 'accuracy'" not in said
+    assert "Wilcoxon's signed-rank test" in figures.left_out(table).look
+    assert pairs(15, 5, 0.04, "miou") == "15 images better, 5 worse, p = 0.04"

@@ -290,3 +290,13 @@ def test_numbers_that_are_kept_are_spread_from_the_first_to_the_last(count: int,
 
 def test_a_smoothed_constant_stays_what_it_is() -> None:
     assert smooth(pd.Series([2.0] * 50)).tolist() == pytest.approx([2.0] * 50)
+
+
+def test_curves_of_masks_are_called_mean_iou() -> None:
+    found = training("qat")
+    one = drawn.accuracy(found.course, found.epochs, metric="miou")
+    several = drawn.overlay([("one", found.marks)], "accuracy", "miou")
+    for figure in (one, several):
+        assert "mean IoU" in figure.title
+        assert "'title': 'mean IoU" in str(figure.spec)
+        assert "'title': 'accuracy" not in str(figure.spec)

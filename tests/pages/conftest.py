@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from qexplore.errors import QexploreError
+from qexplore.runs.profiles import Profile
 from qexplore.ui import bench as benches
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -21,13 +22,15 @@ class Bench:
 
     def __init__(self) -> None:
         self.refusal = ""
+        self.metric: dict[str, str] = {}
         self.asked: list[dict[str, Any]] = []
 
     def ask(self, request: dict[str, Any], *, timeout: float = 60.0, asker: str = "") -> dict[str, Any]:
         self.asked.append(request)
         if self.refusal:
             raise QexploreError(self.refusal)
-        found = {"accuracy": {"value": 0.9, "low": 0.87, "high": 0.92, "images": 500}, "seconds": 0.1}
+        reached = {"value": 0.9, "low": 0.87, "high": 0.92, "images": 500, **self.metric}
+        found = {"accuracy": reached, "seconds": 0.1}
         paired = {"gained": 3, "lost": 15, "change": -0.024, "p": 0.0075}
         return found | {"variants": dict.fromkeys(request.get("variants", {}), found | paired)}
 
@@ -45,6 +48,14 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     ):
         monkeypatch.setattr(user, lambda: made)
     return made
+
+
+@pytest.fixture
+def masks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The bench and the profiles as they are where every pixel has a class."""
+    bench.metric = {"metric": "miou"}
+    monkeypatch.setattr(Profile, "metric", "miou")
+    return bench
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Found, Question, find
 from qexplore.ui.budgets.editor import edited
 from qexplore.ui.budgets.keep import recipe_of
-from qexplore.ui.budgets.numbers import verdict
+from qexplore.ui.budgets.numbers import dearer, dearest, verdict
 from qexplore.ui.budgets.picture import beside
 from qexplore.ui.budgets.tried import remember_tried, tried
 from qexplore.ui.locks import BadLock, read_locks, write_locks
@@ -122,6 +122,19 @@ def test_a_measured_number_comes_with_interval_and_images(opened: Open, bench: B
     assert bench.asked[-1]["bits"] == bars(at)
 
 
+@pytest.mark.usefixtures("rested", "masks")
+def test_the_measured_mean_iou_of_masks_is_called_so(opened: Open) -> None:
+    at = opened("budgets", w="3.65", a="5.15")
+    for _ in range(20):
+        at.run()
+    said = words(at)
+    assert "87.0–92.0 %, 500 images, in 0.10 s" in said
+    assert "measured mean IoU" in said
+    assert "predicted mean IoU" in said
+    assert "accuracy" not in said.split("Everything here is measured")[0].split("FP32 mean IoU")[1]
+    assert any(c.proto.alt.startswith("Mean IoU over the budget") for c in at.get("vega_lite_chart"))
+
+
 def test_the_full_measurement_goes_to_the_queue(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     queued = []
 
@@ -190,6 +203,24 @@ def test_mixed_bits_that_are_not_better_are_called_so() -> None:
     assert verdict(Measured(0.997, 0.98, 0.999, 500), best) == "mixed gains +0.1 points, within the intervals"
     worse = {"accuracy": 0.776, "low": 0.737, "high": 0.81}
     assert verdict(Measured(0.954, 0.932, 0.969, 500), worse) == "mixed gains +17.8 points"
+
+
+@pytest.mark.parametrize(
+    ("cost", "label", "said"),
+    [
+        ((3.0, 3.0), "uniform W3A3", "no more on either side"),
+        ((2.98, 3.4), "uniform W3A3", "0.02 weight bits more"),
+        ((2.96, 2.97), "uniform W3A3", "0.04 weight bits more and 0.03 activation bits more"),
+        ((2.9, 3.4), "uniform W2A3", "no more on either side"),
+    ],
+)
+def test_uniform_bits_that_cost_a_little_more_are_compared_and_called_so(
+    cost: tuple[float, float], label: str, said: str
+) -> None:
+    here = {"weight_bits": cost[0], "activation_bits": cost[1]}
+    best = dearest(GRID.assign(accuracy=GRID["weight_bits"] + GRID["activation_bits"]), here)
+    assert best is not None
+    assert (best["label"], dearer(best, here)) == (label, said)
 
 
 def test_locks_survive_text() -> None:

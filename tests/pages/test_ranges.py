@@ -258,10 +258,28 @@ def test_what_is_stored_is_found_without_a_bench() -> None:
 
 def test_a_difference_that_may_be_chance_is_called_so() -> None:
     m = answers.Measured(0.9, 0.87, 0.92, 500)
-    assert verdict(Tried(m, 0, 0, 1.0)) == "every image is answered alike"
-    assert verdict(Tried(m, 1, 3, 0.6)) == "1 image gained, 3 lost: may be chance (p = 0.6)"
-    assert verdict(Tried(m, 4, 49, 1e-9)) == "4 images gained, 49 lost, p < 0.001"
-    assert Tried(m, 4, 49, 1e-9).change == pytest.approx(-0.09)
+    assert verdict(Tried(m, 0, 0, 0.0, 1.0)) == "every image is answered alike"
+    assert verdict(Tried(m, 1, 3, -0.004, 0.6)) == "1 image gained, 3 lost: may be chance (p = 0.6)"
+    assert verdict(Tried(m, 4, 49, -0.09, 1e-9)) == "4 images gained, 49 lost, p < 0.001"
+    masks = replace(m, metric="miou")
+    assert verdict(Tried(masks, 0, 0, 0.0, 1.0)) == "every image has as many pixels right"
+    assert verdict(Tried(masks, 15, 5, 0.0, 0.04)) == "15 images better, 5 worse, p = 0.04"
+
+
+def test_the_change_is_the_stored_one_and_in_older_profiles_that_of_the_images() -> None:
+    row = {"accuracy": 0.9, "low": 0.87, "high": 0.92, "images": 20, "gained": 15, "lost": 5, "p": 0.04}
+    assert answers._tried({**row, "change": 0.0}, "miou").change == 0
+    assert answers._tried(row, "accuracy").change == 0.5
+
+
+def test_the_mean_iou_of_masks_is_called_so_and_its_change_is_its_own(opened: Open, masks: Bench) -> None:
+    said = words(opened("ranges", task=TASK, site=SITE, b="3", rest="4", by="percentile"))
+    assert "mean IoU 90.0 % with any range" in said
+    assert "3 images better, 15 worse, p = 0.0075" in said
+    assert "−2.4 points" in said
+    assert "Mean IoU of the whole network as measured" in said
+    assert "right on" not in said
+    assert "accuracy" not in said.lower()
 
 
 def test_empty_words_in_the_address_mean_the_start(opened: Open) -> None:

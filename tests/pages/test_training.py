@@ -612,6 +612,18 @@ def test_the_answer_follows_the_numbers(before: float, after: float, paired: tup
     assert said in sentence(Known(), Training.of(Log().extend(enumerate(events, 1))))
 
 
+def test_a_training_on_masks_tells_mean_ious_and_no_share_of_images(opened: Open, home: Path) -> None:
+    events = recipe_events("qat", done=2, after=None)
+    steps = [event | {"metric": "miou"} if event["event"] == "step" else event for event in events]
+    at = opened("training", task=TASK, run=put(home, steps))
+    said = words(at)
+    assert ":** mean IoU " in said
+    assert "71.0 % on the evaluation images before training" in said
+    assert "are right" not in said
+    assert "**Mean IoU**" in said
+    assert "mean IoU so far, held out" in cards(at)
+
+
 def test_what_was_pruned_is_told_against_the_dense_network(opened: Open, home: Path) -> None:
     events = [row("fp32", 0.98), *training_events("prune", 0), row("prune", 0.97), *training_events("qat", 1)]
     run = put(home, [*events, row("qat", 0.975)], "done", recipe="prune30-w8a8")

@@ -78,6 +78,7 @@ def test_accuracies_are_measured_at_few_bits_and_paired_with_the_stored_estimato
     paired = compare(stored, judge(run.network, task.data.batches("evaluation")))
     assert (rows.loc["min-max", "gained"], rows.loc["min-max", "lost"]) == (paired.gained, paired.lost)
     assert rows.loc["min-max", "p"] == pytest.approx(paired.p)
+    assert rows.loc["min-max", "change"] == pytest.approx(paired.change)
     assert (rows.loc["mse", "gained"], rows.loc["mse", "lost"]) == (0, 0)
 
 

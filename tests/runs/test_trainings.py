@@ -74,6 +74,13 @@ def test_images_that_change_sides_by_chance_have_a_large_p() -> None:
     assert training(events).p == pytest.approx(2 * 0.5**20)
 
 
+def test_images_of_masks_are_no_successes_and_failures_of_a_binomial_test() -> None:
+    events = recipe_events("qat")
+    steps = [event | {"metric": "miou"} if event["event"] == "step" else event for event in events]
+    steps[-1] |= {"gained": 20, "lost": 0}
+    assert training(steps).p is None
+
+
 @pytest.mark.parametrize("retold", ["nothing", "all", "few losses"])
 def test_a_resumed_training_tells_with_its_predecessor_what_one_without_a_pause_tells(retold: str) -> None:
     whole = recipe_events("qbitopt", seed=1)

@@ -10,17 +10,20 @@ from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import GREY
 from qexplore.figures.ranges.series import looks
 from qexplore.figures.words import listed
+from qexplore.metric import named
 
 OVER = {"sqnr_db": "SQNR, dB", "accuracy": "accuracy"}
 _TIE = {"sqnr_db": 0.05, "accuracy": 1e-9}  # differences that nobody would call a win
 _FEW = 4  # bits
 
 
-def contest(table: pd.DataFrame, sites: pd.DataFrame, *, over: str = "sqnr_db", picked: str = "") -> Live:
+def contest(
+    table: pd.DataFrame, sites: pd.DataFrame, *, over: str = "sqnr_db", picked: str = "", metric: str = "accuracy"
+) -> Live:
     """A mark for each estimator over the index of each site; a line joins the marks of a site.
 
     table: ranges at one number of bits (site, method, bits, sqnr_db, accuracy). sites: site, index. over: a key of
-    OVER. The selection "mark" reports the site that is clicked.
+    OVER; metric: "miou" where the accuracies are mean IoUs. The selection "mark" reports the site that is clicked.
     """
     index = dict(zip(sites["site"], sites["index"].astype(int), strict=True))
     rows = table[["site", "kind", "method", "bits", over]].rename(columns={over: "value"}).dropna()
@@ -37,7 +40,7 @@ def contest(table: pd.DataFrame, sites: pd.DataFrame, *, over: str = "sqnr_db", 
         look="A long line is a site where the choice matters; a short one takes any range. Click a mark to pick its "
         "site.",
         data=rows[["site", "index", "kind", "method", "bits", "value"]].reset_index(drop=True),
-        spec=_spec(rows, over),
+        spec=_spec(rows, over, OVER[over] if over != "accuracy" else named(metric)),
         tables={"rows": rows.drop(columns="bits").round({"value": 5}), "ends": ends},
         picks="mark",
     )
@@ -78,7 +81,7 @@ def _finding(rows: pd.DataFrame, over: str) -> str:
     )
 
 
-def _spec(rows: pd.DataFrame, over: str) -> dict[str, Any]:
+def _spec(rows: pd.DataFrame, over: str, title: str) -> dict[str, Any]:
     x = {
         "field": "index",
         "type": "quantitative",
@@ -90,13 +93,13 @@ def _spec(rows: pd.DataFrame, over: str) -> dict[str, Any]:
     y = {
         "field": "value",
         "type": "quantitative",
-        "title": OVER[over],
+        "title": title,
         "scale": {"zero": False},
         "axis": {"format": form},
     }
     names = list(dict.fromkeys(rows["method"]))
     said = [{"field": f} for f in ("site", "index", "kind", "method")] + [
-        {"field": "value", "title": OVER[over], "format": ".2f" if over == "sqnr_db" else ".1%"}
+        {"field": "value", "title": title, "format": ".2f" if over == "sqnr_db" else ".1%"}
     ]
     return {
         "height": 300,

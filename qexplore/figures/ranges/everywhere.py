@@ -10,22 +10,24 @@ from qexplore.figures.figure import PADDING, Live
 from qexplore.figures.palette import GREY
 from qexplore.figures.ranges.series import looks
 from qexplore.figures.words import percent
+from qexplore.metric import named, titled
 
 
-def everywhere(table: pd.DataFrame, kind: str, *, fp32: float) -> Live:
+def everywhere(table: pd.DataFrame, kind: str, *, fp32: float, metric: str = "accuracy") -> Live:
     """A line an estimator through the measured accuracies at each number of bits, with 95 % intervals.
 
-    table: kind, method, bits, accuracy, low, high, images. kind: "weight" or "activation". fp32: fraction.
+    table: kind, method, bits, accuracy, low, high, images. kind: "weight" or "activation". fp32: fraction. metric:
+    "miou" where the accuracies are mean IoUs.
     """
     rows = table[table["kind"] == kind].reset_index(drop=True)
     return Live(
-        title=f"Accuracy over bits, a line for each estimator used for all {kind}s.",
+        title=f"{titled(metric)} over bits, a line for each estimator used for all {kind}s.",
         name=f"everywhere-{kind}",
         alt=_finding(rows, kind),
         look=f"All {kind}s have the bits on the axis and ranges by one estimator; the other side stays as stored. "
         "Where lines part, the choice of a range decides. The dotted line is FP32.",
         data=rows,
-        spec=_spec(list(dict.fromkeys(rows["method"]))),
+        spec=_spec(list(dict.fromkeys(rows["method"])), named(metric)),
         tables={"rows": rows, "fp32": pd.DataFrame({"fp32": [fp32]})},
     )
 
@@ -42,14 +44,15 @@ def _finding(rows: pd.DataFrame, kind: str) -> str:
     )
 
 
-def _spec(names: list[str]) -> dict[str, Any]:
+def _spec(names: list[str], measure: str) -> dict[str, Any]:
     x = {"field": "bits", "type": "ordinal", "title": "bits", "axis": {"labelAngle": 0}}
-    y = {"field": "accuracy", "type": "quantitative", "title": "accuracy", "axis": {"format": ".0%", "tickCount": 5}}
+    y = {"field": "accuracy", "type": "quantitative", "title": measure, "axis": {"format": ".0%", "tickCount": 5}}
     look = looks(names)
     said = [
         {"field": "method"},
         {"field": "bits"},
-        *({"field": f, "format": ".1%"} for f in ("accuracy", "low", "high")),
+        {"field": "accuracy", "title": measure, "format": ".1%"},
+        *({"field": f, "format": ".1%"} for f in ("low", "high")),
     ]
     rows: dict[str, Any] = {"data": {"name": "rows"}}
     return {

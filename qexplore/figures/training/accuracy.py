@@ -11,6 +11,7 @@ from qexplore.figures.figure import Live
 from qexplore.figures.palette import BLUE, GREY, PURPLE
 from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed, stages_of
 from qexplore.figures.words import measured, percent, points
+from qexplore.metric import named
 
 Row = Mapping[str, Any]
 _COLUMNS = ["epoch", "accuracy", "low", "high", "images", "label", "side"]
@@ -24,13 +25,15 @@ def accuracy(
     after: Row | None = None,
     fp32: float | None = None,
     parts: pd.DataFrame | None = None,
+    metric: str = "accuracy",
 ) -> Live:
     """The curve on the calibration images, which training does not see, with its 95 % band, and diamonds measured on
     the evaluation images.
 
     marks: epoch (of a stage's start: before its first step), accuracy, low, high, images, stage. before: epoch at which
     training of the quantized network begins, and its accuracy; after: the accuracy at the end. fp32: accuracy of the
-    real network on the evaluation images. parts: where the stages begin (epoch, step).
+    real network on the evaluation images. parts: where the stages begin (epoch, step). metric: "miou"
+    where the accuracies are mean IoUs.
     """
     told = marks[["epoch", "accuracy", "low", "high", "images", "stage"]]
     rows = told.dropna(subset=["accuracy"]).reset_index(drop=True)
@@ -39,13 +42,13 @@ def accuracy(
     diamonds["words"] = _words(rows, diamonds)
     reference = pd.DataFrame({"accuracy": [fp32], "text": [f"FP32 {percent(fp32)}"]}) if fp32 is not None else None
     return Live(
-        title="Curve of the accuracy over the epochs on the calibration images, with its 95 % band.",
+        title=f"Curve of the {named(metric)} over the epochs on the calibration images, with its 95 % band.",
         name="training-accuracy",
-        alt=_finding(rows, before, after, fp32),
+        alt=_finding(rows, before, after, fp32) or f"No {named(metric)} has been told yet.",
         look="Line and band: the calibration images, held out from training, 95 %. Diamonds: the evaluation images, "
         f"before training and after; dotted: FP32 on them. {ZOOMS}",
         data=pd.concat([rows.assign(label="calibration images"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
-        spec=_SPEC,
+        spec=_spec(named(metric)),
         zooms=ZOOM["name"],
         tables={
             "marks": rows,
@@ -100,85 +103,95 @@ def _finding(rows: pd.DataFrame, before: tuple[float, Row] | None, after: Row | 
     if fp32 is not None:
         said.append(f"FP32 {percent(fp32)}")
     text = "; ".join(said)
-    return f"{text[:1].upper()}{text[1:]}." if text else "No accuracy has been told yet."
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _told(row: Row) -> tuple[float, float, float, int]:
     return float(row["accuracy"]), float(row["low"]), float(row["high"]), int(row["images"])
 
 
-_Y: dict[str, Any] = {
-    "field": "accuracy",
-    "type": "quantitative",
-    "title": "accuracy",
-    "scale": {"zero": False, "nice": False, "padding": 25},
-    "axis": {"format": ".3~%", "tickCount": 5},
-}
-_SAID = [
-    {"field": "epoch", "format": ".2~f"},
-    {"field": "accuracy", "format": ".1%"},
-    {"field": "low", "title": "95 % from", "format": ".1%"},
-    {"field": "high", "title": "to", "format": ".1%"},
-    {"field": "images"},
-]
 _STAGE = {"field": "stage", "type": "nominal"}
 _CURVE = {"data": {"name": "marks"}}
 _DIAMONDS = {"data": {"name": "diamonds"}}
-_SPEC: dict[str, Any] = framed(
-    _Y,
-    [
-        {
-            "data": {"name": "reference"},
-            "mark": {"type": "rule", "color": GREY, "strokeDash": [2, 3]},
-            "encoding": {"y": _Y},
-        },
-        {
-            "data": {"name": "reference"},
-            "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 60, "dy": -3, "color": GREY},
-            "encoding": {"y": _Y, "x": {"value": 0}, "text": {"field": "text"}},
-        },
-        {
-            **_CURVE,
-            "mark": {"type": "area", "color": BLUE, "opacity": 0.18, "clip": True},
-            "encoding": {"x": EPOCH, "y": {**_Y, "field": "low"}, "y2": {"field": "high"}, "detail": _STAGE},
-        },
-        {
-            **_CURVE,
-            "mark": {
-                "type": "line",
-                "color": BLUE,
-                "strokeWidth": 2.2,
-                "clip": True,
-                "point": {"size": 34, "filled": True, "color": BLUE},
+
+
+def _spec(measure: str) -> dict[str, Any]:
+    y: dict[str, Any] = {
+        "field": "accuracy",
+        "type": "quantitative",
+        "title": measure,
+        "scale": {"zero": False, "nice": False, "padding": 25},
+        "axis": {"format": ".3~%", "tickCount": 5},
+    }
+    said = [
+        {"field": "epoch", "format": ".2~f"},
+        {"field": "accuracy", "title": measure, "format": ".1%"},
+        {"field": "low", "title": "95 % from", "format": ".1%"},
+        {"field": "high", "title": "to", "format": ".1%"},
+        {"field": "images"},
+    ]
+    return framed(
+        y,
+        [
+            {
+                "data": {"name": "reference"},
+                "mark": {"type": "rule", "color": GREY, "strokeDash": [2, 3]},
+                "encoding": {"y": y},
             },
-            "encoding": {"x": EPOCH, "y": _Y, "detail": _STAGE, "tooltip": _SAID},
-        },
-        {
-            **_DIAMONDS,
-            "mark": {"type": "rule", "color": PURPLE, "strokeWidth": 2},
-            "encoding": {"x": EPOCH, "y": {**_Y, "field": "low"}, "y2": {"field": "high"}},
-        },
-        {
-            **_DIAMONDS,
-            "mark": {"type": "point", "shape": "diamond", "filled": True, "size": 120, "color": PURPLE, "opacity": 1},
-            "encoding": {"x": EPOCH, "y": _Y, "tooltip": _SAID},
-        },
-        *[
+            {
+                "data": {"name": "reference"},
+                "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 60, "dy": -3, "color": GREY},
+                "encoding": {"y": y, "x": {"value": 0}, "text": {"field": "text"}},
+            },
+            {
+                **_CURVE,
+                "mark": {"type": "area", "color": BLUE, "opacity": 0.18, "clip": True},
+                "encoding": {"x": EPOCH, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "detail": _STAGE},
+            },
+            {
+                **_CURVE,
+                "mark": {
+                    "type": "line",
+                    "color": BLUE,
+                    "strokeWidth": 2.2,
+                    "clip": True,
+                    "point": {"size": 34, "filled": True, "color": BLUE},
+                },
+                "encoding": {"x": EPOCH, "y": y, "detail": _STAGE, "tooltip": said},
+            },
             {
                 **_DIAMONDS,
-                "transform": [{"filter": f"datum.side === '{side}' && {'' if up else '!'}datum.up"}],
+                "mark": {"type": "rule", "color": PURPLE, "strokeWidth": 2},
+                "encoding": {"x": EPOCH, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+            },
+            {
+                **_DIAMONDS,
                 "mark": {
-                    "type": "text",
-                    "align": side,
-                    "dx": 6 if side == "left" else -6,
-                    "dy": -16 if up else 14,
+                    "type": "point",
+                    "shape": "diamond",
+                    "filled": True,
+                    "size": 120,
                     "color": PURPLE,
-                    "fontWeight": "bold",
+                    "opacity": 1,
                 },
-                "encoding": {"x": EPOCH, "y": {**_Y, "field": "words"}, "text": {"field": "label"}},
-            }
-            for side in ("left", "right")
-            for up in (True, False)
+                "encoding": {"x": EPOCH, "y": y, "tooltip": said},
+            },
+            *[
+                {
+                    **_DIAMONDS,
+                    "transform": [{"filter": f"datum.side === '{side}' && {'' if up else '!'}datum.up"}],
+                    "mark": {
+                        "type": "text",
+                        "align": side,
+                        "dx": 6 if side == "left" else -6,
+                        "dy": -16 if up else 14,
+                        "color": PURPLE,
+                        "fontWeight": "bold",
+                    },
+                    "encoding": {"x": EPOCH, "y": {**y, "field": "words"}, "text": {"field": "label"}},
+                }
+                for side in ("left", "right")
+                for up in (True, False)
+            ],
         ],
-    ],
-)
+    )

@@ -13,6 +13,7 @@ from qexplore.figures.palette import SERIES
 from qexplore.figures.training.axes import EPOCH, ZOOM, ZOOMS, frame, framed
 from qexplore.figures.training.thin import thin
 from qexplore.figures.words import measured, small
+from qexplore.metric import named
 
 LETTERS = "ABCD"
 APART = 0.07  # of the height of the curves: room for a letter
@@ -27,11 +28,12 @@ _AXES = {
 }
 
 
-def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy") -> Live:
+def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy", metric: str = "accuracy") -> Live:
     """curves: name and table (epoch, accuracy or held_out_loss, stage; of an accuracy also low, high, images) of at
     most four trainings, in the order of their letters. y: which of both is drawn, an accuracy with the 95 % interval
-    of its last epoch.
+    of its last epoch. metric: "miou" where the accuracies are mean IoUs.
     """
+    title = _AXES[y][0].replace("accuracy", named(metric))
     columns = ["epoch", y, "stage", *(_INTERVAL if y == "accuracy" else [])]
     tables = [
         table[columns].dropna(subset=[y]).astype(float).assign(run=f"{letter} {name}", letter=letter)
@@ -42,13 +44,13 @@ def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy") -> 
     last = pd.concat([table.tail(1) for table in tables], ignore_index=True)
     bars = ", with the 95 % interval there" if y == "accuracy" else ""
     return Live(
-        title=f"Curves of the {_AXES[y][0]} of several trainings over the epochs.",
+        title=f"Curves of the {title} of several trainings over the epochs.",
         name=f"trainings-{y}",
         alt=_finding(last, y),
         look="The calibration images are held out: training does not see them. Each letter stands at the end of its "
         f"curve{bars}; what it stands for is told below. {ZOOMS}",
         data=pd.concat(tables, ignore_index=True).drop(columns="letter"),
-        spec=_spec(y, names),
+        spec=_spec(y, title, names),
         zooms=ZOOM["name"],
         tables={
             "curves": drawn,
@@ -101,8 +103,8 @@ def _apart(at: pd.Series[float]) -> pd.Series[float]:
     return pd.Series(heights, order.index)
 
 
-def _spec(y: str, names: list[str]) -> dict[str, Any]:
-    title, form, kind = _AXES[y]
+def _spec(y: str, title: str, names: list[str]) -> dict[str, Any]:
+    _, form, kind = _AXES[y]
     axis = {
         "field": y,
         "type": "quantitative",
@@ -153,7 +155,7 @@ def _intervals(axis: dict[str, Any]) -> list[dict[str, Any]]:
     """The 95 % interval at the end of each curve, beside each other where the curves end in one place."""
     said = [
         {"field": "run"},
-        {"field": "accuracy", "format": ".1%"},
+        {"field": "accuracy", "title": axis["title"], "format": ".1%"},
         {"field": "low", "title": "95 % from", "format": ".1%"},
         {"field": "high", "title": "to", "format": ".1%"},
         {"field": "images", "title": "calibration images"},

@@ -125,4 +125,6 @@ def _measure(profile: Profile, bits: Mapping[str, int], asker: str) -> Measured:
 def stored(profile: Profile, bits: Mapping[str, int]) -> Measured | None:
     """The profile's own measurement of this very allocation, if it has one."""
     row = measured_before(profile).get(tuple(sorted(bits.items())))
-    return None if row is None else Measured(row["accuracy"], row["low"], row["high"], int(row["images"]))
+    if row is None:
+        return None
+    return Measured(row["accuracy"], row["low"], row["high"], int(row["images"]), metric=profile.metric)

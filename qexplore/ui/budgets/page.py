@@ -8,6 +8,7 @@ from qexplore import figures
 from qexplore.errors import QexploreError
 from qexplore.figures.frontier import AXES
 from qexplore.figures.words import percent, points, seconds
+from qexplore.metric import named
 from qexplore.runs import profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui import history
@@ -50,7 +51,7 @@ def bench(profile: Profile) -> None:
 def _draw(question: Question, found: Found) -> None:
     profile, table, locked, bits = question.profile, question.table, question.locked, found.answer.bits
     predicted = float(profiles.predict_accuracy(profile, found.answer.loss))
-    numbers(found, predicted, profile.points)
+    numbers(found, predicted, profile)
     with st.container():  # always there: an element that comes and goes would make its neighbours anew
         if found.trouble:
             _trouble(found)
@@ -84,11 +85,12 @@ def _frontier(profile: Profile, found: Found, predicted: float) -> None:
     if found.measured is not None:
         remember_tried(profile, found)
     drawn = frontier_of(profile, found, predicted, axis=axis, tried=tried(profile), height=_PLOT).grown()
-    figure(drawn, key="frontier", beside=_axis)
+    figure(drawn, key="frontier", beside=lambda: _axis(named(profile.metric)))
 
 
-def _axis() -> None:
-    st.selectbox("accuracy over", list(AXES), format_func=AXES.__getitem__, key="over", label_visibility="collapsed")
+def _axis(measure: str) -> None:
+    label = f"{measure} over"
+    st.selectbox(label, list(AXES), format_func=AXES.__getitem__, key="over", label_visibility="collapsed")
 
 
 def _foot(question: Question, found: Found) -> None:

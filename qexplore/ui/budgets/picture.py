@@ -12,7 +12,9 @@ from qexplore.runs import profiles
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.answers import Found
 
-_SLACK = 0.05  # bits that a comparison may cost more
+# Bits that a uniform allocation may cost more and be compared still: a search seldom spends its whole budget, and its
+# answer would else be held against uniform bits far below it.
+SLACK = 0.05
 _NEAR = 0.01  # bits that are none
 _CORNERS = 150  # of the path, more than a page has room for
 
@@ -38,21 +40,24 @@ def frontier_of(
         here |= {"accuracy": m.value, "low": m.low, "high": m.high, "images": m.images}
     near = beside(profile.points, found.answer.cost, axis)
     fp32, images = float(profile.fp32_here["value"]), profile.images
-    return figures.frontier(near, path, here, fp32=fp32, images=images, axis=axis, tried=tried, height=height)
+    metric = profile.metric
+    return figures.frontier(
+        near, path, here, fp32=fp32, images=images, axis=axis, tried=tried, height=height, metric=metric
+    )
 
 
 def beside(measured: pd.DataFrame, cost: Mapping[str, float], axis: str) -> pd.DataFrame:
     """Measured points to compare with, whose bits on the side that the axis does not show are about those of `cost`:
-    of uniform ones the most that cost no more there, of mixed ones the nearest. Over GBOPs, on which both sides have a
-    say, uniform ones with as many bits on both, and all mixed ones.
+    of uniform ones the most that cost no more there, or SLACK more, of mixed ones the nearest. Over GBOPs, on which
+    both sides have a say, uniform ones with as many bits on both, and all mixed ones.
     """
     uniform = measured["label"].str.startswith("uniform")
     same, mixed = measured[uniform], measured[~uniform]
     if axis == "gbops":
-        kept = (same["weight_bits"] - same["activation_bits"]).abs() <= _SLACK
+        kept = (same["weight_bits"] - same["activation_bits"]).abs() <= SLACK
         return pd.concat([same[kept], mixed])
     other = "weight_bits" if axis == "activation_bits" else "activation_bits"
-    room = cost.get(other, 8.0) + _SLACK
+    room = cost.get(other, 8.0) + SLACK
     within = same[other].where(same[other] <= room, -same[other])  # where all cost more, the least
     away = (mixed[other] - cost.get(other, 8.0)).abs()
     rows: pd.DataFrame = pd.concat([same[within >= within.max() - _NEAR], mixed[away <= away.min() + _NEAR]])

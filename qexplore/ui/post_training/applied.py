@@ -64,7 +64,7 @@ def _change(profile: Profile, own: Own, before: dict[str, float] | None, now: di
         return []  # a difference between other images would be one of images as well
     fix = _repair(profile, own)
     if fix is not None and (fix["before"], fix["accuracy"]["value"]) == (before["accuracy"], now["accuracy"]):
-        note = pairs(fix["gained"], fix["lost"], fix["p"])
+        note = pairs(fix["gained"], fix["lost"], fix["p"], fix["accuracy"].get("metric"))
     else:
         apart = before["high"] < now["low"] or now["high"] < before["low"]
         note = f"the 95 % intervals {'lie apart' if apart else 'overlap'}; not paired image by image"

@@ -12,6 +12,7 @@ import streamlit as st
 
 from qexplore.figures.left_out import SIGNIFICANT, pairs
 from qexplore.figures.words import interval, percent, points
+from qexplore.metric import named
 
 _ALONE = 0.8  # share of the divergence from which on one side is named alone
 _SIGN = {"sound": "✓ ", "harm": "✗ ", "idle": ""}
@@ -59,7 +60,7 @@ def _sane(document: Mapping[str, Any], checks: Checks) -> Stage:
 def _loss(document: Mapping[str, Any], checks: Checks) -> Stage:
     row, fp32 = checks["quantized"], checks["fp32"]
     numbers = f"{percent(row['accuracy'])} ({interval(row['low'], row['high'])}, {int(row['images']):,} images)"
-    question = "Does quantizing cost accuracy?"
+    question = f"Does quantizing cost {named(row.get('metric'))}?"
     if row["lost"] > row["gained"] and row["p"] <= SIGNIFICANT:
         return Stage(question, f"yes: {points(row['accuracy'] - fp32['accuracy'])}", numbers, "harm")
     if document["healthy"]:
@@ -111,7 +112,7 @@ def _compared(fix: Mapping[str, Any], before: Mapping[str, Any]) -> tuple[bool, 
         apart = fix["accuracy"]["low"] > before["high"]
         return apart, "" if apart else ", the 95 % intervals overlap, not paired"
     better = fix["gained"] > fix["lost"] and fix["p"] <= SIGNIFICANT
-    return better, f" ({pairs(fix['gained'], fix['lost'], fix['p'])})"
+    return better, f" ({pairs(fix['gained'], fix['lost'], fix['p'], fix['accuracy'].get('metric'))})"
 
 
 def _nats(row: Mapping[str, Any]) -> str:

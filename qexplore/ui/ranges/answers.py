@@ -20,17 +20,13 @@ _PATIENCE = 0.25  # seconds that a drawing waits: a bench that is warm answers i
 
 @dataclass(frozen=True)
 class Tried:
-    """An accuracy, and the pairwise comparison with the stored range: images gained and lost, McNemar's exact p."""
+    """An accuracy, and the pairwise comparison with the stored range: as `network.Paired` has it."""
 
     measured: Measured
     gained: int
     lost: int
+    change: float
     p: float
-
-    @property
-    def change(self) -> float:
-        """Of the accuracy, as a fraction."""
-        return (self.gained - self.lost) / self.measured.images
 
 
 @dataclass(frozen=True)
@@ -76,12 +72,15 @@ def stored(choice: Choice) -> dict[str, Tried]:
     if choice.rest is not None:
         return {}
     rows = choice.table.dropna(subset=["accuracy"])
-    return {str(row["method"]): _tried(row) for row in rows.to_dict("records")}
+    return {str(row["method"]): _tried(row, choice.profile.metric) for row in rows.to_dict("records")}
 
 
-def _tried(row: Mapping[Hashable, Any]) -> Tried:
-    found = Measured(row["accuracy"], row["low"], row["high"], int(row["images"]))
-    return Tried(found, int(row["gained"]), int(row["lost"]), float(row["p"]))
+def _tried(row: Mapping[Hashable, Any], metric: str) -> Tried:
+    found = Measured(row["accuracy"], row["low"], row["high"], int(row["images"]), metric=metric)
+    gained, lost = int(row["gained"]), int(row["lost"])
+    # Profiles made before the column was there are of classes alone, where this is the change.
+    change = float(row.get("change", (gained - lost) / found.images))
+    return Tried(found, gained, lost, change, float(row["p"]))
 
 
 def _measure(choice: Choice, wanted: list[str], asker: str) -> dict[str, Tried]:
@@ -95,8 +94,8 @@ def _measure(choice: Choice, wanted: list[str], asker: str) -> dict[str, Tried]:
         "images": choice.profile.images,
     }
     reply = bench.ask(request, asker)
-    base = Tried(_of(reply), 0, 0, 1.0)
-    others = {by: Tried(_of(v), v["gained"], v["lost"], v["p"]) for by, v in reply["variants"].items()}
+    base = Tried(_of(reply), 0, 0, 0.0, 1.0)
+    others = {by: Tried(_of(v), v["gained"], v["lost"], v["change"], v["p"]) for by, v in reply["variants"].items()}
     return {choice.stored: base, **others}
 
 

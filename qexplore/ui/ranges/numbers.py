@@ -6,6 +6,7 @@ import streamlit as st
 
 from qexplore.figures.left_out import pairs
 from qexplore.figures.words import decibels, interval, percent, points, seconds
+from qexplore.metric import MIOU
 from qexplore.ui.ranges.answers import Found, Tried
 from qexplore.ui.ranges.choice import HAND, Choice
 from qexplore.ui.strip import Card, strip
@@ -37,11 +38,14 @@ def _apart(choice: Choice, found: Found) -> str:
     best = max(tried, key=lambda by: tried[by].measured.value)
     worst = min(tried, key=lambda by: tried[by].measured.value)
     top, low = tried[best].measured, tried[worst].measured
+    masks = top.metric == MIOU
+    said, of = ("mean IoU", "") if masks else ("right on", " of the images")
     if top.value == low.value:
-        return f"right on {percent(top.value)} of the images with any range."
+        return f"{said} {percent(top.value)}{of} with any range."
     if top.low <= low.high:
-        return f"right on {percent(low.value)} to {percent(top.value)} of the images with any range; intervals overlap."
-    return f"right on {percent(top.value)} of the images with **{best}**, on {percent(low.value)} with **{worst}**."
+        return f"{said} {percent(low.value)} to {percent(top.value)}{of} with any range; intervals overlap."
+    also = "" if masks else "on "
+    return f"{said} {percent(top.value)}{of} with **{best}**, {also}{percent(low.value)} with **{worst}**."
 
 
 def _error(choice: Choice) -> Card:
@@ -76,4 +80,4 @@ def _change(choice: Choice, found: Found) -> Card:
 
 def verdict(tried: Tried) -> str:
     """Whether the difference could be chance."""
-    return pairs(tried.gained, tried.lost, tried.p)
+    return pairs(tried.gained, tried.lost, tried.p, tried.measured.metric)

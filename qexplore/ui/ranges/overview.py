@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.figures import ranges as figures
+from qexplore.metric import named
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
 from qexplore.ui.lacking import lacking
@@ -23,21 +24,22 @@ def beyond(choice: Choice) -> None:
 def contest(choice: Choice) -> None:
     """Who wins where, at the bits of the picked site."""
     profile, bits = choice.profile, choice.bits
+    measure = named(profile.metric)
     rows = profile.ranges[profile.ranges["bits"] == bits]
     measured = rows["accuracy"].notna().any()
     over = str(st.session_state.get("contest-over", "accuracy")) if measured else "sqnr_db"
     st.markdown(f"**Who wins where, at {bits} bits** :gray[:small[one site at a time, all others as stored]]")
-    drawn = figures.contest(rows, profile.sites, over=over, picked=choice.site)
+    drawn = figures.contest(rows, profile.sites, over=over, picked=choice.site, metric=profile.metric)
     st.markdown(drawn.alt)
-    figure(drawn, key="contest", on_pick=pick_site, beside=_over if measured else None)
+    figure(drawn, key="contest", on_pick=pick_site, beside=(lambda: _over(measure)) if measured else None)
     if measured or lacking(profile, "by_site", "The picked site is measured while you look at it; the map shows SQNR."):
         return
     if bits > 4:
-        st.caption("Beyond 4 bits no range of a single site shows in the accuracy; it is stored for 2, 3 and 4 bits.")
+        st.caption(f"Beyond 4 bits no range of a single site shows in the {measure}; it is stored for 2, 3 and 4 bits.")
 
 
-def _over() -> None:
-    names = {"accuracy": "accuracy, measured", "sqnr_db": "SQNR, dB"}
+def _over(measure: str) -> None:
+    names = {"accuracy": f"{measure}, measured", "sqnr_db": "SQNR, dB"}
     st.selectbox("over", list(names), format_func=names.__getitem__, key="contest-over", label_visibility="collapsed")
 
 
@@ -51,14 +53,15 @@ def everywhere(choice: Choice) -> None:
         "Where lines part, the choice of a range decides; the dotted line is FP32 on the same "
         f"{profile.fp32_here['images']:,} images, thin lines are 95 % intervals. "
         "mse + cross-entropy is mse everywhere but at the logits; dynamic ranges are found anew for every image while "
-        "the network runs, which costs time. Least error is not always best accuracy: the error counts every value "
-        "alike, the network does not."
+        f"the network runs, which costs time. Least error is not always best {named(profile.metric)}: the error counts "
+        "every value alike, the network does not."
     )
     for column, kind in zip(st.columns(2, gap="large"), ("weight", "activation"), strict=True):
         with column:
             stored = stored_method(profile, kind)
             st.markdown(f"All **{kind}s** :gray[:small[stored: {stored}]]")
-            drawn = figures.everywhere(profile.estimators, kind, fp32=float(profile.fp32_here["value"])).grown()
+            fp32 = float(profile.fp32_here["value"])
+            drawn = figures.everywhere(profile.estimators, kind, fp32=fp32, metric=profile.metric).grown()
             figure(drawn, key=f"everywhere-{kind}", words=False)
             st.markdown(drawn.alt)
 

@@ -10,6 +10,7 @@ import streamlit as st
 from qexplore.errors import QexploreError
 from qexplore.figures import training as drawn
 from qexplore.figures.words import epochs_of, interval, percent, points, probability, seconds
+from qexplore.metric import MIOU, named
 from qexplore.recipes import Recipe
 from qexplore.runs.trainings import Training
 from qexplore.ui.strip import Card, strip
@@ -35,7 +36,10 @@ def sentence(one: Known, training: Training) -> str:
         return _under_way(one, training)
     gain, gap = after["accuracy"] - before["accuracy"], fp32["accuracy"] - before["accuracy"]
     method = _METHODS.get(training.main.step if training.main else "", "Training")
-    course = f"from {percent(before['accuracy'])} to {percent(after['accuracy'])} (FP32 {percent(fp32['accuracy'])})"
+    of = f"{named(MIOU)} " if training.metric == MIOU else ""
+    course = (
+        f"{of}from {percent(before['accuracy'])} to {percent(after['accuracy'])} (FP32 {percent(fp32['accuracy'])})"
+    )
     if training.zeros:
         return _pruned(training, before, after, fp32)
     if training.noise:
@@ -58,8 +62,12 @@ def _start_of(training: Training) -> str:
     first = training.main.beginning
     if first is None:
         return "It starts from the recipe's bits everywhere, so that part of the change is the allocation's."
-    held = f"{percent(first['accuracy'])} of {int(first['images']):,} calibration images"
-    return f"The first allocation alone, before any training, has {held} right."
+    images = f"{int(first['images']):,} calibration images"
+    if training.metric == MIOU:
+        held = f"a mean IoU of {percent(first['accuracy'])} on {images}"
+    else:
+        held = f"{percent(first['accuracy'])} of {images} right"
+    return f"The first allocation alone, before any training, has {held}."
 
 
 def _pruned(training: Training, before: Row, after: Row, fp32: Row) -> str:
@@ -86,12 +94,16 @@ def _under_way(one: Known, training: Training) -> str:
         return f"**{one.recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
     state = "trains" if one.active else _ENDS.get(one.state, one.state)
     if latest is None and one.active:
-        return f"**{one.recipe} has begun to train:** {epochs_of(now.epochs)}, accuracy is told after each."
+        told = f"{named(training.metric)} is told after each"
+        return f"**{one.recipe} has begun to train:** {epochs_of(now.epochs)}, {told}."
     if latest is None:
         return f"**{one.recipe} {state} before its first epoch was over.**"
-    held = f"{percent(latest['accuracy'])} of {int(latest['images']):,} calibration images are right"
-    before = training.before
-    start = f", {percent(before['accuracy'])} of the evaluation images before training" if before else ""
+    masks, before = training.metric == MIOU, training.before
+    images = f"{int(latest['images']):,} calibration images"
+    held = f"mean IoU {percent(latest['accuracy'])} on {images}"
+    held = held if masks else f"{percent(latest['accuracy'])} of {images} are right"
+    on = "on" if masks else "of"
+    start = f", {percent(before['accuracy'])} {on} the evaluation images before training" if before else ""
     behind = f"{latest['epoch']:g} of {_asked(one, training):g} epochs behind it"
     return f"**{one.recipe} {state}, {behind}:** {held}{start}."
 
@@ -140,7 +152,7 @@ def _after(one: Known, training: Training) -> Card:
         return Card("after training", "…", told, "predicted", waiting=True)
     between, images = interval(latest["low"], latest["high"]), int(latest["images"])
     note = f"{between}, {images:,} calibration images, epoch {latest['epoch']:g}"
-    return Card("accuracy so far, held out", percent(latest["accuracy"]), note, "predicted")
+    return Card(f"{named(training.metric)} so far, held out", percent(latest["accuracy"]), note, "predicted")
 
 
 def _budget(training: Training) -> Card | None:

@@ -32,7 +32,8 @@ def compare(profile: Profile, one: Known, training: Training) -> None:
         return
     left, right = st.columns(2, gap="medium")
     with left:
-        figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "accuracy").grown())
+        curves = [(_name(each, found), made.marks) for each, made in told]
+        figure(drawn.overlay(curves, "accuracy", profile.metric).grown())
     with right:
         figure(drawn.overlay([(_name(each, found), made.marks) for each, made in told], "held_out_loss").grown())
     st.dataframe(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.figures import training as drawn
+from qexplore.metric import titled
 from qexplore.runs.trainings import Training
 from qexplore.ui.draw import figure
 
@@ -14,7 +15,7 @@ def curves(training: Training) -> None:
     left, right = st.columns(2, gap="medium")
     main, before = training.main, training.before
     with left:
-        st.markdown("**Accuracy**")
+        st.markdown(f"**{titled(training.metric)}**")
         figure(
             drawn.accuracy(
                 training.course,
@@ -23,6 +24,7 @@ def curves(training: Training) -> None:
                 after=training.after,
                 fp32=training.fp32["accuracy"] if training.fp32 else None,
                 parts=training.parts,
+                metric=training.metric,
             )
         )
     with right:

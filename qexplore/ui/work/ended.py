@@ -206,7 +206,7 @@ def _several(runs: list[Run]) -> None:
     if len(with_accuracy) > 1:
         rows = table(with_accuracy)
         rows["name"] = rows["what"] + " · " + rows["id"]
-        figure(figures.compare(rows[["name", "accuracy", "low", "high", "images"]]))
+        figure(figures.compare(rows[["name", "accuracy", "low", "high", "images", "metric"]]))
     else:
         st.info("At least two runs with an accuracy are needed for a comparison.", icon=":material/compare_arrows:")
     ids = [run.id for run in runs]

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from qexplore.figures.words import percent, seconds
+from qexplore.metric import MIOU, named
 from qexplore.runs import Run
 
 ICONS = {
@@ -58,8 +59,8 @@ def outcome(run: Run) -> str:
     if accuracy is None:
         scored = run.kind == "sensitivity" and "sites" in found
         return f"{found['sites']:,} sites scored on {found['images']:,} images" if scored else "done"
-    metric = "mean IoU " if accuracy.get("metric") == "miou" else ""
-    return f"{metric}{percent(accuracy['value'])} on {accuracy['images']:,} images"
+    what = f"{named(MIOU)} " if accuracy.get("metric") == MIOU else ""
+    return f"{what}{percent(accuracy['value'])} on {accuracy['images']:,} images"
 
 
 def _said(run: Run) -> str:
@@ -101,6 +102,7 @@ def table(runs: list[Run]) -> pd.DataFrame:
                 "low": accuracy.get("low"),
                 "high": accuracy.get("high"),
                 "images": accuracy.get("images"),
+                "metric": accuracy.get("metric", "accuracy") if accuracy else None,
                 "seconds": run.seconds,
                 "took": "" if run.seconds is None else seconds(run.seconds),
                 "created": datetime.fromtimestamp(run.created, UTC).isoformat(timespec="seconds"),

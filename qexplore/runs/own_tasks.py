@@ -23,8 +23,8 @@ _EVERY = 0.2  # seconds between two writings of the progress
 _PLACES = ("folder", "npz")
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """request: "ask" and what the function of that name takes."""
+def answer(request: dict[str, Any], report: Report | None = None) -> dict[str, Any]:
+    """request: "ask" and what the function of that name takes. report: hears nothing; `add` tells a file."""
     return _ANSWERS[request["ask"]](request)
 
 

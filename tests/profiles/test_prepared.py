@@ -8,7 +8,7 @@ import pytest
 
 import qexplore as qx
 from qexplore.errors import QexploreError
-from qexplore.network import evaluate
+from qexplore.network import evaluate, judge
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
 from qexplore.runs import prepared
@@ -65,6 +65,17 @@ def test_preparing_and_measuring_tell_that_they_go_on() -> None:
     texts = [event["text"] for event in told if event["event"] == "progress"]
     assert set(texts) == {"evaluating"}
     assert texts.count("evaluating") == batches / 3  # before, the real network and the variant were judged as well
+
+
+def test_an_answer_that_nobody_waited_for_is_there_when_it_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+    monkeypatch.setattr(prepared, "judge", lambda *given: judged.append(given) or judge(*given))
+    question = {"task": TASK, "images": 70, "bits": {"stem.conv.weight": 3}}
+    assert prepared.answer(question) == prepared.answer(dict(reversed(question.items())))
+    assert len(judged) == 1
+    prepared.answer(question | {"images": 71})
+    prepared.answer(question)
+    assert len(judged) == 3  # the last answer alone is kept
 
 
 def test_one_site_alone_is_what_the_network_gives(sites: dict[str, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from qexplore import zoo
 from qexplore.places import OutsideRoots, within
-from qexplore.runs import Store, own_tasks
+from qexplore.runs import Store, lock, own_tasks
 from qexplore.ui.foreign import code, escaped
 from qexplore.ui.own import folders
 from qexplore.ui.own.adding import Adding, name_of
@@ -83,6 +84,36 @@ def test_uploaded_weights_become_a_task_that_is_measured(opened: Open, home: Pat
     assert [run.spec["task"] for run in Store(home, executor=Idle()).runs(state="queued")] == ["mine"]
     assert "mine is being measured" in words(at)
     assert "32 for evaluation" in words(at)
+    assert list((home / "uploads").iterdir()) == []
+
+
+def test_what_a_killed_app_has_left_of_uploads_is_removed_and_what_another_one_uses_stays(
+    opened: Open, home: Path
+) -> None:
+    for name in ("killed", "old", "other"):
+        (home / "uploads" / name).mkdir(parents=True)
+        (home / "uploads" / name / "weights.pt").write_bytes(b"half")
+    (home / "uploads" / "killed" / "lock").touch()
+    (home / "uploads" / "note").touch()
+    held = lock.take(home / "uploads" / "other" / "lock")
+    added(filled(opened("network"), weights()))
+    assert own.names() == ("mine",)
+    assert sorted(path.name for path in (home / "uploads").iterdir()) == ["note", "other"]
+    assert (home / "uploads" / "other" / "weights.pt").read_bytes() == b"half"
+    os.close(held)
+
+
+def test_an_upload_that_cannot_be_kept_leaves_nothing_behind(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    at = added(filled(opened("network"), weights()))
+    assert "The file cannot be kept (No space left on device)." in at.error[0].value
     assert list((home / "uploads").iterdir()) == []
 
 

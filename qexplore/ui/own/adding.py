@@ -1,8 +1,14 @@
-"""A task on its way into the home: where its upload lies, how far it is, and what became of it."""
+"""A task on its way into the home: where its upload lies, how far it is, and what became of it.
+
+Each has a folder <home>/uploads/… with a lock file that is held as long as anyone needs the folder: the kernel lets go
+of it with the app, so that what an app has left behind when it was killed is told from what another one is using.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -14,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from qexplore.places import home
+from qexplore.runs import lock
+from qexplore.runs.errors import HomeUnusable
 from qexplore.ui.bench import trouble
 from qexplore.ui.desk import desk, session
 from qexplore.ui.own import helper
 
 LARGEST = 200  # MB of an upload
 ENDINGS = ("safetensors", "pt", "pth")
+_LOCK = "lock"
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -60,11 +69,14 @@ class Adding:
 
 def begin(words: Mapping[str, Any], upload: Upload | None) -> Adding:
     """Starts to add the task; words: name, model, data, seed and title as `own.add` takes them."""
-    folder = home() / "uploads" / secrets.token_hex(8)
-    folder.mkdir(parents=True)
-    weights = None if upload is None else _stored(upload, folder)
+    folder, held = _folder()
+    try:
+        weights = None if upload is None else _stored(upload, folder)
+    except OSError:
+        _remove(folder, held)
+        raise
     request = {"ask": "add", **words, "weights": weights, "progress": str(folder / "progress.json")}
-    future = desk("adding").ask(f"add {session()}", ("add", folder.name), lambda: _work(request, folder))
+    future = desk("adding").ask(f"add {session()}", ("add", folder.name), lambda: _work(request, folder, held))
     return Adding(str(words["name"]), folder, future)
 
 
@@ -74,11 +86,33 @@ def name_of(model: str, data: str) -> str:
     return _PLAIN.sub("-", "-".join(part.lower() for part in parts)).strip("-.")[:64]
 
 
-def _work(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _work(request: dict[str, Any], folder: Path, held: int) -> dict[str, Any]:
     try:
         return helper.ask(request)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, held)
+
+
+def _folder() -> tuple[Path, int]:
+    """A new folder for an upload, and the descriptor that holds its lock; what nobody holds any more is removed."""
+    uploads = home() / "uploads"
+    uploads.mkdir(parents=True, exist_ok=True)
+    with lock.waiting(home() / "uploads.lock"):  # between its making and its locking a folder looks left behind
+        for left in uploads.iterdir():
+            with contextlib.suppress(HomeUnusable):  # no folder, or one that its user has removed meanwhile
+                held = lock.take(left / _LOCK)
+                if held is not None:
+                    _remove(left, held)
+        folder = uploads / secrets.token_hex(8)
+        folder.mkdir()
+        mine = lock.take(folder / _LOCK)
+    assert mine is not None  # nobody else knows the folder
+    return folder, mine
+
+
+def _remove(folder: Path, held: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    os.close(held)
 
 
 def _stored(upload: Upload, folder: Path) -> str:

@@ -21,7 +21,9 @@ from streamlit.testing.v1 import AppTest
 
 from qexplore import zoo
 from qexplore.places import OutsideRoots, within
+from qexplore.report import Report
 from qexplore.runs import Store, lock, own_tasks
+from qexplore.runs.progress import Progress
 from qexplore.ui.foreign import code, escaped
 from qexplore.ui.own import folders
 from qexplore.ui.own.adding import Adding, name_of
@@ -301,11 +303,29 @@ def test_an_own_task_goes_only_after_a_second_look(opened: Open, home: Path) -> 
 
 @pytest.mark.parametrize(("done", "tells"), [(0, False), (5, True), (10, False)])
 def test_time_left_is_told_only_in_the_midst_of_a_phase(tmp_path: Path, done: int, tells: bool) -> None:
-    (tmp_path / "progress.json").write_text(json.dumps({"done": done, "total": 10, "text": "decoding"}))
-    adding = Adding("mine", tmp_path, Future(), began=time.monotonic() - 10)
-    share, text, left = adding.progress
+    now = time.time()
+    told = Progress(done, 10, "decoding", phase_started=now - 10, phase_done=0, time=now)
+    (tmp_path / "progress.json").write_text(json.dumps(vars(told)))
+    share, text, left = Adding("mine", tmp_path, Future()).progress
     assert (share, text) == (done / 10, "decoding")
     assert (left is not None) is tells
+
+
+def test_time_left_counts_from_the_beginning_of_the_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(own_tasks, "_EVERY", 0.0)
+    teller, adding = own_tasks.Teller(tmp_path / "progress.json"), Adding("mine", tmp_path, Future())
+    report = Report(teller)
+    report.progress(0, 100, "downloading")
+    now += 300
+    report.progress(100, 100, "downloading")
+    report.progress(0, 1000, "decoding")
+    now += 3
+    report.progress(30, 1000, "decoding")
+    assert adding.progress == (0.03, "decoding", pytest.approx(97.0))
+    now += 2
+    assert adding.progress[2] == pytest.approx(95.0)
 
 
 def test_a_name_is_made_of_network_and_images() -> None:

@@ -12,16 +12,16 @@ import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qexplore.places import home
 from qexplore.runs import lock
 from qexplore.runs.errors import HomeUnusable
+from qexplore.runs.progress import Progress
 from qexplore.ui.bench import trouble
 from qexplore.ui.desk import desk, session
 from qexplore.ui.own import helper
@@ -47,19 +47,16 @@ class Adding:
     name: str
     folder: Path
     future: Future[dict[str, Any]]
-    began: float = field(default_factory=time.monotonic)
 
     @property
     def progress(self) -> tuple[float, str, float | None]:
         """Share of the present phase that is finished, its name, and the seconds left; None while nothing tells."""
         try:
-            event = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
-            done, total, text = int(event["done"]), int(event["total"]), str(event["text"])
-        except (OSError, ValueError, KeyError):
+            told = Progress(**json.loads((self.folder / "progress.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
             return 0.0, "opening the network", None
-        share = min(done / total, 1.0) if total > 0 else 0.0
-        left = (time.monotonic() - self.began) * (1 - share) / share if 0.02 < share < 1 else None
-        return share, text, left
+        share = min(told.done / told.total, 1.0) if told.total > 0 else 0.0
+        return share, told.text, told.seconds_left if share < 1 else None
 
     def outcome(self) -> dict[str, Any]:
         """What came out: facts of the images with the task's name, or trouble in a sentence."""

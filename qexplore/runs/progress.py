@@ -33,7 +33,7 @@ class Progress:
 
 
 def after(old: Progress | None, event: Event, now: float) -> Progress:
-    """The progress with an event "progress" of the moment `now`; another text or total, or less done, is another phase."""
+    """The progress after an event "progress" at `now`; with another text or total, or less done, a phase begins."""
     done, total, text = int(event["done"]), int(event["total"]), str(event["text"])
     text = text.encode("utf-8", errors="replace").decode("utf-8")  # a lone surrogate is no text for SQLite
     if old is None or (text, total) != (old.text, old.total) or done < old.done:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,7 +27,7 @@ from qexplore.runs import Store, lock, own_tasks
 from qexplore.runs.progress import Progress
 from qexplore.ui.foreign import code, escaped
 from qexplore.ui.own import folders
-from qexplore.ui.own.adding import Adding, name_of
+from qexplore.ui.own.adding import Adding, begin, name_of
 from qexplore.zoo import own
 from qexplore.zoo.task import fresh_model
 from tests.executors import Idle
@@ -326,6 +327,18 @@ def test_time_left_counts_from_the_beginning_of_the_phase(tmp_path: Path, monkey
     assert adding.progress == (0.03, "decoding", pytest.approx(97.0))
     now += 2
     assert adding.progress[2] == pytest.approx(95.0)
+
+
+def test_an_adding_that_waits_for_others_says_so(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened("network")  # desks of its own
+    gate = threading.Event()
+    monkeypatch.setattr("qexplore.ui.own.helper.ask", lambda request: {"name": str(gate.wait(30))})
+    monkeypatch.setattr("qexplore.ui.own.adding.session", iter("abcd").__next__)
+    begun = [begin({"name": name}, None) for name in ("first", "second", "third", "fourth")]
+    told = [adding.progress[1] for adding in begun]
+    gate.set()
+    assert [adding.outcome() for adding in begun] == [{"name": "True"}] * 4
+    assert told == ["opening the network"] * 3 + ["waiting for other tasks that are being added"]
 
 
 def test_a_name_is_made_of_network_and_images() -> None:

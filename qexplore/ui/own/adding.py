@@ -28,6 +28,7 @@ from qexplore.ui.own import helper
 
 LARGEST = 200  # MB of an upload
 ENDINGS = ("safetensors", "pt", "pth")
+_DESK = ("adding", 3)  # name and threads: one whose network folder hangs does not hold the others up
 _LOCK = "lock"
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -54,7 +55,8 @@ class Adding:
         try:
             told = Progress(**json.loads((self.folder / "progress.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
-            return 0.0, "opening the network", None
+            begun = self.future.running() or self.future.done()
+            return 0.0, "opening the network" if begun else "waiting for other tasks that are being added", None
         share = min(told.done / told.total, 1.0) if told.total > 0 else 0.0
         return share, told.text, told.seconds_left if share < 1 else None
 
@@ -73,7 +75,7 @@ def begin(words: Mapping[str, Any], upload: Upload | None) -> Adding:
         _remove(folder, held)
         raise
     request = {"ask": "add", **words, "weights": weights, "progress": str(folder / "progress.json")}
-    future = desk("adding").ask(f"add {session()}", ("add", folder.name), lambda: _work(request, folder, held))
+    future = desk(*_DESK).ask(f"add {session()}", ("add", folder.name), lambda: _work(request, folder, held))
     return Adding(str(words["name"]), folder, future)
 
 

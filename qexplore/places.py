@@ -38,9 +38,14 @@ def home() -> Path:
 
 def roots() -> tuple[Path, ...]:
     """Folders whose images may be used, resolved, each once: those of QEXPLORE_DATA, then those of the setting."""
-    named = [part for part in os.environ.get("QEXPLORE_DATA", "").split(os.pathsep) if part]
-    found = [*map(settled, named), *stored_roots()]
+    found = [*map(settled, named_roots()), *stored_roots()]
     return tuple(dict.fromkeys(found))
+
+
+def named_roots() -> tuple[Path, ...]:
+    """The folders of QEXPLORE_DATA, absolute, so that they mean the same from any folder; links are not followed."""
+    named = os.environ.get("QEXPLORE_DATA", "").split(os.pathsep)
+    return tuple(expanded(part).absolute() for part in named if part)
 
 
 def stored_roots() -> tuple[Path, ...]:

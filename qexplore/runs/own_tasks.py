@@ -16,6 +16,7 @@ from qexplore.places import within
 from qexplore.report import Report
 from qexplore.runs.files import replacing
 from qexplore.runs.image_facts import image_facts
+from qexplore.runs.progress import Progress, after
 from qexplore.zoo import CheckpointError, own
 
 TRIED = 1000  # pictures of a part that are decoded before a task is told to be there
@@ -23,8 +24,8 @@ _EVERY = 0.2  # seconds between two writings of the progress
 _PLACES = ("folder", "npz")
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """request: "ask" and what the function of that name takes."""
+def answer(request: dict[str, Any], report: Report | None = None) -> dict[str, Any]:
+    """request: "ask" and what the function of that name takes. report: hears nothing; `add` tells a file."""
     return _ANSWERS[request["ask"]](request)
 
 
@@ -80,19 +81,22 @@ def confined(source: str) -> str:
 
 
 class Teller:
-    """Writes the progress of a report to a file, and keeps its notes."""
+    """Writes the progress of a report to a file, the fields of Progress as JSON, and keeps its notes."""
 
     def __init__(self, file: Path) -> None:
         self.notes: list[str] = []
         self._file, self._written = file, float("-inf")
+        self._phase: Progress | None = None
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["event"] == "log":
             self.notes.append(str(event["text"]))
-        elif event["event"] == "progress" and time.monotonic() - self._written >= _EVERY:
-            self._written = time.monotonic()
-            with replacing(self._file) as draft:
-                draft.write_text(json.dumps(event), encoding="utf-8")
+        elif event["event"] == "progress":
+            self._phase = after(self._phase, event, time.time())
+            if time.monotonic() - self._written >= _EVERY:
+                self._written = time.monotonic()
+                with replacing(self._file) as draft:
+                    draft.write_text(json.dumps(vars(self._phase)), encoding="utf-8")
 
 
 def _images(source: Mapping[str, Any], report: Report) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -36,6 +36,7 @@ def answer(request: dict[str, Any], report: Report | None = None) -> dict[str, A
     Returns accuracy (value, low, high, images), fp32 (the same, on the same images), seconds, and variants: for each
     label its accuracy, and gained, lost, change and p of the pairwise comparison with the answer without it.
     """
+    report = report or Report()
     if "check" in request:
         check(Recipe.load(request["check"]))
         return {}
@@ -44,31 +45,54 @@ def answer(request: dict[str, Any], report: Report | None = None) -> dict[str, A
         raise QexploreError(f"The number of images is a whole number from 1 on; not {images!r}.")
     ranges = {name: _range(name, ends) for name, ends in _by_name(request, "ranges").items()}
     variants = _by_name(request, "variants")
-    task, network, real = _asked(request)
+    task, network, real, last = _prepared(_question(request, report))
+    question = json.dumps(request, sort_keys=True)
+    if question in last:  # who gave up on a long answer asks again, and would never wait long enough
+        return last[question]
     with network.using(bits), network.fixing(ranges):
         clock = time.perf_counter()
-        found = judge(network, evaluation_images(task, report or Report(), images))
+        found = judge(network, evaluation_images(task, report, images))
         seconds = time.perf_counter() - clock
-        others = {label: _variant(task, network, sites, found, images) for label, sites in variants.items()}
+        others = {label: _variant(task, network, sites, found, images, report) for label, sites in variants.items()}
     if images not in real:  # once: it is the same for every question
-        real[images] = evaluate(task.model, evaluation_images(task, report or Report(), images))
+        real[images] = evaluate(task.model, evaluation_images(task, report, images))
     told = {"accuracy": found.accuracy.to_document(), "fp32": real[images].to_document(), "seconds": seconds}
-    return told | ({"variants": others} if variants else {})
+    last.clear()
+    last[question] = told | ({"variants": others} if variants else {})
+    return last[question]
 
 
-def _variant(task: Task, network: Network, sites: Any, before: Judged, images: int | None) -> dict[str, Any]:
+def _variant(
+    task: Task, network: Network, sites: Any, before: Judged, images: int | None, report: Report
+) -> dict[str, Any]:
     clock = time.perf_counter()
     with trying(network, sites):
-        after = judge(network, evaluation_images(task, Report(), images))
+        after = judge(network, evaluation_images(task, report, images))
     seconds = time.perf_counter() - clock
     return {"accuracy": after.accuracy.to_document(), **asdict(compare(before, after)), "seconds": seconds}
 
 
-Prepared = tuple[Task, Network, dict[int | None, Accuracy]]
-"""A task, its network after a recipe, and what FP32 reaches on so many images."""
+Prepared = tuple[Task, Network, dict[int | None, Accuracy], dict[str, dict[str, Any]]]
+"""A task, its network after a recipe, what FP32 reaches on so many images, and the last question with its answer."""
 
 
-def _asked(request: dict[str, Any]) -> Prepared:
+@dataclass(frozen=True)
+class _Question:
+    """What decides which network is prepared, and who is told of it.
+
+    since, made_of: when the task was added, and its digest now: another one of its name is opened anew, and one that
+    has changed.
+    """
+
+    task: str
+    recipe: str
+    seed: int
+    since: float
+    made_of: str | None
+    report: Report = field(compare=False)
+
+
+def _question(request: dict[str, Any], report: Report) -> _Question:
     seed = request.get("seed", 0)
     if "task" not in request:
         raise QexploreError("The question names no task: give the key 'task'.")
@@ -76,7 +100,7 @@ def _asked(request: dict[str, Any]) -> Prepared:
         raise QexploreError(f"The seed is a whole number; not {seed!r}.")
     recipe = Recipe.load(request.get("recipe", "w8a8")).to_document()
     task = str(request["task"])
-    return _prepared(task, json.dumps(recipe), seed, added(task), made_of(task))
+    return _Question(task, json.dumps(recipe), seed, added(task), made_of(task), report)
 
 
 def _by_name(request: dict[str, Any], key: str) -> dict[str, Any]:
@@ -102,9 +126,6 @@ def _range(name: str, ends: Any) -> Range:
 
 
 @lru_cache(maxsize=KEPT)
-def _prepared(task: str, recipe: str, seed: int, since: float, made_of: str | None) -> Prepared:
-    """since, made_of: when the task was added, and its digest now: another one of its name is opened anew, and one that
-    has changed.
-    """
-    opened = Task(task)
-    return opened, prepare(opened, Recipe.from_document(json.loads(recipe)), seed), {}
+def _prepared(asked: _Question) -> Prepared:
+    task, recipe = Task(asked.task), Recipe.from_document(json.loads(asked.recipe))
+    return task, prepare(task, recipe, asked.seed, asked.report), {}, {}

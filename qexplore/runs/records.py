@@ -5,26 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qexplore.runs.database import reading, writing
 from qexplore.runs.documents import dumps, fingerprint
 from qexplore.runs.errors import UnknownRun
+from qexplore.runs.progress import Progress
 from qexplore.runs.run import ACTIVE, Event, Run, run_of
-
-
-@dataclass(frozen=True)
-class Progress:
-    """`done` of `total` units of the phase `text`, which began with `phase_done` at `phase_started`; seen at `time`."""
-
-    done: int
-    total: int
-    text: str
-    phase_started: float
-    phase_done: int
-    time: float
 
 
 class Records:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from dataclasses import replace
 from typing import Any
 
 from qexplore.runs.errors import Cancelled
-from qexplore.runs.records import Progress, Records
+from qexplore.runs.progress import Progress, after
+from qexplore.runs.records import Records
 
 SECONDS = 0.2  # between two writings
 LOOK_SECONDS = 0.1  # between two looks at the wish to stop
@@ -38,7 +38,7 @@ class Reporter:
         with self._lock:
             now, name = time.time(), event.get("event")
             if name == "progress":
-                self._advance(event, now)
+                self._phase = after(self._phase, event, now)
             if name in NEWEST:
                 self._waiting = [told for told in self._waiting if told[1].get("event") != name]
             self._waiting.append((now, event))
@@ -57,15 +57,6 @@ class Reporter:
                 self._go_on = self._records.tell(self._id, self._waiting, self._phase)
                 self._waiting = []
                 self._written = self._looked = time.monotonic()
-
-    def _advance(self, event: dict[str, Any], now: float) -> None:
-        done, total, text = int(event["done"]), int(event["total"]), str(event["text"])
-        text = text.encode("utf-8", errors="replace").decode("utf-8")  # a lone surrogate is no text for SQLite
-        old = self._phase
-        if old is None or (text, total) != (old.text, old.total) or done < old.done:
-            self._phase = Progress(done, total, text, phase_started=now, phase_done=done, time=now)
-        else:
-            self._phase = replace(old, done=done, time=now)
 
     def _write_later(self) -> None:
         if self._later is None:

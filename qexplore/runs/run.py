@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any
 
+from qexplore.runs.progress import Progress
 from qexplore.zoo.catalogue import added
 
 ACTIVE = ("queued", "running")
@@ -78,11 +79,8 @@ class Run:
         """Seconds until the end of the present phase at the pace of this phase; None while nothing tells."""
         if self.state != "running" or self.phase_started is None or self.progressed is None:
             return None
-        steps = self.done - self.phase_done
-        if steps <= 0:
-            return None
-        at_last_progress = (self.progressed - self.phase_started) / steps * (self.total - self.done)
-        return max(at_last_progress - (time.time() - self.progressed), 0.0)
+        phase = self.phase_started, self.phase_done
+        return Progress(self.done, self.total, self.message, *phase, self.progressed).seconds_left
 
     @property
     def quiet_seconds(self) -> float | None:

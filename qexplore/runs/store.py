@@ -23,6 +23,7 @@ from qexplore.runs.inheritance import inherit, kept, went_beyond
 from qexplore.runs.lock import waiting
 from qexplore.runs.records import Records
 from qexplore.runs.run import STATES, Event, Run
+from qexplore.runs.workers import file_roots
 
 _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 
@@ -74,6 +75,7 @@ class Store:
             folder.mkdir()
             with replacing(folder / "spec.json") as draft:
                 draft.write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
+            file_roots(folder)
             if takes_over is not None:
                 inherit(takes_over, folder)
         except OSError as error:
@@ -134,7 +136,7 @@ class Store:
         return self._records.events(run_id, after, limit, None if names is None else list(names))
 
     def folder(self, run_id: str) -> Path:
-        """The run's files: spec.json, log.txt, result.json and what its job files."""
+        """The run's files: spec.json, roots.json, log.txt, result.json and what its job files."""
         return self.root / "runs" / self._get(run_id).id
 
     def ask_cancel(self, run_id: str) -> Run:

@@ -14,7 +14,7 @@ from qexplore.plain import plain
 from qexplore.runs import workers
 from qexplore.runs.pipe import Pipe, PipeClosed
 
-PATIENCE_SECONDS = 120.0  # for one question, after which the process counts as stuck
+PATIENCE_SECONDS = 120.0  # without a sign of life, after which a process that is asked counts as stuck
 
 
 class WarmDied(QexploreError):
@@ -32,8 +32,9 @@ class Superseded(QexploreError):
 class Warm:
     """One warm process, started by the first question and after its death by the next one; any thread may ask.
 
-    One question is answered at a time. module: where the process finds `answer(request: dict) -> dict`.
-    log: file for what the process prints; the terminal where None.
+    One question is answered at a time. module: where the process finds `answer(request: dict, report: Report) -> dict`.
+    log: file for what the process prints; the terminal where None. patience: seconds without an answer or another sign
+    of life, an event of that report, after which a process that is asked is killed.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Warm:
         self._count = 0
         self._newest: dict[str, int] = {}
         self._pipe: Pipe | None = None
-        self._owed: float | None = None  # since when the process owes a reply; the first one is its greeting
+        self._owed: float | None = None  # its last sign of life since it owes a reply; the first is a greeting
 
     def start(self) -> None:
         """Starts the process, so that it imports while nobody waits; does nothing where it lives or is being asked."""
@@ -138,13 +139,20 @@ class Warm:
         return self._pipe
 
     def _reply(self, pipe: Pipe, until: float) -> dict[str, Any] | None:
-        """The reply that the process owes, or None at `until`. A process that takes too long for it is killed."""
+        """The reply that the process owes, or None at `until`. A process that is silent for too long is killed."""
         assert self._owed is not None
-        gives_up = self._owed + self._patience
-        reply = pipe.receive(min(until, gives_up))
+        while True:
+            gives_up = self._owed + self._patience
+            reply = pipe.receive(min(until, gives_up))
+            if reply is None or "alive" not in reply:
+                break
+            self._owed = time.monotonic()
         if reply is None and time.monotonic() >= gives_up:
             self._drop(grace=0.0)
-            raise WarmDied(f"The warm bench was ended after {self._patience:g} s without an answer; ask again.")
+            raise WarmDied(
+                f"The warm bench was ended after {self._patience:g} s without an answer or another sign of life; "
+                "ask again."
+            )
         if reply is not None:
             self._owed = None
             if "broken" in reply:

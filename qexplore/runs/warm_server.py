@@ -1,6 +1,7 @@
 """The warm process: answers one request a line, on pipes. `python -m qexplore.runs.warm_server MODULE`.
 
-The module's `answer(request: dict) -> dict` does the work and keeps what is worth keeping between two requests.
+The module's `answer(request: dict, report: Report) -> dict` does the work and keeps what is worth keeping between two
+requests; whatever it reports is a sign of life, without which a long answer would be taken for one that never comes.
 Only this module writes to the pipe: whatever else prints, native libraries included, lands on stderr.
 """
 
@@ -11,28 +12,49 @@ import importlib
 import json
 import os
 import queue
+import select
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from qexplore.errors import QexploreError
+from qexplore.report import Event, Report
 from qexplore.runs.documents import dumps
 
 NICENESS = 3  # below the app, above the workers
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
+SIGN_SECONDS = 0.5  # between two signs of life
+Answer = Callable[[dict[str, Any], Report], dict[str, Any]]
+
+
+class Signs:
+    """The callback of a Report of which the asker hears nothing but that the work goes on."""
+
+    def __init__(self, replies: TextIO) -> None:
+        self._replies, self._told = replies, float("-inf")
+
+    def __call__(self, event: Event) -> None:
+        if time.monotonic() - self._told >= SIGN_SECONDS and self._has_room():
+            self._told = time.monotonic()
+            _say(self._replies, {"alive": True})
+
+    def _has_room(self) -> bool:
+        """Whether a line can be written at once: where nobody reads, the pipe fills, and the work would stand still."""
+        return bool(select.select([], [self._replies], [], 0.0)[1])
 
 
 def serve(answer: Answer, requests: queue.Queue[str], replies: TextIO) -> None:
     """Answers for ever; the thread that reads ends the process."""
+    report = Report(Signs(replies))
     while True:
-        _say(replies, _reply(answer, json.loads(requests.get())["request"]))
+        _say(replies, _reply(answer, json.loads(requests.get())["request"], report))
 
 
-def _reply(answer: Answer, request: dict[str, Any]) -> dict[str, Any]:
+def _reply(answer: Answer, request: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
-        return {"answer": json.loads(dumps(answer(request)))}
+        return {"answer": json.loads(dumps(answer(request, report)))}
     except QexploreError as error:
         return {"refused": str(error)}
     except Exception as error:  # a failed answer must not end the process that other questions need

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 import qexplore
+from qexplore.places import named_roots
+from qexplore.runs.files import replacing
 from qexplore.runs.process import alive
 from qexplore.runs.run import Run
 
+_ROOTS = "roots.json"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -69,9 +73,27 @@ def start(root: Path, run: Run, modules: Sequence[str]) -> Child:
             stderr=log,
             start_new_session=True,
             cwd=folder,
-            env={**environment(run.threads), "QEXPLORE_HOME": str(root)},
+            env={**environment(run.threads), **_filed(folder), "QEXPLORE_HOME": str(root)},
         )
     return Child(process)
+
+
+def file_roots(folder: Path) -> None:
+    """Files with a run, in roots.json of its folder, which images this process may use beside those of the setting.
+
+    The supervisor may have been started by another one, with other folders; no document of a run tells them.
+    """
+    with replacing(folder / _ROOTS) as draft:
+        draft.write_text(json.dumps(list(map(str, named_roots()))) + "\n", encoding="utf-8")
+
+
+def _filed(folder: Path) -> Mapping[str, str]:
+    """The variable that names a run's folders; nothing for a run of before they were filed."""
+    try:
+        filed = json.loads((folder / _ROOTS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {"QEXPLORE_DATA": os.pathsep.join(filed)}
 
 
 def python(module: str, *arguments: str) -> list[str]:

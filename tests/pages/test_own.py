@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,10 +22,12 @@ from streamlit.testing.v1 import AppTest
 
 from qexplore import zoo
 from qexplore.places import OutsideRoots, within
-from qexplore.runs import Store, own_tasks
+from qexplore.report import Report
+from qexplore.runs import Store, lock, own_tasks
+from qexplore.runs.progress import Progress
 from qexplore.ui.foreign import code, escaped
 from qexplore.ui.own import folders
-from qexplore.ui.own.adding import Adding, name_of
+from qexplore.ui.own.adding import Adding, begin, name_of
 from qexplore.zoo import own
 from qexplore.zoo.task import fresh_model
 from tests.executors import Idle
@@ -83,6 +87,36 @@ def test_uploaded_weights_become_a_task_that_is_measured(opened: Open, home: Pat
     assert [run.spec["task"] for run in Store(home, executor=Idle()).runs(state="queued")] == ["mine"]
     assert "mine is being measured" in words(at)
     assert "32 for evaluation" in words(at)
+    assert list((home / "uploads").iterdir()) == []
+
+
+def test_what_a_killed_app_has_left_of_uploads_is_removed_and_what_another_one_uses_stays(
+    opened: Open, home: Path
+) -> None:
+    for name in ("killed", "old", "other"):
+        (home / "uploads" / name).mkdir(parents=True)
+        (home / "uploads" / name / "weights.pt").write_bytes(b"half")
+    (home / "uploads" / "killed" / "lock").touch()
+    (home / "uploads" / "note").touch()
+    held = lock.take(home / "uploads" / "other" / "lock")
+    added(filled(opened("network"), weights()))
+    assert own.names() == ("mine",)
+    assert sorted(path.name for path in (home / "uploads").iterdir()) == ["note", "other"]
+    assert (home / "uploads" / "other" / "weights.pt").read_bytes() == b"half"
+    os.close(held)
+
+
+def test_an_upload_that_cannot_be_kept_leaves_nothing_behind(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    at = added(filled(opened("network"), weights()))
+    assert "The file cannot be kept (No space left on device)." in at.error[0].value
     assert list((home / "uploads").iterdir()) == []
 
 
@@ -270,11 +304,41 @@ def test_an_own_task_goes_only_after_a_second_look(opened: Open, home: Path) -> 
 
 @pytest.mark.parametrize(("done", "tells"), [(0, False), (5, True), (10, False)])
 def test_time_left_is_told_only_in_the_midst_of_a_phase(tmp_path: Path, done: int, tells: bool) -> None:
-    (tmp_path / "progress.json").write_text(json.dumps({"done": done, "total": 10, "text": "decoding"}))
-    adding = Adding("mine", tmp_path, Future(), began=time.monotonic() - 10)
-    share, text, left = adding.progress
+    now = time.time()
+    told = Progress(done, 10, "decoding", phase_started=now - 10, phase_done=0, time=now)
+    (tmp_path / "progress.json").write_text(json.dumps(vars(told)))
+    share, text, left = Adding("mine", tmp_path, Future()).progress
     assert (share, text) == (done / 10, "decoding")
     assert (left is not None) is tells
+
+
+def test_time_left_counts_from_the_beginning_of_the_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    monkeypatch.setattr(own_tasks, "_EVERY", 0.0)
+    teller, adding = own_tasks.Teller(tmp_path / "progress.json"), Adding("mine", tmp_path, Future())
+    report = Report(teller)
+    report.progress(0, 100, "downloading")
+    now += 300
+    report.progress(100, 100, "downloading")
+    report.progress(0, 1000, "decoding")
+    now += 3
+    report.progress(30, 1000, "decoding")
+    assert adding.progress == (0.03, "decoding", pytest.approx(97.0))
+    now += 2
+    assert adding.progress[2] == pytest.approx(95.0)
+
+
+def test_an_adding_that_waits_for_others_says_so(opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened("network")  # desks of its own
+    gate = threading.Event()
+    monkeypatch.setattr("qexplore.ui.own.helper.ask", lambda request: {"name": str(gate.wait(30))})
+    monkeypatch.setattr("qexplore.ui.own.adding.session", iter("abcd").__next__)
+    begun = [begin({"name": name}, None) for name in ("first", "second", "third", "fourth")]
+    told = [adding.progress[1] for adding in begun]
+    gate.set()
+    assert [adding.outcome() for adding in begun] == [{"name": "True"}] * 4
+    assert told == ["opening the network"] * 3 + ["waiting for other tasks that are being added"]
 
 
 def test_a_name_is_made_of_network_and_images() -> None:

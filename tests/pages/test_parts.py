@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import shlex
+import subprocess
+import sys
 import threading
 import time
 from argparse import ArgumentParser
@@ -135,6 +137,37 @@ def test_the_desk_works_on_a_question_once_and_drops_what_was_overtaken() -> Non
     assert first is again
     assert overtaken.cancelled() or "second" not in done
     assert done.count("first") == 1
+
+
+def test_a_desk_works_on_no_more_at_once_than_it_has_threads() -> None:
+    desk, at_once, most = Desk(2), set(), []
+
+    def work(number: int) -> int:
+        at_once.add(number)
+        most.append(len(at_once))
+        time.sleep(0.02)
+        at_once.remove(number)
+        return number
+
+    asked = [desk.ask(str(number), number, lambda number=number: work(number)) for number in range(8)]
+    assert [future.result(timeout=10) for future in asked] == list(range(8))
+    assert max(most) == 2
+    assert desk.ask("late", "late", lambda: 9).result(timeout=10) == 9  # its threads have ended, or are about to
+
+
+def test_what_a_desk_cannot_do_is_told_to_whoever_asks() -> None:
+    desk = Desk(1)
+    with pytest.raises(ZeroDivisionError):
+        desk.ask("me", "nothing", lambda: 1 // 0).result(timeout=10)
+    assert desk.ask("me", "more", lambda: 1).result(timeout=10) == 1
+
+
+def test_an_app_that_is_stopped_waits_for_no_desk() -> None:
+    script = (
+        "import time; from qexplore.ui.desk import Desk; desk = Desk(1)\n"
+        "desk.ask('me', 'slow', lambda: time.sleep(60), patience=0.1); desk.ask('you', 'next', lambda: 1)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 
 
 def test_the_desk_waits_only_as_long_as_it_is_told() -> None:

@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 
 import qexplore as qx
 from qexplore.errors import QexploreError
-from qexplore.network import evaluate
+from qexplore.network import evaluate, judge
 from qexplore.recipes.carry_out import prepare
+from qexplore.report import Report
 from qexplore.runs import prepared
 from qexplore.zoo import own
 from tests.zoo.own_parts import factory, network, pictures
@@ -54,6 +55,32 @@ def test_the_real_network_is_judged_once_for_all_questions(monkeypatch: pytest.M
     found = [prepared.answer({"task": TASK, "images": 70, "bits": {"input": bits}}) for bits in (2, 3)]
     assert len(judged) == 1
     assert found[0]["fp32"] == found[1]["fp32"]
+
+
+def test_preparing_and_measuring_tell_that_they_go_on() -> None:
+    told: list[dict[str, Any]] = []
+    variants = {"low": {"stem.conv.weight": {"bits": 2}}}
+    seed = 1234  # of no other test: the network is not prepared yet
+    prepared.answer({"task": TASK, "seed": seed, "variants": variants}, Report(told.append))
+    texts = [event["text"] for event in told if event["event"] == "progress"]
+    assert {"calibrating", "ranges of the weights", "evaluating"} <= set(texts)
+    batches = texts.count("evaluating")
+    told.clear()
+    prepared.answer({"task": TASK, "seed": seed}, Report(told.append))
+    texts = [event["text"] for event in told if event["event"] == "progress"]
+    assert set(texts) == {"evaluating"}
+    assert texts.count("evaluating") == batches / 3  # before, the real network and the variant were judged as well
+
+
+def test_an_answer_that_nobody_waited_for_is_there_when_it_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+    monkeypatch.setattr(prepared, "judge", lambda *given: judged.append(given) or judge(*given))
+    question = {"task": TASK, "images": 70, "bits": {"stem.conv.weight": 3}}
+    assert prepared.answer(question) == prepared.answer(dict(reversed(question.items())))
+    assert len(judged) == 1
+    prepared.answer(question | {"images": 71})
+    prepared.answer(question)
+    assert len(judged) == 3  # the last answer alone is kept
 
 
 def test_one_site_alone_is_what_the_network_gives(sites: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qexplore.runs.errors import Cancelled
-from qexplore.runs.records import Progress
+from qexplore.runs.progress import Progress
 from qexplore.runs.reporter import Reporter
 from qexplore.runs.training_log import TOLD
 from tests.runs.conftest import eventually

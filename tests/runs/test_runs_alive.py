@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from qexplore.places import store_roots
 from qexplore.runs import HomeUnusable, RunActive, Store
 from qexplore.runs.process import identity
 from qexplore.runs.records import Records
@@ -40,6 +42,7 @@ def test_a_run_goes_from_the_queue_to_its_result_in_the_background(store: Store)
     assert run.result == {"counted": 3, "threads": "2", "nice": min(10 + os.nice(0), 19)}
     assert {file.name for file in store.folder(run_id).iterdir()} == {
         "spec.json",
+        "roots.json",
         "log.txt",
         "counted.txt",
         "result.json",
@@ -57,6 +60,31 @@ def test_runs_wait_their_turn_in_the_order_of_asking(store: Store) -> None:
     for first, second in pairwise(runs):
         assert first.finished <= second.started
     assert [run.id for run in store.runs()] == ids[::-1]
+
+
+def test_a_run_may_use_the_folders_of_whoever_asked_for_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (tmp_path / name for name in ("first", "second"))
+    monkeypatch.setenv("QEXPLORE_DATA", str(first))  # and so of the supervisor
+    store.submit({"kind": "count", "n": 20, "pause": 0.1})
+    old = store.submit({"kind": "look", "of": "an earlier version"})
+    (store.folder(old) / "roots.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QEXPLORE_DATA", f"second{os.pathsep}{first}")
+    both = store.submit({"kind": "look"})
+    monkeypatch.setenv("QEXPLORE_DATA", str(second))
+    again = store.repeat(both)
+    told = json.dumps(vars(store.run(again)))
+    monkeypatch.delenv("QEXPLORE_DATA")
+    none = store.submit({"kind": "look"})
+    (tmp_path / "stored").mkdir()
+    store_roots((tmp_path / "stored",))  # the setting counts as it is when the run begins
+    ended = [store.wait(run_id, timeout=30) for run_id in (old, both, again, none)]
+    found = [run.result["roots"] if run.result else run.error for run in ended]
+    stored = str(tmp_path / "stored")
+    assert found == [[str(first), stored], [str(second), str(first), stored], [str(second), stored], [stored]]
+    assert str(tmp_path) not in told
 
 
 def test_progress_is_thinned_but_keeps_its_last_word(store: Store) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from qexplore.errors import QexploreError
-from qexplore.runs import Superseded, Warm, WarmDied, WarmSlow
+from qexplore.report import Report
+from qexplore.runs import Superseded, Warm, WarmDied, WarmSlow, warm_server
 from qexplore.runs.process import identity
 from tests.runs.conftest import HELPERS, eventually
 
@@ -92,6 +93,42 @@ def test_a_process_that_is_stuck_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
             bench.ask({"do": "sleep", "seconds": 60})
         eventually(lambda: identity(pid) is None)
         assert bench.ask({})["pid"] != pid
+
+
+def test_a_process_that_works_longer_than_the_patience_is_left_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
+    with Warm(module="warm_answers", patience=2.0) as bench:
+        pid = bench.ask({})["pid"]
+        with pytest.raises(WarmSlow):
+            bench.ask({"do": "work", "seconds": 5.0}, timeout=0.5)
+        time.sleep(2.5)  # nobody listens, and more is told than the last sign
+        with pytest.raises(WarmSlow):
+            bench.ask({}, timeout=0.5)
+        answer = bench.ask({"say": "next"})
+        assert (answer["said"], answer["pid"]) == ("next", pid)
+        assert bench.ask({"do": "work", "seconds": 3.0})["pid"] == pid
+
+
+def test_a_process_that_is_stuck_after_signs_of_life_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
+    with Warm(module="warm_answers", patience=2.0) as bench:
+        pid = bench.ask({})["pid"]
+        with pytest.raises(WarmDied, match="another sign of life"):
+            bench.ask({"do": "work", "seconds": 1.0, "stuck": 60})
+        eventually(lambda: identity(pid) is None)
+
+
+def test_signs_of_life_that_nobody_reads_do_not_stop_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    monkeypatch.setattr(warm_server, "SIGN_SECONDS", 0.0)
+    with os.fdopen(read, encoding="utf-8") as listener, os.fdopen(write, "w", encoding="utf-8") as replies:
+        report = Report(warm_server.Signs(replies))
+        for step in range(20_000):
+            report.progress(step, 20_000, "working")
+        replies.close()
+        assert set(listener) == {'{"alive": true}\n'}
 
 
 def test_the_newest_question_of_one_asker_replaces_those_that_wait(warm: Warm) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qexplore.errors import QexploreError
+from qexplore.places import roots
 from qexplore.report import Report
 from qexplore.runs.jobs import JOBS
 
@@ -22,6 +23,12 @@ def count(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
         time.sleep(spec.get("pause", 0.0))
     (folder / "counted.txt").write_text(str(spec.get("n", 3)))
     return {"counted": spec.get("n", 3), "threads": os.environ["OMP_NUM_THREADS"], "nice": os.nice(0)}
+
+
+@JOBS.register("look")
+def look(spec: dict[str, Any], report: Report, folder: Path) -> dict[str, Any]:
+    """Tells which folders' images it may use."""
+    return {"roots": [str(root) for root in roots()]}
 
 
 @JOBS.register("flood")

@@ -10,11 +10,12 @@ import time
 from typing import Any
 
 from qexplore.errors import QexploreError
+from qexplore.report import Report
 
 COUNT = {"asked": 0}
 
 
-def answer(request: dict[str, Any]) -> dict[str, Any]:
+def answer(request: dict[str, Any], report: Report) -> dict[str, Any]:
     COUNT["asked"] += 1
     match request.get("do", "echo"):
         case "echo":
@@ -27,6 +28,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         case "sleep":
             time.sleep(request["seconds"])
             return {"said": "slept"}
+        case "work":
+            for _ in report.track(range(round(request["seconds"] / 0.02)), "working"):
+                time.sleep(0.02)
+            time.sleep(request.get("stuck", 0.0))
+            return {"said": "worked", "pid": os.getpid()}
         case "refuse":
             raise QexploreError("There is no site 'x'; known: stem.")
         case "fail":

@@ -8,6 +8,7 @@ from qexplore.network.accuracy import (
     compare,
     cross_entropy,
     evaluate,
+    image_losses,
     judge,
     summed_loss,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "compare",
     "cross_entropy",
     "evaluate",
+    "image_losses",
     "judge",
     "summed_loss",
 ]

@@ -161,12 +161,17 @@ def cross_entropy(network: Callable[[Tensor], Tensor], batches: Iterable[tuple[T
 
 
 def summed_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over the images of their cross-entropy in nats; an image with a mask has the mean over its counted pixels."""
+    """Sum over the images of their cross-entropy in nats, see `image_losses`."""
+    return image_losses(logits, labels).sum()
+
+
+def image_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of each image in nats, [images]; an image with a mask has the mean over its counted pixels."""
     if labels.dim() == 3:
         check_maps(logits, labels)
-        return pixel_losses(logits, labels).sum()
+        return pixel_losses(logits, labels)
     _check_classes(logits, labels)
-    return torch.nn.functional.cross_entropy(logits, labels.reshape(-1), reduction="sum")
+    return torch.nn.functional.cross_entropy(logits, labels.reshape(-1), reduction="none")
 
 
 def _check_classes(logits: Tensor, labels: Tensor) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
-from qexplore.network import Network, Site, summed_loss
+from qexplore.network import Network, Site, image_losses
 from qexplore.network.footprint import micro_batch
 from qexplore.network.graph import flat
 from qexplore.network.heap import give_back
@@ -39,7 +39,7 @@ def fit_of(
     network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
 ) -> Losses:
     """`fit` of some sites alone: the others need no range."""
-    return _scored(_Scores(network, calibration, lambda logits, y, _: summed_loss(logits, y)), sites, bits, report)
+    return _scored(_Scores(network, calibration, asked_of_labels), sites, bits, report)
 
 
 @METRICS.register("fisher")
@@ -57,7 +57,7 @@ def fisher_of(
     network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
 ) -> Losses:
     """`fisher` of some sites alone: the others need no range."""
-    return _scored(_Scores(network, calibration, asked_of_answers, PASSES), sites, bits, report)
+    return _scored(_Scores(network, calibration, asked_of_answers), sites, bits, report)
 
 
 def _scored(scores: _Scores, sites: Sequence[Site], bits: Iterable[int], report: Report) -> Losses:
@@ -65,6 +65,16 @@ def _scored(scores: _Scores, sites: Sequence[Site], bits: Iterable[int], report:
     scores.collect(report)
     give_back()
     return {(site.name, b): scores.loss(site, b) for site in report.track(sites, "noise of the sites") for b in menu}
+
+
+def asked_of_labels(logits: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    """What to take the gradient of, so that its outer product is, in expectation over random signs, the empirical
+    Fisher information: the losses of the images, each with a sign of its own, so that what two images have in common
+    cancels and the square of the sum is the sum of the squares. logits and labels as `image_losses` has them.
+    """
+    losses = image_losses(logits, y)
+    signs = torch.randint(0, 2, losses.shape, generator=generator).to(losses.dtype).mul_(2).sub_(1)
+    return (losses * signs).sum()
 
 
 def asked_of_answers(logits: Tensor, _: Tensor, generator: torch.Generator) -> Tensor:
@@ -86,7 +96,7 @@ def asked_of_answers(logits: Tensor, _: Tensor, generator: torch.Generator) -> T
 
 class _Scores:
     """Squared gradients of what `asked` makes of logits, labels and a generator: of every weight, and of a weighted
-    sample of each activation; from `passes` batches or more, where there are as many images.
+    sample of each activation; from PASSES batches or more, where there are as many images.
     """
 
     def __init__(
@@ -94,9 +104,8 @@ class _Scores:
         network: Network,
         calibration: Calibration,
         asked: Callable[[Tensor, Tensor, torch.Generator], Tensor],
-        passes: int = 1,
     ) -> None:
-        self.network, self.calibration, self.asked, self.passes = network, calibration, asked, passes
+        self.network, self.calibration, self.asked = network, calibration, asked
         self.at = {site.at: site for site in network.sites if site.kind == "activation"}
         self.weights = {name: layer.weight.detach().requires_grad_() for name, layer in network.layers.items()}
         self.plan = network.real_plan(self.weights)
@@ -104,16 +113,17 @@ class _Scores:
         for name, weight in self.weights.items():
             weight.register_post_accumulate_grad_hook(partial(_take, self.squares[name]))  # type: ignore[no-untyped-call]
         self.pairs: dict[str, list[tuple[Tensor, Tensor]]] = {site.name: [] for site in self.at.values()}
+        self.weighed: dict[str, list[float]] = {site.name: [] for site in self.at.values()}
         self.generator = torch.Generator().manual_seed(calibration.seed)
 
     def collect(self, report: Report) -> None:
         """One forward and one backward pass a micro-batch, as large as fits in the memory of an FP32 evaluation.
 
         What is asked is summed over the batch: an activation's gradient is then that of its own image; a weight's is a
-        sum over images, whose square has the sum of squares as its expectation where the mean gradient is near zero.
+        sum over images with random signs, whose square has the sum of squares as its expectation.
         """
         images = 0
-        most = math.ceil(self.calibration.images / self.passes)
+        most = math.ceil(self.calibration.images / PASSES)
         squares = sum(square.nbytes for square in self.squares.values())
         size = min(micro_batch(self.network.graph, self.calibration.batch, besides=squares), max(1, most))
         for whole, labels in self.calibration.batches():
@@ -145,7 +155,12 @@ class _Scores:
         values, slopes = flat(value), flat(gradient.contiguous(memory_format=_order(value)))
         share = SAMPLE / (site.numel * self.calibration.images)
         if share < 1 and len(values) >= BLOCK:
-            values, slopes = _telling(values, slopes, math.ceil(share * len(values) / BLOCK), self.generator)
+            # The few images that have nearly all of the Fisher information get as many of the blocks.
+            weighs = float(torch.linalg.vector_norm(slopes, dtype=torch.float64)) ** 2
+            self.weighed[site.name].append(weighs)
+            mean = sum(self.weighed[site.name]) / len(self.weighed[site.name])
+            share *= weighs / mean if mean > 0 else 0.0
+            values, slopes = _telling(values, slopes, max(1, math.ceil(share * len(values) / BLOCK)), self.generator)
         self.pairs[site.name].append((values, slopes.square()))
 
     def loss(self, site: Site, bits: int) -> float:

@@ -130,6 +130,13 @@ def real_with_corrected_biases(network: Network, x: torch.Tensor) -> torch.Tenso
         return network(x)
 
 
+def test_a_layer_without_a_bias_can_be_the_culprit() -> None:
+    site = "stem.conv.weight"  # behind it is a batch norm, which is not folded here
+    steps = ["weight-ranges", "activation-ranges"]
+    found = qx.debug(RESNET, {"name": "unfolded", "steps": steps, "sites": {site: {"bits": 2}}}, measure_fixes=False)
+    assert [(one.cause, one.site) for one in found.findings] == [("too-few-bits", site)]
+
+
 def test_two_faults_have_one_repair_together() -> None:
     first, second = "blocks.1.project.conv.weight", "blocks.2.add.out"
     recipe = plants.few_bits(MOBILENET, first).recipe.with_settings({f"sites.{second}.bits": 2})

@@ -155,6 +155,36 @@ def test_too_few_bits_that_were_given_under_another_name_are_mended(alias: str) 
     assert found.fixes[0].divergence < 0.01 * found.checks.set_index("name").loc["quantized", "divergence"]
 
 
+@pytest.mark.parametrize("weights", [8, 2])
+def test_few_bits_that_a_step_has_set_are_mended(weights: int) -> None:
+    site = "stem.conv.weight"
+    recipe = qx.Recipe.load("w8a8").with_settings({"weights.bits": weights})
+    others = [one.name for one in plants.prepared(RESNET).sites if one.kind == "weight" and one.name != site]
+    found = qx.debug(RESNET, recipe.with_bits({**dict.fromkeys(others, 8), site: 2}))
+    (finding,) = found.findings
+    assert (finding.cause, finding.site) == ("too-few-bits" if weights == 8 else "sensitive-site", site)
+    assert finding.fixes[0].divergence < 0.5 * found.checks.set_index("name").loc[QUANTIZED, "divergence"]
+
+
+def test_biases_and_roundings_are_mended_behind_the_last_bits() -> None:
+    plant = plants.biased_error(RESNET, "blocks.1.first.conv", "blocks.1.first.bn")
+    found = qx.debug(plant.task, plant.recipe.with_bits({"classifier.weight": 8}), measure_fixes=False)
+    (finding,) = found.findings
+    steps = {fix.label: [one.name for one in qx.Recipe.load(fix.recipe).steps] for fix in finding.fixes}
+    assert steps["biases corrected"][-2:] == ["set-bits", "correct-bias"]
+    assert steps["rounding learned (AdaRound)"][-2:] == ["set-bits", "adaround"]
+
+
+def test_more_bits_for_all_take_the_place_of_few_that_a_step_has_set() -> None:
+    recipe = Recipe.load("w4a4-per-tensor").with_settings({"weights.bits": 3})
+    weights = [site.name for site in plants.prepared(MOBILENET).sites if site.kind == "weight"]
+    few = recipe.with_bits({**dict.fromkeys(weights, 3), "classifier.out": 4})
+    (finding,) = qx.debug(MOBILENET, few, measure_fixes=False).findings
+    (more,) = (fix.recipe for fix in finding.fixes if fix.label == "8 bits for all weights")
+    assert more["weights"]["bits"] == 8
+    assert more["steps"][-1] == {"set-bits": {"classifier.out": 4}}
+
+
 def test_the_same_words_again(broken: qx.Diagnosis) -> None:
     assert qx.debug(TWIN, "w8a8-per-tensor").to_markdown() == broken.to_markdown()
 

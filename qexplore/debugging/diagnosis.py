@@ -106,7 +106,7 @@ def debug(
     checks = check_all(task, network, calibration, trail, report)
     sites = site_divergences(network, calibration, trail, report)
     cases = _cases(network, calibration, trail, sites, report)
-    whole = Whole(task, checks, trail.changes, _strays(network, calibration, trail))
+    whole = Whole(task, recipe, checks, trail.changes, _strays(network, calibration, trail))
     troubles, unexplained = _troubles(recipe, network, whole, cases)
     findings, fixes = find_fixes(task, recipe, seed, troubles, checks[QUANTIZED].judged, report, measure=measure_fixes)
     table = pd.DataFrame([one.to_document(checks[FP32]) for one in checks.values()])

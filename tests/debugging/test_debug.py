@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 
 import qexplore as qx
 from qexplore.debugging.checks import QUANTIZED, REAL
+from qexplore.debugging.harm import HARM
 from qexplore.network import Network
 from qexplore.network.divergence import divergence
 from qexplore.recipes import Recipe
@@ -128,6 +129,28 @@ def test_corrected_biases_are_no_change_of_the_network() -> None:
 def real_with_corrected_biases(network: Network, x: torch.Tensor) -> torch.Tensor:
     with network.using(network.uniform(None, None)):
         return network(x)
+
+
+def test_a_training_on_grids_changes_the_network_on_purpose() -> None:
+    steps = ["fold-bn", "weight-ranges", "activation-ranges", {"qat": {"epochs": 2, "rate": 0.02}}]
+    found = qx.debug(few_images(), {"weights": {"bits": 2}, "steps": steps}, measure_fixes=False)
+    assert found.checks.set_index("name").loc[REAL, "divergence"] > HARM
+    assert "network-changed" not in {one.cause for one in found.findings}
+
+
+def test_what_pruning_costs_is_not_the_fault_of_bits() -> None:
+    steps = [{"prune": {"sparsity": 0.9, "epochs": 1}}, "fold-bn", "weight-ranges", "activation-ranges"]
+    found = qx.debug(few_images(), {"steps": steps}, measure_fixes=False)
+    assert found.checks.set_index("name").loc[REAL, "divergence"] > HARM
+    assert found.healthy, [one.cause for one in found.findings]
+
+
+def few_images() -> qx.Task:
+    """The ResNet with so few images that it trains in a second."""
+    task = qx.Task(RESNET)
+    parts = ("train", "calibration", "evaluation")
+    images = {part: tuple(tensor[:256] for tensor in task.data.tensors(part)) for part in parts}
+    return qx.Task(model=task.model, data=qx.Data(**images))
 
 
 def test_a_layer_without_a_bias_can_be_the_culprit() -> None:

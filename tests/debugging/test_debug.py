@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from scipy.stats import binomtest
+from torch import nn
 
 import qexplore as qx
 from qexplore.debugging.checks import QUANTIZED, REAL
@@ -158,6 +159,23 @@ def test_a_layer_without_a_bias_can_be_the_culprit() -> None:
     steps = ["weight-ranges", "activation-ranges"]
     found = qx.debug(RESNET, {"name": "unfolded", "steps": steps, "sites": {site: {"bits": 2}}}, measure_fixes=False)
     assert [(one.cause, one.site) for one in found.findings] == [("too-few-bits", site)]
+
+
+@pytest.mark.parametrize(("layers", "usual", "cause"), [(1, 2, "sensitive-site"), (2, 8, "too-few-bits")])
+def test_one_of_a_few_sites_can_be_the_culprit(layers: int, usual: int, cause: str) -> None:
+    torch.manual_seed(0)
+    inner = [module for _ in range(layers - 1) for module in (nn.Linear(64, 64), nn.ReLU())]
+    model = nn.Sequential(nn.Flatten(), *inner, nn.Linear(64, 10)).eval()
+    site = f"{len(model) - 1}.weight"
+    with torch.no_grad():
+        model[-1].weight.mul_(20)
+    x, _ = qx.Task(RESNET).data.tensors("calibration")
+    images = x, model(x).argmax(dim=1)
+    task = qx.Task(model=model, data=qx.Data(calibration=images, evaluation=images))
+    recipe = {"weights": {"bits": usual, "granularity": "tensor"}, "steps": ["weight-ranges"]}
+    found = qx.debug(task, {**recipe, "sites": {site: {"bits": 2}}}, measure_fixes=False)
+    assert len(found.sites) == layers
+    assert [(one.cause, one.site) for one in found.findings] == [(cause, site)]
 
 
 def test_two_faults_have_one_repair_together() -> None:

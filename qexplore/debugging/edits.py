@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qexplore.ptq import STEPS
 from qexplore.recipes import Recipe, StepSetting
+from qexplore.recipes.settings import defaults_of
 from qexplore.registry import key_of
 
 SET_BITS = "set-bits"
@@ -64,6 +66,16 @@ def settings(label: str, changed: Mapping[str, Any]) -> Edit:
     return Edit(label, lambda recipe: recipe.with_settings(changed))
 
 
+def step_method(label: str, step: str, changed: Mapping[str, Any]) -> Edit:
+    """Another range estimator, and what goes with it, for a step that sets ranges; options of the old one go."""
+
+    def apply(recipe: Recipe) -> Recipe:
+        steps = tuple(_without_options(one) if one.name == step else one for one in recipe.steps)
+        return replace(recipe, steps=steps).with_settings({f"{step}.{key}": value for key, value in changed.items()})
+
+    return Edit(label, apply)
+
+
 def inserted(label: str, steps: Sequence[StepSetting], after: Sequence[str]) -> Edit:
     """New steps behind the last of the steps `after` (else in front); those that the recipe has already stay where they
     are.
@@ -106,6 +118,11 @@ def own_of(recipe: Recipe, site: str, aliases: Mapping[str, str]) -> tuple[str, 
 def set_of(recipe: Recipe) -> dict[str, int]:
     """The bits that the step 'set-bits' gives to sites, by their names in the network."""
     return {name: bits for step in recipe.steps if _sets(step) for name, bits in step.settings.items()}
+
+
+def _without_options(step: StepSetting) -> StepSetting:
+    own = defaults_of(STEPS.get(step.name))
+    return StepSetting(step.name, {key: value for key, value in step.settings.items() if key in own})
 
 
 def _sets(step: StepSetting) -> bool:

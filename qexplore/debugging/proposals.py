@@ -133,11 +133,12 @@ def no_images(trouble: Trouble) -> list[Edit]:
     if name is None:
         return []
     ends = [trouble.finding.evidence[end] for end in ("lo", "hi")]
-    logits = {f"{name}.logits": '""'}  # strings are read as YAML
-    norms = {f"{name}.method": "batch-norm", f"{name}.input": ends, **logits}
+    no_logits = '""'  # strings are read as YAML
+    norms = {"method": "batch-norm", "input": ends, "logits": no_logits}
+    anew = {f"{name}.dynamic": True, f"{name}.logits": no_logits}
     return [
-        edits.settings("activation ranges from the batch norms", norms),
-        edits.settings("activation ranges anew for every image", {f"{name}.dynamic": True, **logits}),
+        edits.step_method("activation ranges from the batch norms", name, norms),
+        edits.settings("activation ranges anew for every image", anew),
     ]
 
 

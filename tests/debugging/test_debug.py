@@ -226,6 +226,16 @@ def test_more_bits_for_all_take_the_place_of_few_that_a_step_has_set() -> None:
     assert more["steps"][-1] == {"set-bits": {"classifier.out": 4}}
 
 
+def test_ranges_from_the_batch_norms_take_the_place_of_any_others() -> None:
+    plant = plants.unlike_images(RESNET, 0.3)
+    percentile = {"activation-ranges.method": "percentile", "activation-ranges.percent": 99.9}
+    recipe = plant.recipe.with_settings(percentile)
+    (finding,) = qx.debug(plant.task, recipe, measure_fixes=False).findings
+    fixes = {fix.label: qx.Recipe.load(fix.recipe) for fix in finding.fixes}
+    (ranges,) = (s for s in fixes["activation ranges from the batch norms"].steps if s.name == "activation-ranges")
+    assert (ranges.settings["method"], "percent" in ranges.settings) == ("batch-norm", False)
+
+
 def test_the_same_words_again(broken: qx.Diagnosis) -> None:
     assert qx.debug(TWIN, "w8a8-per-tensor").to_markdown() == broken.to_markdown()
 

@@ -14,6 +14,7 @@ from qexplore.debugging.remedies import OPTIONS
 from qexplore.network import Network
 from qexplore.numerics import MAX_BITS, RANGES
 from qexplore.ptq import STEPS
+from qexplore.ptq.equalization import scalable_pairs
 from qexplore.recipes import Recipe, StepSetting
 from qexplore.recipes.carry_out import BITS
 from qexplore.recipes.schema import NO_MACS
@@ -50,6 +51,12 @@ class Trouble:
     def set_bits(self) -> dict[str, int]:
         """The bits that the recipe gives to sites in a step of their own, by their names in the network."""
         return edits.set_of(self.recipe)
+
+    @property
+    def can_be_equalized(self) -> bool:
+        """Whether the channels of the site are those between the layers of a pair; sums and logits are in none."""
+        pairs = scalable_pairs(self.network)
+        return self.network.site(self.finding.site).layer in {name for p in pairs for name in (p.first, p.function)}
 
     @property
     def weights_share_a_grid(self) -> bool:
@@ -106,9 +113,11 @@ def bias_or_rounding(trouble: Trouble) -> list[Edit]:
 @PROPOSALS.register("outlier-channel")
 @PROPOSALS.register("unbalanced-channels")
 def balance(trouble: Trouble) -> list[Edit]:
-    """Cross-layer equalization, then a grid for each channel of the weights, then more bits for the site."""
+    """Cross-layer equalization where it scales these channels, then a grid for each channel of the weights, then more
+    bits for the site.
+    """
     found = []
-    if not trouble.has("equalize"):
+    if not trouble.has("equalize") and trouble.can_be_equalized:
         found.append(_equalization(trouble))
     if trouble.network.site(trouble.finding.site).kind == "weight" and trouble.weights_share_a_grid:
         found.append(_finer())

@@ -11,7 +11,9 @@ from torch import nn
 
 import qexplore as qx
 from qexplore.debugging.checks import QUANTIZED, REAL
+from qexplore.debugging.finding import Finding
 from qexplore.debugging.harm import HARM
+from qexplore.debugging.proposals import Trouble, propose
 from qexplore.network import Network
 from qexplore.network.divergence import divergence
 from qexplore.recipes import Recipe
@@ -234,6 +236,20 @@ def test_ranges_from_the_batch_norms_take_the_place_of_any_others() -> None:
     fixes = {fix.label: qx.Recipe.load(fix.recipe) for fix in finding.fixes}
     (ranges,) = (s for s in fixes["activation ranges from the batch norms"].steps if s.name == "activation-ranges")
     assert (ranges.settings["method"], "percent" in ranges.settings) == ("batch-norm", False)
+
+
+@pytest.mark.parametrize(
+    ("site", "label"),
+    [
+        ("blocks.1.expand.conv.out", "ReLU6 replaced and channels equalized"),
+        ("blocks.1.add.out", "16 bits for blocks.1.add.out"),
+        ("classifier.out", "16 bits for classifier.out"),
+    ],
+)
+def test_channels_are_equalized_only_between_the_layers_of_a_pair(site: str, label: str) -> None:
+    found = Finding("unbalanced-channels", site, "", 1.0)
+    (edit,) = propose(Trouble(found, Recipe.load("w8a8"), plants.prepared(TWIN)))
+    assert edit.label == label
 
 
 def test_the_same_words_again(broken: qx.Diagnosis) -> None:

@@ -242,7 +242,7 @@ def test_ranges_from_the_batch_norms_take_the_place_of_any_others() -> None:
     ("site", "label"),
     [
         ("blocks.1.expand.conv.out", "ReLU6 replaced and channels equalized"),
-        ("blocks.1.add.out", "16 bits for blocks.1.add.out"),
+        ("blocks.2.add.out", "16 bits for blocks.2.add.out"),
         ("classifier.out", "16 bits for classifier.out"),
     ],
 )

@@ -8,9 +8,11 @@ import pytest
 import torch
 from scipy.stats import binomtest
 from torch import nn
+from torchvision.models import SwinTransformer
 
 import qexplore as qx
 from qexplore.debugging.checks import QUANTIZED, REAL
+from qexplore.debugging.evidence import channel_axis
 from qexplore.debugging.finding import Finding
 from qexplore.debugging.harm import HARM
 from qexplore.debugging.proposals import Trouble, propose
@@ -250,6 +252,40 @@ def test_channels_are_equalized_only_between_the_layers_of_a_pair(site: str, lab
     found = Finding("unbalanced-channels", site, "", 1.0)
     (edit,) = propose(Trouble(found, Recipe.load("w8a8"), plants.prepared(TWIN)))
     assert edit.label == label
+
+
+@pytest.mark.parametrize(
+    ("site", "axis"),
+    [
+        ("features.0.0.out", 1),  # the convolution that makes the patches, behind which channels go last
+        ("features.1.0.norm1.out", 3),
+        ("features.1.0.attn.proj.out", 3),
+        ("features.1.0.add.out", 3),
+        ("features.1.0.mlp.1.out", 3),
+    ],
+)
+def test_channels_lie_last_where_linear_layers_read_them(site: str, axis: int) -> None:
+    model = SwinTransformer([4, 4], 24, [2], [2], [4, 4], num_classes=5)
+    network = Network.of(model.eval(), torch.zeros(1, 3, 32, 32))
+    known: dict[str, torch.Tensor] = {}
+    network.real_plan().watch(torch.zeros(2, 3, 32, 32), known.__setitem__)
+    one = network.site(site)
+    assert known[one.at].dim() == 4
+    assert channel_axis(network, one, known[one.at]) == axis
+
+
+def test_three_dimensions_are_not_always_tokens() -> None:
+    class Signals(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv1d(3, 8, 3), nn.Conv1d(8, 8, 3, padding=1), nn.Linear(8, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.first(x)
+            return self.last((x + self.second(x)).mean(-1))
+
+    network = Network.of(Signals().eval(), torch.zeros(1, 3, 20))
+    assert channel_axis(network, network.site("add.out"), torch.zeros(2, 8, 18)) == 1
 
 
 def test_the_same_words_again(broken: qx.Diagnosis) -> None:

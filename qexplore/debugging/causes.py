@@ -28,7 +28,7 @@ STANDS_OUT, TIMES = 0.25, 10.0
 
 @dataclass(frozen=True)
 class Case:
-    """A suspect, what each remedy leaves, and the median divergence of the sites of its kind."""
+    """A suspect, what each remedy leaves, and the median divergence of the sites of its kind, 0 of a lone one."""
 
     suspect: Suspect
     tried: Mapping[str, Tried]
@@ -209,12 +209,16 @@ def sensitive_site(case: Case) -> Told | None:
     """No fault is to be seen, and yet the site does a large part of the harm: it needs more bits than the others."""
     if case.suspect.share < STANDS_OUT or case.suspect.divergence < TIMES * case.median:
         return None
-    times = case.suspect.divergence / max(case.median, 1e-12)
+    evidence: dict[str, float] = {"bits": case.suspect.bits}
+    beside = ""
+    if case.median > 0:
+        evidence["times_median"] = case.suspect.divergence / case.median
+        beside = f", {few(evidence['times_median'])} times as much as the median of the {_plural(case)}"
     text = (
-        f"It does {percent(case.suspect.share)} of what all sites do one by one, {few(times)} times as much as the "
-        f"median of the {_plural(case)}: {_bits(case.suspect.bits)} do not suffice here, whatever the range."
+        f"It does {percent(case.suspect.share)} of what all sites do one by one{beside}: "
+        f"{_bits(case.suspect.bits)} do not suffice here, whatever the range."
     )
-    return Told(text, {"bits": case.suspect.bits, "times_median": times})
+    return Told(text, evidence)
 
 
 def _outside(suspect: Suspect) -> float:

@@ -20,7 +20,7 @@ from qexplore.debugging.proposals import Trouble
 from qexplore.debugging.remedies import try_all
 from qexplore.debugging.sites import site_divergences
 from qexplore.debugging.trail import Trail
-from qexplore.debugging.whole import Whole, bits_everywhere, network_changed, unlike_images
+from qexplore.debugging.whole import HALF, Whole, bits_everywhere, network_changed, unlike_images
 from qexplore.network import Network
 from qexplore.network.divergence import divergence
 from qexplore.plain import plain
@@ -106,7 +106,7 @@ def debug(
     checks = check_all(task, network, calibration, trail, report)
     sites = site_divergences(network, calibration, trail, report)
     cases = _cases(network, calibration, trail, sites, report)
-    whole = Whole(task, checks, trail.changes, _strays(network, calibration, trail))
+    whole = Whole(task, recipe, checks, trail.changes, _strays(network, calibration, trail))
     troubles, unexplained = _troubles(recipe, network, whole, cases)
     findings, fixes = find_fixes(task, recipe, seed, troubles, checks[QUANTIZED].judged, report, measure=measure_fixes)
     table = pd.DataFrame([one.to_document(checks[FP32]) for one in checks.values()])
@@ -117,14 +117,17 @@ def _cases(network: Network, calibration: Calibration, trail: Trail, sites: pd.D
     """Sites that do harm by themselves, the worst first, with all that is known of them."""
     if sites.empty:
         return []
-    usual = float(sites["divergence"].median())
-    found = sites[sites["divergence"] >= max(SUSPECT, TIMES_USUAL * usual)]
+    divergences = sites["divergence"]
+    # One or two sites are their own median: what does half of all harm is a suspect however few there are.
+    unusual = (divergences >= TIMES_USUAL * divergences.median()) | (sites["share"] >= HALF)
+    found = sites[(divergences >= SUSPECT) & unusual]
     found = found.sort_values("divergence", ascending=False, kind="stable")
     columns = (found[name].tolist() for name in ("site", "divergence", "share"))
     rows = [(network.site(name), apart, share) for name, apart, share in zip(*columns, strict=True)]
     suspects = gather(network, calibration, trail, rows, report) if rows else []
     tried = try_all(network, calibration, trail, suspects, report) if suspects else []
-    medians = {kind: median(list(of["divergence"])) for kind, of in sites.groupby("kind")}
+    # A lone site of its kind is no measure of itself.
+    medians = {kind: median(list(of["divergence"])) if len(of) > 1 else 0.0 for kind, of in sites.groupby("kind")}
     return [Case(one, left, medians[one.site.kind]) for one, left in zip(suspects, tried, strict=True)]
 
 

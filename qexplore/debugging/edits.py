@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qexplore.ptq import STEPS
 from qexplore.recipes import Recipe, StepSetting
+from qexplore.recipes.settings import defaults_of
 from qexplore.registry import key_of
 
+SET_BITS = "set-bits"
 SPELT = 4  # of several changes at once, those that the label spells out
 
 
@@ -20,8 +23,19 @@ class Edit:
     apply: Callable[[Recipe], Recipe]
 
 
-def site_bits(site: str, bits: int) -> Edit:
-    return Edit(f"{bits} bits for {site}", lambda recipe: _own(recipe, site, lambda own: {**own, "bits": bits}))
+def site_bits(site: str, bits: int, name: str) -> Edit:
+    """Other bits for one site, which the network calls `name`; those by 'set-bits' go."""
+
+    def apply(recipe: Recipe) -> Recipe:
+        return _unset(_own(recipe, site, lambda own: {**own, "bits": bits}), [name])
+
+    return Edit(f"{bits} bits for {site}", apply)
+
+
+def kind_bits(kind: str, bits: int, names: Sequence[str]) -> Edit:
+    """Other bits for all weights or all activations; those by 'set-bits' go for the sites `names`."""
+    changed = {f"{kind}s.bits": bits}
+    return Edit(f"{bits} bits for all {kind}s", lambda recipe: _unset(recipe.with_settings(changed), names))
 
 
 def site_method(site: str, method: str, options: Mapping[str, Any]) -> Edit:
@@ -35,27 +49,43 @@ def site_method(site: str, method: str, options: Mapping[str, Any]) -> Edit:
     return Edit(f"range of {site} by {method}{words}", lambda recipe: _own(recipe, site, change))
 
 
-def site_like_others(site: str, keys: Sequence[str]) -> Edit:
-    """Drops what a recipe sets for one site under `keys`."""
+def site_like_others(site: str, keys: Sequence[str], name: str) -> Edit:
+    """Drops what a recipe sets under `keys` for one site, which the network calls `name`; bits by 'set-bits' too."""
     what = "bits" if list(keys) == ["bits"] else "range"
 
     def change(own: Mapping[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in own.items() if key not in keys}
 
-    return Edit(f"{what} of {site} as for the other sites", lambda recipe: _own(recipe, site, change))
+    def apply(recipe: Recipe) -> Recipe:
+        return _unset(_own(recipe, site, change), [name] if "bits" in keys else [])
+
+    return Edit(f"{what} of {site} as for the other sites", apply)
 
 
 def settings(label: str, changed: Mapping[str, Any]) -> Edit:
     return Edit(label, lambda recipe: recipe.with_settings(changed))
 
 
-def inserted(label: str, steps: Sequence[StepSetting], after: str) -> Edit:
-    """New steps behind the step `after` (else in front); those that the recipe has already stay where they are."""
+def step_method(label: str, step: str, changed: Mapping[str, Any]) -> Edit:
+    """Another range estimator, and what goes with it, for a step that sets ranges; options of the old one go."""
+
+    def apply(recipe: Recipe) -> Recipe:
+        steps = tuple(_without_options(one) if one.name == step else one for one in recipe.steps)
+        return replace(recipe, steps=steps).with_settings({f"{step}.{key}": value for key, value in changed.items()})
+
+    return Edit(label, apply)
+
+
+def inserted(label: str, steps: Sequence[StepSetting], after: Sequence[str]) -> Edit:
+    """New steps behind the last of the steps `after` (else in front); those that the recipe has already stay where they
+    are.
+    """
+    behind = {key_of(name) for name in after}
 
     def apply(recipe: Recipe) -> Recipe:
         have = [key_of(step.name) for step in recipe.steps]
         new = tuple(step for step in steps if key_of(step.name) not in have)
-        at = have.index(key_of(after)) + 1 if key_of(after) in have else 0
+        at = max((number for number, key in enumerate(have, 1) if key in behind), default=0)
         return replace(recipe, steps=(*recipe.steps[:at], *new, *recipe.steps[at:]))
 
     return Edit(label, apply)
@@ -83,6 +113,31 @@ def own_of(recipe: Recipe, site: str, aliases: Mapping[str, str]) -> tuple[str, 
     names = [alias for alias, meant in aliases.items() if meant == site and alias in recipe.sites]
     name = names[0] if names and site not in recipe.sites else site
     return name, recipe.sites.get(name, {})
+
+
+def set_of(recipe: Recipe) -> dict[str, int]:
+    """The bits that the step 'set-bits' gives to sites, by their names in the network."""
+    return {name: bits for step in recipe.steps if _sets(step) for name, bits in step.settings.items()}
+
+
+def _without_options(step: StepSetting) -> StepSetting:
+    own = defaults_of(STEPS.get(step.name))
+    return StepSetting(step.name, {key: value for key, value in step.settings.items() if key in own})
+
+
+def _sets(step: StepSetting) -> bool:
+    return key_of(step.name) == key_of(SET_BITS)
+
+
+def _unset(recipe: Recipe, names: Sequence[str]) -> Recipe:
+    """The recipe without the bits that 'set-bits' gives to the sites `names`: it comes later than the key `sites`."""
+    left = [
+        StepSetting(step.name, {name: bits for name, bits in step.settings.items() if name not in names})
+        if _sets(step)
+        else step
+        for step in recipe.steps
+    ]
+    return replace(recipe, steps=tuple(step for step in left if step.settings or not _sets(step)))
 
 
 def _own(recipe: Recipe, site: str, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> Recipe:

@@ -12,11 +12,15 @@ from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Network, Site
 from qexplore.network.execute import Values
 from qexplore.network.fitting import Fitted
+from qexplore.network.graph import LAYERS
 from qexplore.numerics import QuantizationError, Rows, quantization_error
 from qexplore.ptq import Calibration
 from qexplore.ptq.calibrate import collect_samples
 from qexplore.ptq.sweep import channels_first
 from qexplore.report import Report
+
+# Behind these channels may lie elsewhere, or there are none.
+BARRIERS = ("reshape", "product", "value", "no-grid")
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +112,7 @@ class _Watcher:
             return
         value = known[self.site.at]
         value = value[:, None] if value.dim() == 1 else value
-        rows = value.movedim(channel_axis(self.site, value), 0).flatten(1)
+        rows = value.movedim(channel_axis(self.network, self.site, value), 0).flatten(1)
         self._ends.append((rows.amin(dim=1), rows.amax(dim=1)))
 
     def ends(self) -> tuple[Tensor, Tensor]:
@@ -127,10 +131,31 @@ class _Watcher:
         return mean.float(), float(mean.square().sum() * self._count) / max(self._square, 1e-300)
 
 
-def channel_axis(site: Site, value: Tensor) -> int:
-    """Where the channels of an activation lie: behind the images, but last in tokens [images, places, channels]."""
-    tokens = value.dim() == 3 and site.op not in ("conv", "depthwise")
-    return 2 if tokens else 1
+def channel_axis(network: Network, site: Site, value: Tensor) -> int:
+    """Where the channels of an activation lie: behind the images, but last next to linear layers, and in tokens
+    [images, places, channels] that no layer is next to.
+    """
+    kinds = _layers_beside(network, site)
+    last = "linear" in kinds or value.dim() == 3
+    return value.dim() - 1 if last and "conv" not in kinds else 1
+
+
+def _layers_beside(network: Network, site: Site) -> set[str]:
+    """Kind of the layer that gives the site; else of those next to it, up to where dimensions change their order."""
+    graph = network.graph
+    if site.layer in network.layers:
+        return {network.layers[site.layer].kind}
+    kinds, seen, waiting = set[str](), {site.at}, [site.at]
+    while waiting:
+        name = waiting.pop()
+        for near in {*graph.by_name[name].inputs, *graph.readers[name]} - seen:
+            seen.add(near)
+            kind = graph.by_name[near].kind
+            if kind in LAYERS:
+                kinds.add(kind)
+            elif kind not in BARRIERS:
+                waiting.append(near)
+    return kinds
 
 
 def _watch(network: Network, calibration: Calibration, trail: Trail, watchers: Sequence[_Watcher]) -> None:

@@ -14,7 +14,9 @@ from qexplore.debugging.remedies import OPTIONS
 from qexplore.network import Network
 from qexplore.numerics import MAX_BITS, RANGES
 from qexplore.ptq import STEPS
+from qexplore.ptq.equalization import scalable_pairs
 from qexplore.recipes import Recipe, StepSetting
+from qexplore.recipes.carry_out import BITS
 from qexplore.recipes.schema import NO_MACS
 from qexplore.recipes.sites import aliases_of
 from qexplore.registry import Registry, key_of
@@ -46,6 +48,17 @@ class Trouble:
         return key_of(step) in {key_of(one.name) for one in self.recipe.steps}
 
     @property
+    def set_bits(self) -> dict[str, int]:
+        """The bits that the recipe gives to sites in a step of their own, by their names in the network."""
+        return edits.set_of(self.recipe)
+
+    @property
+    def can_be_equalized(self) -> bool:
+        """Whether the channels of the site are those between the layers of a pair; sums and logits are in none."""
+        pairs = scalable_pairs(self.network)
+        return self.network.site(self.finding.site).layer in {name for p in pairs for name in (p.first, p.function)}
+
+    @property
     def weights_share_a_grid(self) -> bool:
         return self.network.specs["weight"].granularity != "channel"
 
@@ -62,17 +75,19 @@ def propose(trouble: Trouble) -> list[Edit]:
 @PROPOSALS.register("too-few-bits")
 def more_bits(trouble: Trouble) -> list[Edit]:
     """The bits of the others, whether the site's few are its own or those of a group."""
-    if "bits" in trouble.own:
-        return [edits.site_like_others(trouble.site, ["bits"])]
+    name = trouble.finding.site
+    if "bits" in trouble.own or name in trouble.set_bits:
+        return [edits.site_like_others(trouble.site, ["bits"], name)]
     shared = "bits" in trouble.recipe.sites.get(NO_MACS, {})
-    return [edits.site_bits(trouble.site, int(trouble.finding.evidence["usual_bits"]))] if shared else []
+    return [edits.site_bits(trouble.site, int(trouble.finding.evidence["usual_bits"]), name)] if shared else []
 
 
 @PROPOSALS.register("sensitive-site")
 def high_bits(trouble: Trouble) -> list[Edit]:
     """Twice the bits, at least eight."""
-    bits = trouble.network.bits[trouble.finding.site]
-    return [edits.site_bits(trouble.site, min(max(HIGH, 2 * bits), MAX_BITS))]
+    name = trouble.finding.site
+    bits = min(max(HIGH, 2 * trouble.network.bits[name]), MAX_BITS)
+    return [edits.site_bits(trouble.site, bits, name)]
 
 
 @PROPOSALS.register("clipped-range")
@@ -81,8 +96,8 @@ def high_bits(trouble: Trouble) -> list[Edit]:
 def other_range(trouble: Trouble) -> list[Edit]:
     """The recipe's own estimator where the site has a range of its own; else those that were best when tried alone."""
     assert trouble.case is not None
-    given = [key for key in trouble.own if key in RANGE_KEYS]
-    like = [edits.site_like_others(trouble.site, [key for key in trouble.own if key != "bits"])] if given else []
+    given, name = [key for key in trouble.own if key in RANGE_KEYS], trouble.finding.site
+    like = [edits.site_like_others(trouble.site, [key for key in trouble.own if key != "bits"], name)] if given else []
     tried = trouble.case.tried
     good = sorted((name for name in tried if name in RANGES), key=lambda name: tried[name].divergence)
     helping = [name for name in good if trouble.case.cured(name)]
@@ -98,9 +113,11 @@ def bias_or_rounding(trouble: Trouble) -> list[Edit]:
 @PROPOSALS.register("outlier-channel")
 @PROPOSALS.register("unbalanced-channels")
 def balance(trouble: Trouble) -> list[Edit]:
-    """Cross-layer equalization, then a grid for each channel of the weights, then more bits for the site."""
+    """Cross-layer equalization where it scales these channels, then a grid for each channel of the weights, then more
+    bits for the site.
+    """
     found = []
-    if not trouble.has("equalize"):
+    if not trouble.has("equalize") and trouble.can_be_equalized:
         found.append(_equalization(trouble))
     if trouble.network.site(trouble.finding.site).kind == "weight" and trouble.weights_share_a_grid:
         found.append(_finer())
@@ -125,11 +142,12 @@ def no_images(trouble: Trouble) -> list[Edit]:
     if name is None:
         return []
     ends = [trouble.finding.evidence[end] for end in ("lo", "hi")]
-    logits = {f"{name}.logits": '""'}  # strings are read as YAML
-    norms = {f"{name}.method": "batch-norm", f"{name}.input": ends, **logits}
+    no_logits = '""'  # strings are read as YAML
+    norms = {"method": "batch-norm", "input": ends, "logits": no_logits}
+    anew = {f"{name}.dynamic": True, f"{name}.logits": no_logits}
     return [
-        edits.settings("activation ranges from the batch norms", norms),
-        edits.settings("activation ranges anew for every image", {f"{name}.dynamic": True, **logits}),
+        edits.step_method("activation ranges from the batch norms", name, norms),
+        edits.settings("activation ranges anew for every image", anew),
     ]
 
 
@@ -140,8 +158,9 @@ def everywhere(trouble: Trouble) -> list[Edit]:
     """
     weights, activations = (trouble.finding.evidence[kind] for kind in ("weights", "activations"))
     kind = "weight" if weights >= activations else "activation"
-    bits = trouble.network.specs[kind].bits
-    more = [edits.settings(f"{HIGH} bits for all {kind}s", {f"{kind}s.bits": HIGH})] if bits < HIGH else []
+    bits, network = trouble.network.specs[kind].bits, trouble.network
+    fewer = [name for name, few in trouble.set_bits.items() if network.site(name).kind == kind and few < HIGH]
+    more = [edits.kind_bits(kind, max(HIGH, bits), fewer)] if bits < HIGH or fewer else []
     if kind == "activation":
         return more
     finer = [_finer()] if trouble.weights_share_a_grid else []
@@ -152,7 +171,7 @@ def _equalization(trouble: Trouble) -> Edit:
     bounded = any(op.kind == "clamp" and op.upper is not None for op in trouble.network.graph.ops)
     names = ["replace-relu6", "equalize"] if bounded else ["equalize"]
     label = "ReLU6 replaced and channels equalized" if bounded else "channels equalized"
-    return edits.inserted(label, [StepSetting(name) for name in names], "fold-bn")
+    return edits.inserted(label, [StepSetting(name) for name in names], ["fold-bn"])
 
 
 def _finer() -> Edit:
@@ -162,11 +181,12 @@ def _finer() -> Edit:
 def _correction(trouble: Trouble) -> list[Edit]:
     if trouble.has("correct-bias") or not trouble.has("weight-ranges"):
         return []
-    after = "adaround" if trouble.has("adaround") else "weight-ranges"
+    after = ["weight-ranges", *BITS, "adaround"]
     return [edits.inserted("biases corrected", [StepSetting("correct-bias")], after)]
 
 
 def _rounding(trouble: Trouble) -> list[Edit]:
     if trouble.has("adaround") or not trouble.has("weight-ranges"):
         return []
-    return [edits.inserted("rounding learned (AdaRound)", [StepSetting("adaround")], "weight-ranges")]
+    after = ["weight-ranges", *BITS]
+    return [edits.inserted("rounding learned (AdaRound)", [StepSetting("adaround")], after)]

@@ -99,14 +99,14 @@ def _split_activation(network: Network, trail: Trail, suspect: Suspect) -> Remed
     spec = replace(suspect.fitted.spec, granularity="channel")
     with biased(network, trail.biases):
         plan = network.real_plan()
-    enter = partial(_by_channel, site=suspect.site, spec=spec, interval=Range(suspect.lo, suspect.hi))
+    enter = partial(_by_channel, network, suspect.site, spec, Range(suspect.lo, suspect.hi))
     return Remedy("channels", Alone(network, suspect.site, plan, enter))
 
 
-def _by_channel(value: Tensor, site: Site, spec: Spec, interval: Range) -> Tensor:
+def _by_channel(network: Network, site: Site, spec: Spec, interval: Range, value: Tensor) -> Tensor:
     if value.dim() == 1:
-        return _by_channel(value[:, None], site, spec, interval)[:, 0]
-    axis = channel_axis(site, value)
+        return _by_channel(network, site, spec, interval, value[:, None])[:, 0]
+    axis = channel_axis(network, site, value)
     return quantize(value.movedim(axis, 0), spec, interval).movedim(0, axis)
 
 

@@ -43,7 +43,7 @@ class Trail:
         """Takes note of the network after `step`."""
         corrected = STEPS.canonical(step) == CORRECTION
         for name, layer in network.layers.items():
-            if layer.bias is not self._seen.get(name):
+            if name not in self._seen or layer.bias is not self._seen[name]:
                 before = self.biases.get(name) if corrected else layer.bias
                 self.biases[name] = torch.zeros(len(layer.weight)) if before is None else before
             self._seen[name] = layer.bias

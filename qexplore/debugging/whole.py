@@ -13,9 +13,12 @@ from qexplore.debugging.finding import Finding
 from qexplore.debugging.harm import HARM, ONE_BIT, SUSPECT
 from qexplore.debugging.trail import Change
 from qexplore.debugging.words import nats, percent
+from qexplore.recipes import Recipe
+from qexplore.registry import key_of
 from qexplore.zoo import Task
 
 HALF = 0.5
+ON_GRIDS = ("qat", "qbitopt")  # steps that train the quantized network
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +28,20 @@ class Whole:
     """
 
     task: Task
+    recipe: Recipe
     checks: Mapping[str, Check]
     changes: Sequence[Change]
     calibration: float
 
 
 def network_changed(whole: Whole) -> Finding | None:
-    """With every site real the network is not what the model was: a step has changed its function."""
+    """With every site real the network is not what the model was: a step has changed its function.
+
+    Not asked where the recipe trains: that changes the function on purpose, and weights trained on their grids were
+    never meant to be real.
+    """
     real, fp32 = whole.checks[REAL], whole.checks[FP32]
-    if not (real.divergence >= HARM or (real.divergence >= SUSPECT and real.worse(fp32))):
+    if whole.recipe.trains or not (real.divergence >= HARM or (real.divergence >= SUSPECT and real.worse(fp32))):
         return None
     before = [0.0, *(change.divergence for change in whole.changes)]
     rises = [change.divergence - earlier for change, earlier in zip(whole.changes, before)]
@@ -71,7 +79,7 @@ def bits_everywhere(whole: Whole, named: Sequence[Finding], share: float) -> Fin
     share: of the named sites in the sum of all divergences.
     """
     quantized, fp32 = whole.checks[QUANTIZED], whole.checks[FP32]
-    if not quantized.harmed(fp32) or share >= HALF:
+    if not _harmed(whole) or share >= HALF:
         return None
     if any(not finding.site and finding.divergence >= HALF * quantized.divergence for finding in named):
         return None
@@ -84,6 +92,17 @@ def bits_everywhere(whole: Whole, named: Sequence[Finding], share: float) -> Fin
     )
     evidence = {"weights": weights.divergence, "activations": activations.divergence, "share_named": share}
     return Finding("bits-everywhere", "", text, quantized.divergence, "", evidence)
+
+
+def _harmed(whole: Whole) -> bool:
+    """Whether bits cost anything. A training moves the softmax on purpose, so behind one only accuracy counts: against
+    the real network where that alone was trained, else against the model.
+    """
+    quantized, fp32 = whole.checks[QUANTIZED], whole.checks[FP32]
+    if not whole.recipe.trains:
+        return quantized.harmed(fp32)
+    on_grids = any(key_of(step.name) in ON_GRIDS for step in whole.recipe.steps)
+    return quantized.worse(fp32 if on_grids else whole.checks[REAL])
 
 
 def _percent(check: Check) -> str:

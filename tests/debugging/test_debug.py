@@ -7,9 +7,15 @@ import json
 import pytest
 import torch
 from scipy.stats import binomtest
+from torch import nn
+from torchvision.models import SwinTransformer
 
 import qexplore as qx
 from qexplore.debugging.checks import QUANTIZED, REAL
+from qexplore.debugging.evidence import channel_axis
+from qexplore.debugging.finding import Finding
+from qexplore.debugging.harm import HARM
+from qexplore.debugging.proposals import Trouble, propose
 from qexplore.network import Network
 from qexplore.network.divergence import divergence
 from qexplore.recipes import Recipe
@@ -130,6 +136,52 @@ def real_with_corrected_biases(network: Network, x: torch.Tensor) -> torch.Tenso
         return network(x)
 
 
+def test_a_training_on_grids_changes_the_network_on_purpose() -> None:
+    steps = ["fold-bn", "weight-ranges", "activation-ranges", {"qat": {"epochs": 2, "rate": 0.02}}]
+    found = qx.debug(few_images(), {"weights": {"bits": 2}, "steps": steps}, measure_fixes=False)
+    assert found.checks.set_index("name").loc[REAL, "divergence"] > HARM
+    assert "network-changed" not in {one.cause for one in found.findings}
+
+
+def test_what_pruning_costs_is_not_the_fault_of_bits() -> None:
+    steps = [{"prune": {"sparsity": 0.9, "epochs": 1}}, "fold-bn", "weight-ranges", "activation-ranges"]
+    found = qx.debug(few_images(), {"steps": steps}, measure_fixes=False)
+    assert found.checks.set_index("name").loc[REAL, "divergence"] > HARM
+    assert found.healthy, [one.cause for one in found.findings]
+
+
+def few_images() -> qx.Task:
+    """The ResNet with so few images that it trains in a second."""
+    task = qx.Task(RESNET)
+    parts = ("train", "calibration", "evaluation")
+    images = {part: tuple(tensor[:256] for tensor in task.data.tensors(part)) for part in parts}
+    return qx.Task(model=task.model, data=qx.Data(**images))
+
+
+def test_a_layer_without_a_bias_can_be_the_culprit() -> None:
+    site = "stem.conv.weight"  # behind it is a batch norm, which is not folded here
+    steps = ["weight-ranges", "activation-ranges"]
+    found = qx.debug(RESNET, {"name": "unfolded", "steps": steps, "sites": {site: {"bits": 2}}}, measure_fixes=False)
+    assert [(one.cause, one.site) for one in found.findings] == [("too-few-bits", site)]
+
+
+@pytest.mark.parametrize(("layers", "usual", "cause"), [(1, 2, "sensitive-site"), (2, 8, "too-few-bits")])
+def test_one_of_a_few_sites_can_be_the_culprit(layers: int, usual: int, cause: str) -> None:
+    torch.manual_seed(0)
+    inner = [module for _ in range(layers - 1) for module in (nn.Linear(64, 64), nn.ReLU())]
+    model = nn.Sequential(nn.Flatten(), *inner, nn.Linear(64, 10)).eval()
+    site = f"{len(model) - 1}.weight"
+    with torch.no_grad():
+        model[-1].weight.mul_(20)
+    x, _ = qx.Task(RESNET).data.tensors("calibration")
+    images = x, model(x).argmax(dim=1)
+    task = qx.Task(model=model, data=qx.Data(calibration=images, evaluation=images))
+    recipe = {"weights": {"bits": usual, "granularity": "tensor"}, "steps": ["weight-ranges"]}
+    found = qx.debug(task, {**recipe, "sites": {site: {"bits": 2}}}, measure_fixes=False)
+    assert len(found.sites) == layers
+    assert [(one.cause, one.site) for one in found.findings] == [(cause, site)]
+
+
 def test_two_faults_have_one_repair_together() -> None:
     first, second = "blocks.1.project.conv.weight", "blocks.2.add.out"
     recipe = plants.few_bits(MOBILENET, first).recipe.with_settings({f"sites.{second}.bits": 2})
@@ -146,6 +198,94 @@ def test_too_few_bits_that_were_given_under_another_name_are_mended(alias: str) 
     found = qx.debug(MOBILENET, recipe)
     assert {one.cause for one in found.findings} == {"too-few-bits"}
     assert found.fixes[0].divergence < 0.01 * found.checks.set_index("name").loc["quantized", "divergence"]
+
+
+@pytest.mark.parametrize("weights", [8, 2])
+def test_few_bits_that_a_step_has_set_are_mended(weights: int) -> None:
+    site = "stem.conv.weight"
+    recipe = qx.Recipe.load("w8a8").with_settings({"weights.bits": weights})
+    others = [one.name for one in plants.prepared(RESNET).sites if one.kind == "weight" and one.name != site]
+    found = qx.debug(RESNET, recipe.with_bits({**dict.fromkeys(others, 8), site: 2}))
+    (finding,) = found.findings
+    assert (finding.cause, finding.site) == ("too-few-bits" if weights == 8 else "sensitive-site", site)
+    assert finding.fixes[0].divergence < 0.5 * found.checks.set_index("name").loc[QUANTIZED, "divergence"]
+
+
+def test_biases_and_roundings_are_mended_behind_the_last_bits() -> None:
+    plant = plants.biased_error(RESNET, "blocks.1.first.conv", "blocks.1.first.bn")
+    found = qx.debug(plant.task, plant.recipe.with_bits({"classifier.weight": 8}), measure_fixes=False)
+    (finding,) = found.findings
+    steps = {fix.label: [one.name for one in qx.Recipe.load(fix.recipe).steps] for fix in finding.fixes}
+    assert steps["biases corrected"][-2:] == ["set-bits", "correct-bias"]
+    assert steps["rounding learned (AdaRound)"][-2:] == ["set-bits", "adaround"]
+
+
+def test_more_bits_for_all_take_the_place_of_few_that_a_step_has_set() -> None:
+    recipe = Recipe.load("w4a4-per-tensor").with_settings({"weights.bits": 3})
+    weights = [site.name for site in plants.prepared(MOBILENET).sites if site.kind == "weight"]
+    few = recipe.with_bits({**dict.fromkeys(weights, 3), "classifier.out": 4})
+    (finding,) = qx.debug(MOBILENET, few, measure_fixes=False).findings
+    (more,) = (fix.recipe for fix in finding.fixes if fix.label == "8 bits for all weights")
+    assert more["weights"]["bits"] == 8
+    assert more["steps"][-1] == {"set-bits": {"classifier.out": 4}}
+
+
+def test_ranges_from_the_batch_norms_take_the_place_of_any_others() -> None:
+    plant = plants.unlike_images(RESNET, 0.3)
+    percentile = {"activation-ranges.method": "percentile", "activation-ranges.percent": 99.9}
+    recipe = plant.recipe.with_settings(percentile)
+    (finding,) = qx.debug(plant.task, recipe, measure_fixes=False).findings
+    fixes = {fix.label: qx.Recipe.load(fix.recipe) for fix in finding.fixes}
+    (ranges,) = (s for s in fixes["activation ranges from the batch norms"].steps if s.name == "activation-ranges")
+    assert (ranges.settings["method"], "percent" in ranges.settings) == ("batch-norm", False)
+
+
+@pytest.mark.parametrize(
+    ("site", "label"),
+    [
+        ("blocks.1.expand.conv.out", "ReLU6 replaced and channels equalized"),
+        ("blocks.2.add.out", "16 bits for blocks.2.add.out"),
+        ("classifier.out", "16 bits for classifier.out"),
+    ],
+)
+def test_channels_are_equalized_only_between_the_layers_of_a_pair(site: str, label: str) -> None:
+    found = Finding("unbalanced-channels", site, "", 1.0)
+    (edit,) = propose(Trouble(found, Recipe.load("w8a8"), plants.prepared(TWIN)))
+    assert edit.label == label
+
+
+@pytest.mark.parametrize(
+    ("site", "axis"),
+    [
+        ("features.0.0.out", 1),  # the convolution that makes the patches, behind which channels go last
+        ("features.1.0.norm1.out", 3),
+        ("features.1.0.attn.proj.out", 3),
+        ("features.1.0.add.out", 3),
+        ("features.1.0.mlp.1.out", 3),
+    ],
+)
+def test_channels_lie_last_where_linear_layers_read_them(site: str, axis: int) -> None:
+    model = SwinTransformer([4, 4], 24, [2], [2], [4, 4], num_classes=5)
+    network = Network.of(model.eval(), torch.zeros(1, 3, 32, 32))
+    known: dict[str, torch.Tensor] = {}
+    network.real_plan().watch(torch.zeros(2, 3, 32, 32), known.__setitem__)
+    one = network.site(site)
+    assert known[one.at].dim() == 4
+    assert channel_axis(network, one, known[one.at]) == axis
+
+
+def test_three_dimensions_are_not_always_tokens() -> None:
+    class Signals(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv1d(3, 8, 3), nn.Conv1d(8, 8, 3, padding=1), nn.Linear(8, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.first(x)
+            return self.last((x + self.second(x)).mean(-1))
+
+    network = Network.of(Signals().eval(), torch.zeros(1, 3, 20))
+    assert channel_axis(network, network.site("add.out"), torch.zeros(2, 8, 18)) == 1
 
 
 def test_the_same_words_again(broken: qx.Diagnosis) -> None:

@@ -14,6 +14,7 @@ from qexplore.ui.budgets.limits import START, slider
 from qexplore.ui.budgets.picture import frontier_of
 from qexplore.ui.budgets.watch import watch
 from qexplore.ui.draw import figure
+from qexplore.ui.sentence import sentence
 from qexplore.ui.stored import profile_of, scores, store
 from qexplore.ui.strip import Card, strip
 from qexplore.ui.work.words import ICONS, ago, name, outcome
@@ -58,6 +59,7 @@ def promise() -> None:
 
 
 @st.fragment
+@sentence()
 def live() -> None:
     """The Budgets page in small: one slider, the bits of each site, the accuracy to expect."""
     profile = profile_of(TASK)

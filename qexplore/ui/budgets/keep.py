@@ -13,6 +13,7 @@ from qexplore.ui.budgets.answers import Found, Question
 from qexplore.ui.link import link
 from qexplore.ui.onward import onward
 from qexplore.ui.post_training.choice import word
+from qexplore.ui.sentence import toast
 from qexplore.ui.snippets import allocate_cell, allocate_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.recipes import LIMITS
@@ -115,6 +116,7 @@ def _download(label: str, text: str, name: str, mime: str) -> None:
     st.download_button(label, text, name, mime, icon=":material/download:", on_click="ignore", key=f"keep-{label}")
 
 
+@toast()
 def _queue(profile: Profile, bits: dict[str, int]) -> None:
     spec = {"kind": "measure", "task": profile.task, "recipe": profile.recipe, "seed": profile.seed, "bits": bits}
     run = store().submit(spec)

@@ -25,12 +25,14 @@ from qexplore.ui.chrome import pick_site, site_picker
 from qexplore.ui.desk import desk
 from qexplore.ui.draw import figure
 from qexplore.ui.locks import read_locks
+from qexplore.ui.sentence import sentence
 from qexplore.ui.stored import scores
 
 _PLOT = 150  # pixels of the frontier itself
 
 
 @st.fragment
+@sentence()
 def bench(profile: Profile) -> None:
     """Sliders, numbers, frontier, bars and the site under the pointer."""
     warm()

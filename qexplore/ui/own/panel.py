@@ -17,6 +17,7 @@ from qexplore.ui.own import helper, images, network
 from qexplore.ui.own.adding import Adding, begin, name_of
 from qexplore.ui.own.network import Network
 from qexplore.ui.own.removing import removing
+from qexplore.ui.sentence import sentence
 from qexplore.ui.snippets import OWN_MODEL
 from qexplore.ui.unmeasured import queue
 from qexplore.zoo import own
@@ -105,6 +106,7 @@ def _watch(adding: Adding) -> None:
     _keep()
 
     @st.fragment(run_every=_EVERY)
+    @sentence()
     def look() -> None:
         if adding.future.done():
             _ended(adding)
@@ -151,6 +153,7 @@ def _added(found: Mapping[str, Any] | None) -> None:
 
 def _until(ready: Any, text: str) -> None:
     @st.fragment(run_every=_EVERY)
+    @sentence()
     def look() -> None:
         if ready():
             st.rerun()

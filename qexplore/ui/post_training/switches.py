@@ -10,6 +10,7 @@ from pandas import DataFrame
 from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.sentence import toast
 from qexplore.ui.work.watch import active, ask
 
 ABOUT = {
@@ -37,6 +38,7 @@ def switches(profile: Profile, choice: Choice, table: DataFrame | None) -> None:
             st.button("All on", key="all-on", icon=":material/done_all:", type="tertiary", on_click=_all_on)
 
 
+@toast()
 def _switch(profile: Profile, choice: Choice, step: str, key: str, table: DataFrame | None) -> None:
     off = [name for name in choice.off if name != step] + ([] if st.session_state[key] else [step])
     switched = replace(choice, off=tuple(name for name in dict.fromkeys(choice.complete.optional) if name in off))

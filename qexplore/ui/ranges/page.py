@@ -17,11 +17,13 @@ from qexplore.ui.ranges.hand import by_hand
 from qexplore.ui.ranges.keep import keep
 from qexplore.ui.ranges.leads import leads
 from qexplore.ui.ranges.numbers import headline, numbers
+from qexplore.ui.sentence import sentence
 
 _EVERY = 0.25  # seconds between two looks while something is measured
 
 
 @st.fragment
+@sentence()
 def bench(profile: Profile) -> None:
     """Controls, numbers, the site's estimators, and the rest of the network."""
     warm()
@@ -54,6 +56,7 @@ def _watch(choice: Choice, drawn: Found) -> None:
     """Looks a few times a second until the measurement is there; a page that lacks nothing asks nothing."""
 
     @st.fragment(run_every=_EVERY if drawn.pending else None)
+    @sentence()
     def look() -> None:
         if drawn.pending and not find(choice).pending:
             st.rerun()

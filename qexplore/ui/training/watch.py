@@ -10,6 +10,7 @@ import streamlit as st
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
 from qexplore.runs import Run
+from qexplore.ui.sentence import toast
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import Known
 from qexplore.ui.training.recipes import remedy
@@ -85,23 +86,24 @@ def _remedy(run: Run) -> dict[str, Any]:
         return {}
 
 
+@toast()
 def _mend(run: Run) -> None:
     recipe, changes = Recipe.load(run.spec["recipe"]), _remedy(run)
     mended = replace(recipe.with_settings(changes), name=f"{recipe.name} mended", title="")
     queue({**run.spec, "recipe": mended.to_document()})
 
 
+@toast()
 def _pause(run_id: str) -> None:
     """Ends a run, to be resumed where it was."""
     store().ask_pause(run_id)
 
 
+@toast()
 def _cancel(run_id: str) -> None:
     store().ask_cancel(run_id)
 
 
+@toast()
 def _resume(run_id: str) -> None:
-    try:
-        show(store().resume(run_id))
-    except QexploreError as error:
-        st.toast(str(error), icon=":material/error:")
+    show(store().resume(run_id))

@@ -8,12 +8,14 @@ from typing import Any
 import streamlit as st
 
 from qexplore.runs import ACTIVE, Run
+from qexplore.ui.sentence import sentence, toast
 from qexplore.ui.stored import store
 from qexplore.ui.work.words import ICONS, name, progress
 
 _EVERY = 1.0  # seconds
 
 
+@toast()
 def ask(spec: dict[str, Any]) -> None:
     """Queues a run, for a button's on_click; says so, or why not."""
     store().submit(spec)
@@ -33,6 +35,7 @@ def watch(specs: Sequence[dict[str, Any]] | None = None, *, key: str = "watch") 
     before = [run.id for run in active(specs)]
 
     @st.fragment(run_every=_EVERY if before else None)
+    @sentence()
     def look() -> None:
         now = active(specs)
         for run in now:
@@ -60,9 +63,11 @@ def _button(label: str, icon: str, key: str, disabled: bool, click: Callable[[st
     st.button(label, key=key, icon=f":material/{icon}:", disabled=disabled, on_click=click, args=(run.id,))
 
 
+@toast()
 def _pause(run_id: str) -> None:
     store().ask_pause(run_id)
 
 
+@toast()
 def _cancel(run_id: str) -> None:
     store().ask_cancel(run_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from qexplore.errors import foreign
+from qexplore.zoo.image_files import told
 
 _MEANT = re.compile(r"[\\`*_\[\]<>$~#|!]")  # what begins or ends anything in Markdown
 
@@ -12,6 +13,11 @@ _MEANT = re.compile(r"[\\`*_\[\]<>$~#|!]")  # what begins or ends anything in Ma
 def code(text: str) -> str:
     """A name as code, shortened."""
     return f"`{foreign(text).replace('`', ' ')}`"
+
+
+def whole(path: object) -> str:
+    """A path as code, to its end."""
+    return f"`{told(path).replace('`', ' ')}`"
 
 
 def escaped(text: str) -> str:

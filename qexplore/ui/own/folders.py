@@ -93,7 +93,7 @@ def _serves(folder: Path, inner: list[str]) -> bool:
 
 def _is_masked(folder: Path) -> bool:
     parts = [folder, *(folder / part for part in (TRAIN, *TESTS))]
-    return any((part / "images").is_dir() and (part / "masks").is_dir() for part in parts)
+    return any(is_folder(part / "images") and is_folder(part / "masks") for part in parts)
 
 
 def _has_pictures(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import streamlit as st
 
@@ -104,8 +103,7 @@ def _on_all(profile: Profile) -> str:
 
 def recipe_of(profile: Profile, found: Found) -> Recipe:
     """The allocation as a recipe: carried out, it gives the network that the page measures."""
-    recipe = Recipe.from_document(profile.recipe).with_bits(found.answer.bits)
-    return replace(recipe, name=_name(profile), title="")
+    return Recipe.from_document(profile.recipe).with_bits(found.answer.bits).called(_name(profile))
 
 
 def _name(profile: Profile) -> str:

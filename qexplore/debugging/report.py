@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qexplore.debugging.words import nats, percent, probability
+from qexplore.escaping import escaped
 
 Document = Mapping[str, Any]
 LISTED = 10  # sites in the table of the report
@@ -26,11 +27,11 @@ WORDS = {
 
 def markdown(document: Document) -> str:
     """The report of a diagnosis, from its document; the same document gives the same text."""
-    recipe = document["recipe"]
+    recipe = escaped(document["recipe"]["name"])
     parts = [
-        f"# Debugging {recipe['name']} on {document['task']}",
+        f"# Debugging {recipe} on {document['task']}",
         verdict(document),
-        f"Task {document['task']}, recipe {recipe['name']}, seed {document['seed']}, after the debugging flowchart of "
+        f"Task {document['task']}, recipe {recipe}, seed {document['seed']}, after the debugging flowchart of "
         "the white paper (figure 9): the float network after all steps, weights and activations apart, single sites. "
         "Sites were compared on calibration images without labels; accuracies are those on the evaluation images.",
         "## Weights or activations?",

@@ -11,6 +11,7 @@ from qexplore.errors import QexploreError
 from qexplore.runs import FINISHED, Run
 from qexplore.runs.profiles import Profile
 from qexplore.ui.absent import how_to_get
+from qexplore.ui.foreign import escaped
 from qexplore.ui.stored import store
 from qexplore.ui.work.watch import active, ask, watch
 
@@ -100,7 +101,7 @@ def _last(task: str) -> None:
     for run in store().runs(limit=50, state=FINISHED):
         if run.kind == "profile" and run.task == task:
             if run.error:
-                st.error(f"The last attempt: {run.error}", icon=":material/error:")
+                st.error(f"The last attempt: {escaped(run.error)}", icon=":material/error:")
             return
 
 

@@ -93,7 +93,7 @@ def test_the_runs_page_says_what_to_do_while_nothing_has_run(opened: Callable[..
 def test_a_task_like_no_other_is_told_by_its_own_name(opened: Callable[..., AppTest], name: str) -> None:
     at = opened("network", task=name)
     assert at.selectbox(key="task").value == "mobilenet-digits"
-    assert f"There is no task {name!r}; known: mobilenet-digits" in at.warning[0].value
+    assert f"There is no task {escaped(repr(name))}; known: mobilenet-digits" in at.warning[0].value
 
 
 def test_the_network_page_tells_its_accuracy_once_and_names_no_module_of_the_engine(

@@ -79,7 +79,7 @@ def _network() -> Network | None:
     try:
         known = helper.catalogue()
     except (QexploreError, RuntimeError) as error:
-        st.warning(f"torchvision's models cannot be listed: {error}", icon=":material/warning:")
+        st.warning(f"torchvision's models cannot be listed: {escaped(str(error))}", icon=":material/warning:")
         st.button("Try again", key="own-again", on_click=lambda: desk("catalogue").forget("catalogue"))
         known = {}
     if known is None:
@@ -113,7 +113,7 @@ def _watch(adding: Adding) -> None:
             st.rerun()
         share, text, left = adding.progress
         told = f"{text}{f' · {seconds(left)} left' if left is not None else ' …'}"
-        st.progress(share, text=f":material/progress_activity: **Adding {adding.name}** · {told}")
+        st.progress(share, text=f":material/progress_activity: **Adding {adding.name}** · {escaped(told)}")
 
     look()
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from qexplore.figures.words import percent
 from qexplore.recipes import Recipe
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training.choice import Choice, without
 
 
@@ -33,7 +34,9 @@ def apart(choice: Choice, table: pd.DataFrame | None) -> str:
     if not settings:
         return ""
     bare = percent(table.loc[table["group"] == "build-up", "accuracy"].iloc[0])
-    return f"The bar “no optional step” above ({bare}) is another recipe: it keeps {' and '.join(settings)}."
+    return (
+        f"The bar “no optional step” above ({bare}) is another recipe: it keeps {' and '.join(map(escaped, settings))}."
+    )
 
 
 def _parts(recipe: Recipe) -> dict[str, Mapping[str, Any]]:

@@ -8,6 +8,7 @@ import streamlit as st
 from pandas import DataFrame
 
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice
 from qexplore.ui.sentence import toast
@@ -33,7 +34,13 @@ def switches(profile: Profile, choice: Choice, table: DataFrame | None) -> None:
         for step in steps:
             key = f"on-{choice.complete.name}-{step}"
             st.session_state[key] = step not in choice.off
-            st.toggle(step, key=key, help=ABOUT.get(step), on_change=_switch, args=(profile, choice, step, key, table))
+            st.toggle(
+                escaped(step),
+                key=key,
+                help=ABOUT.get(step),
+                on_change=_switch,
+                args=(profile, choice, step, key, table),
+            )
         if choice.off:
             st.button("All on", key="all-on", icon=":material/done_all:", type="tertiary", on_click=_all_on)
 

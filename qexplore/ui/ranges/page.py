@@ -9,6 +9,7 @@ import streamlit as st
 from qexplore.runs.profiles import Profile
 from qexplore.ui.bench import DESK, warm
 from qexplore.ui.desk import desk
+from qexplore.ui.foreign import escaped
 from qexplore.ui.ranges import estimators, overview
 from qexplore.ui.ranges.answers import Found, find, question
 from qexplore.ui.ranges.choice import HAND, Choice
@@ -66,5 +67,5 @@ def _watch(choice: Choice, drawn: Found) -> None:
 
 def _trouble(choice: Choice, found: Found) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.warning(found.trouble, icon=":material/warning:")
+        st.warning(escaped(found.trouble), icon=":material/warning:")
         st.button("Try again", on_click=lambda: desk(*DESK).forget(question(choice)), key="again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
 from qexplore.ui.sentence import sentence
 from qexplore.ui.training.answer import answer
 from qexplore.ui.training.curves import curves
@@ -61,7 +62,8 @@ def _shown(task: str) -> Known | None:
         return None
     wanted = st.query_params.get("run")
     if wanted and wanted != one.id:
-        st.warning(f"There is no training {wanted[:60]!r} of this task; this is {one.id}.", icon=":material/link_off:")
+        asked = escaped(repr(wanted[:60]))
+        st.warning(f"There is no training {asked} of this task; this is {one.id}.", icon=":material/link_off:")
     st.session_state["training-shown"] = one.id
     st.selectbox(
         "showing",

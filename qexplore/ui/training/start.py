@@ -65,7 +65,7 @@ def start(profile: Profile) -> None:
             elif refused:
                 st.error(escaped(refused), icon=":material/block:")
             elif told := pace(profile.task, choice.recipe):
-                st.caption(told)
+                st.caption(escaped(told))
 
 
 def _recipe(presets: dict[str, Recipe]) -> str:

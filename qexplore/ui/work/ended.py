@@ -11,7 +11,7 @@ from qexplore import figures
 from qexplore.figures.words import seconds
 from qexplore.runs import FINISHED, Run, UnknownRun, trained
 from qexplore.ui.draw import figure
-from qexplore.ui.foreign import code
+from qexplore.ui.foreign import code, escaped
 from qexplore.ui.sentence import toast
 from qexplore.ui.snippets import SNIPPETS, score_cell, score_command
 from qexplore.ui.stored import store
@@ -111,9 +111,9 @@ def _one(run: Run) -> None:
     with st.container(border=True):
         took = f" · {seconds(run.seconds)}" if run.seconds is not None else ""
         end = run.state if run.error else outcome(run)
-        st.markdown(f"{ICONS[run.state]} **{name(run)}** · {end} · {ago(run.created)}{took} · `{run.id}`")
+        st.markdown(f"{ICONS[run.state]} **{escaped(name(run))}** · {end} · {ago(run.created)}{took} · `{run.id}`")
         if run.error:
-            (st.info if run.state in ("paused", "cancelled") else st.error)(run.error, icon=ICONS[run.state])
+            (st.info if run.state in ("paused", "cancelled") else st.error)(escaped(run.error), icon=ICONS[run.state])
         training = trained(store(), run.id)
         if training is not None:
             st.caption(f"Trained: {training.text}.")

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from qexplore.runs import ACTIVE, Run
+from qexplore.ui.foreign import escaped
 from qexplore.ui.sentence import sentence, toast
 from qexplore.ui.stored import store
 from qexplore.ui.work.words import ICONS, name, progress
@@ -50,7 +51,11 @@ def watch(specs: Sequence[dict[str, Any]] | None = None, *, key: str = "watch") 
 def card(run: Run, key: str) -> None:
     """One active run: what it does, how far it is, how long it may take; buttons to end it and to pause a training."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.progress(run.fraction, text=f"{ICONS[run.state]} **{name(run)}** · {progress(run)}", width="stretch")
+        st.progress(
+            run.fraction,
+            text=f"{ICONS[run.state]} **{escaped(name(run))}** · {escaped(progress(run))}",
+            width="stretch",
+        )
         asked = run.stop_asked is not None
         if store().events(run.id, names=("training-started",), limit=1):
             label = "Pausing …" if run.pause_asked and not run.cancel_asked else "Pause"

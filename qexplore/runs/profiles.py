@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.runs.errors import UnknownRun
 from qexplore.runs.store import Store
 from qexplore.zoo import entry, names
 from qexplore.zoo.fingerprint import made_of
@@ -217,12 +219,14 @@ def load(task: str, store: Store | None = None) -> Profile:
     Profiles of an older format are passed over. Raises UnknownName for a task that does not exist, NoProfile for one
     that has no profile yet.
     """
-    begun = _begun(task)
-    for run in (store or Store()).runs(limit=None, state="done"):
-        folder = (store or Store()).folder(run.id)
-        known = run.kind == "profile" and run.spec.get("task") == task and run.created >= begun
-        if known and _current(folder):
-            return Profile.read(folder)
+    store, begun = store or Store(), _begun(task)
+    for run in store.runs(limit=None, state="done"):
+        if run.kind != "profile" or run.spec.get("task") != task or run.created < begun:
+            continue
+        with suppress(UnknownRun):  # deleted meanwhile
+            folder = store.folder(run.id)
+            if _current(folder):
+                return Profile.read(folder)
     shipped = Path(str(resources.files("qexplore.zoo"))) / "profiles" / task
     if task in names() and (shipped / "profile.json").exists():
         return Profile.read(shipped)

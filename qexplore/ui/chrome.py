@@ -79,8 +79,9 @@ def go_to(task: str) -> None:
 
 def _profile(task: str) -> Profile | None:
     try:
-        if profile_of(task).stale:
-            profile_of.clear(task)  # it may have been measured anew within the minute that is kept
+        kept = profile_of(task)
+        if kept.stale or not kept.folder.exists():
+            profile_of.clear(task)  # it may have been measured anew, or was deleted, within the minute that is kept
         return profile_of(task)
     except NoProfile:
         return None

@@ -121,6 +121,15 @@ def test_a_large_network_is_drawn_on_every_page_and_fast_the_second_time(opened:
     assert not at.exception
 
 
+def test_a_measurement_that_was_deleted_is_not_drawn_on(opened: Open, home: Path) -> None:
+    own_task(home, "mine")
+    measured(home, "mine")
+    opened("network", task="mine")
+    shelf = Store(home, executor=Idle())
+    shelf.delete(shelf.runs()[0].id)
+    assert "mine has not been measured yet" in words(opened("sensitivity", task="mine"))
+
+
 def test_what_was_stored_is_drawn_where_the_images_are_gone(opened: Open, home: Path) -> None:
     own_task(home, "mine")
     measured(home, "mine")

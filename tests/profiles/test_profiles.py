@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,12 @@ def test_a_home_of_many_runs_is_asked_once_for_a_profile(store: Store, monkeypat
     for _ in range(20):
         finished(store, kind="recipe")
     opened, connect = [], database._connect
-    monkeypatch.setattr(database, "_connect", lambda file: opened.append(file) or connect(file))
+
+    def counted(file: Path) -> sqlite3.Connection:
+        opened.append(file)
+        return connect(file)
+
+    monkeypatch.setattr(database, "_connect", counted)
     load("resnet-digits", store)
     assert len(opened) == 2  # which runs are active, and which are done
 

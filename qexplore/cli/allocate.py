@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
 from pathlib import Path
 
 from qexplore.allocate import Budget, allocate
@@ -62,7 +61,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     scored = scores.read(words.table) if words.table else scores.compute(words, watcher)
     answer = allocate(scored, budget, exact=not words.hull, locked=locked)
     if words.out is not None:
-        recipe = replace(Recipe.load(words.recipe).with_bits(answer.bits), name=words.out.stem, title="")
+        recipe = Recipe.load(words.recipe).with_bits(answer.bits).called(words.out.stem)
         words.out.write_text(recipe.to_yaml(), encoding="utf-8")
     return {
         "bits": answer.bits,

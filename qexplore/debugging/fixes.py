@@ -81,7 +81,7 @@ def _distinct(recipe: Recipe, wanted: Sequence[Edit]) -> dict[str, Fix]:
     for edit in wanted:
         fixed = _apply(recipe, edit)
         if fixed is not None:
-            named = replace(fixed, name=f"{recipe.name}, repaired", title=edit.label)
+            named = replace(fixed.called(f"{recipe.name}, repaired"), title=edit.label)
             known.setdefault(_key(fixed), Fix(edit.label, named.to_document()))
     return known
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from qexplore.debugging.words import nats, percent, probability
+from qexplore.escaping import escaped
 from qexplore.metric import MIOU, named
 
 Document = Mapping[str, Any]
@@ -27,11 +28,11 @@ WORDS = {
 
 def markdown(document: Document) -> str:
     """The report of a diagnosis, from its document; the same document gives the same text."""
-    recipe, measure = document["recipe"], named(document["accuracy"].get("metric"))
+    recipe, measure = escaped(document["recipe"]["name"]), named(document["accuracy"].get("metric"))
     parts = [
-        f"# Debugging {recipe['name']} on {document['task']}",
+        f"# Debugging {recipe} on {document['task']}",
         verdict(document),
-        f"Task {document['task']}, recipe {recipe['name']}, seed {document['seed']}, after the debugging flowchart of "
+        f"Task {document['task']}, recipe {recipe}, seed {document['seed']}, after the debugging flowchart of "
         "the white paper (figure 9): the float network after all steps, weights and activations apart, single sites. "
         f"Sites were compared on calibration images without labels; each {measure} is that on the evaluation images.",
         "## Weights or activations?",

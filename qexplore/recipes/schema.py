@@ -28,6 +28,7 @@ TRAINS = ("prune", "qat", "qbitopt")  # steps that train
 NEEDED = ("fold-bn", "weight-ranges", "activation-ranges")
 NEEDS_WEIGHTS = ("adaround", "correct-bias")
 MAX_BYTES = 64_000
+LONGEST = 200  # letters of a name
 HUGE = 10**18  # what torch can count up to, with a margin
 
 
@@ -86,6 +87,8 @@ class Recipe:
         """
         _known_keys(document, KEYS, "the recipe")
         name = str(document.get("name") or "unnamed")
+        if len(name) > LONGEST:
+            raise BadRecipe(f"The name of the recipe has {len(name):,} letters: shorten it to {LONGEST} at most.")
         steps = document.get("steps")
         if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
             raise BadRecipe(f"The recipe {name!r} has no steps: give the key 'steps' a list of step names.")
@@ -141,6 +144,10 @@ class Recipe:
         if not steps:
             raise BadRecipe(f"The recipe {self.name!r} has no steps but these: keep at least one.")
         return replace(self, steps=steps)
+
+    def called(self, name: str) -> Recipe:
+        """The recipe under another name, shortened where it could not be read again; its title goes."""
+        return replace(self, name=name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…", title="")
 
     def with_bits(self, bits: Mapping[str, int]) -> Recipe:
         """The recipe, and then an allocation: other bits at single sites, with what it has calibrated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.runs.errors import UnknownRun
 from qexplore.runs.store import Store
 from qexplore.zoo import names
 from qexplore.zoo.fingerprint import made_of
@@ -232,9 +234,10 @@ def load(task: str, store: Store | None = None) -> Profile:
     """
     store = store or Store()
     for run in store.runs(limit=None, state="done", kind="profile", task=task):
-        folder = store.folder(run.id)
-        if not run.outdated and _current(folder):
-            return Profile.read(folder)
+        with suppress(UnknownRun):  # deleted meanwhile
+            folder = store.folder(run.id)
+            if not run.outdated and _current(folder):
+                return Profile.read(folder)
     shipped = Path(str(resources.files("qexplore.zoo"))) / "profiles" / task
     if task in names() and (shipped / "profile.json").exists():
         return Profile.read(shipped)

@@ -7,7 +7,8 @@ from pathlib import Path
 from qexplore import zoo
 from qexplore.errors import QexploreError
 from qexplore.places import roots
-from qexplore.zoo.image_files import leads_out
+from qexplore.ui.foreign import whole
+from qexplore.zoo.image_files import is_file, is_folder, leads_out
 
 _CIFAR = ("", "cifar10", "cifar-10", "cifar", "CIFAR10")
 _GET_CIFAR = (
@@ -25,16 +26,18 @@ def how_to_get(task: str) -> str:
     source = str((entry.source or {}).get("data", ""))
     if entry.data.endswith(":cifar10") or source == "cifar10":
         return "" if _cifar_is_here() else _GET_CIFAR
-    path = source.partition(":")[2]
-    if source.startswith(("folder:", "npz:")) and not Path(path).exists():
-        return f"The images of this task are not here: they were read from `{path}`, which is gone."
+    kind, _, path = source.partition(":")
+    looks = {"folder": is_folder, "npz": is_file}
+    if kind in looks and not looks[kind](Path(path)):
+        told = f"they were read from {whole(path)}, which is gone, or cannot be looked at from here."
+        return f"The images of this task are not here: {told}"
     return ""
 
 
 def _cifar_is_here() -> bool:
     places = [root / name for root in roots() for name in _CIFAR if not leads_out(root / name, root)]
     return any(
-        (place / "cifar-10-batches-py").is_dir()
-        or all((place / part / "airplane").is_dir() for part in ("train", "test"))
+        is_folder(place / "cifar-10-batches-py")
+        or all(is_folder(place / part / "airplane") for part in ("train", "test"))
         for place in places
     )

@@ -15,6 +15,7 @@ from qexplore.metric import MIOU
 from qexplore.runs.profiles import NoProfile, Profile
 from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
+from qexplore.ui.foreign import escaped
 from qexplore.ui.navigation import through_app
 from qexplore.ui.stored import profile_of, tasks
 from qexplore.ui.unmeasured import stale, unmeasured
@@ -58,7 +59,7 @@ def header(name: str, question: str, below: Callable[[], object] | None = None, 
         title(name, question)
         st.markdown(called(task) if profile is None else facts(profile, judges=judges))
     if unknown:
-        st.warning(f"{unknown} This is {task}.", icon=":material/link_off:")
+        st.warning(f"{escaped(str(unknown))} This is {task}.", icon=":material/link_off:")
     purpose = zoo.entry(task).made_on_purpose if task in zoo.names() else None
     if purpose:
         st.info(purpose, icon=":material/science:")
@@ -93,7 +94,7 @@ def _instead(task: str, below: Callable[[], object] | None) -> NoReturn:
 
 def called(task: str) -> str:
     """The title of a task; one of the visitor's own carries a badge."""
-    title = f"**{tasks().get(task, task)}**"
+    title = f"**{escaped(tasks().get(task, task))}**"
     known = task in zoo.names() and zoo.entry(task).own
     return f"{title} :blue-badge[your own]" if known else title
 

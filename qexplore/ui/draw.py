@@ -8,6 +8,7 @@ from html import escape
 import streamlit as st
 
 from qexplore.figures import Figure, Live, Still
+from qexplore.ui.foreign import escaped
 
 OnPick = Callable[[dict[str, object]], None]
 
@@ -71,7 +72,7 @@ def _words(drawn: Figure, key: str, beside: Callable[[], object] | None) -> None
 
 def table(drawn: Figure, key: str) -> None:
     """The finding in words, the figure's data, and their CSV."""
-    st.markdown(drawn.alt)
+    st.markdown(escaped(drawn.alt))
     st.dataframe(drawn.data, hide_index=True, height=280)
     text = drawn.data.to_csv(index=False)
     name = f"{drawn.name.replace('/', '-')}.csv"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from qexplore.errors import foreign
+from qexplore.escaping import escaped
+from qexplore.zoo.image_files import told
 
-_MEANT = re.compile(r"[\\`*_\[\]<>$~#|!]")  # what begins or ends anything in Markdown
+__all__ = ["code", "escaped", "whole"]
 
 
 def code(text: str) -> str:
@@ -14,6 +14,6 @@ def code(text: str) -> str:
     return f"`{foreign(text).replace('`', ' ')}`"
 
 
-def escaped(text: str) -> str:
-    """A sentence as it stands; what is no text (half a surrogate pair) as question marks."""
-    return _MEANT.sub(r"\\\g<0>", text.encode("utf-8", "replace").decode())
+def whole(path: object) -> str:
+    """A path as code, to its end."""
+    return f"`{told(path).replace('`', ' ')}`"

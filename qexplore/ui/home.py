@@ -14,6 +14,8 @@ from qexplore.ui.budgets.limits import START, slider
 from qexplore.ui.budgets.picture import frontier_of
 from qexplore.ui.budgets.watch import watch
 from qexplore.ui.draw import figure
+from qexplore.ui.foreign import escaped
+from qexplore.ui.sentence import sentence
 from qexplore.ui.stored import profile_of, scores, store
 from qexplore.ui.strip import Card, strip
 from qexplore.ui.work.words import ICONS, ago, name, outcome
@@ -58,6 +60,7 @@ def promise() -> None:
 
 
 @st.fragment
+@sentence()
 def live() -> None:
     """The Budgets page in small: one slider, the bits of each site, the accuracy to expect."""
     profile = profile_of(TASK)
@@ -109,6 +112,6 @@ def last_runs() -> None:
     st.markdown("**Last runs**")
     for run in runs:
         said = "under way" if run.active else outcome(run)
-        label = f"{name(run)} · {said} · :gray[{ago(run.created)}]"
+        label = f"{escaped(name(run))} · {escaped(said)} · :gray[{ago(run.created)}]"
         st.page_link("pages/runs.py", label=label, icon=ICONS[run.state], query_params={"run": run.id})
     st.page_link("pages/runs.py", label="All runs", icon=":material/list_alt:")

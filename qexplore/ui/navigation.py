@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from qexplore.errors import QexploreError
+from qexplore.ui.sentence import sentence
 from qexplore.ui.stored import store
 
 _PAGES = {
@@ -37,11 +37,9 @@ def app() -> None:
     page = st.navigation(list(pages.values()), position="top")
     st.html(Path(__file__).with_name("style.css"))
     st.html(f"<script class='qx-unseen'>{_ADDRESS}</script>", unsafe_allow_javascript=True)
-    try:
-        store()  # a home that cannot be used stops every page, with one sentence
+    with sentence():
+        store()  # a home that cannot be used stops every page
         _run(page.title)
-    except QexploreError as error:
-        st.error(str(error), icon=":material/block:")
 
 
 def _run(title: str) -> None:

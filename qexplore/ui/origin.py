@@ -8,6 +8,7 @@ from typing import Any
 from qexplore import zoo
 from qexplore.errors import QexploreError
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import code, escaped, whole
 
 _PARTS = {"train": "for training", "calibration": "for calibration", "evaluation": "for evaluation"}
 _NAMED = 5  # pictures left out that are named
@@ -23,12 +24,12 @@ def origin(profile: Profile) -> list[str]:
 
 def images_told(images: Mapping[str, Any]) -> list[str]:
     """Lines on source, preprocessing and counts of images, what was chosen for them and what was left out."""
-    lines = [f"Images: `{images['source']}`"] if images["source"] else []
+    lines = [f"Images: {whole(images['source'])}"] if images["source"] else []
     if images.get("preprocessing"):
-        lines.append(f"Preprocessing: {images['preprocessing']}")
+        lines.append(f"Preprocessing: {escaped(str(images['preprocessing']))}")
     counts = images["counts"]
     lines.append("Split: " + ", ".join(f"{counts[part]:,} {told}" for part, told in _PARTS.items() if part in counts))
-    lines += [str(notice) for notice in images.get("notices", ())]
+    lines += [escaped(str(notice)) for notice in images.get("notices", ())]
     return [*lines, _skipped(images)] if images.get("skipped") else lines
 
 
@@ -46,10 +47,10 @@ def _network(task: str, source: Mapping[str, Any]) -> str:
         return f"Network: {entry.description} {made}"
     weights = "weights of your own" if source.get("weights") else "the weights that its name says"
     classes = f", {len(source['classes']):,} classes" if source["classes"] else ""  # an .npz names none
-    return f"Network: `{source['model']}` with {weights}{classes}"
+    return f"Network: {whole(source['model'])} with {weights}{classes}"
 
 
 def _skipped(images: Mapping[str, Any]) -> str:
-    named = "; ".join(f"`{name}`: {reason}" for name, reason in images["skipped_files"][:_NAMED])
+    named = "; ".join(f"{code(name)}: {escaped(str(reason))}" for name, reason in images["skipped_files"][:_NAMED])
     more = images["skipped"] - min(_NAMED, len(images["skipped_files"]))
     return f"{images['skipped']:,} left out: {named}{f'; and {more:,} more' if more else ''}"

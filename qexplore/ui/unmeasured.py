@@ -11,6 +11,7 @@ from qexplore.errors import QexploreError
 from qexplore.runs import FINISHED, Run
 from qexplore.runs.profiles import Profile
 from qexplore.ui.absent import how_to_get
+from qexplore.ui.foreign import escaped
 from qexplore.ui.stored import store
 from qexplore.ui.work.watch import active, ask, watch
 
@@ -106,7 +107,7 @@ def _last(task: str) -> None:
     """Why the last attempt came to nothing."""
     for run in store().runs(limit=1, state=FINISHED, kind="profile", task=task):
         if run.error and not run.outdated:
-            st.error(f"The last attempt: {run.error}", icon=":material/error:")
+            st.error(f"The last attempt: {escaped(run.error)}", icon=":material/error:")
 
 
 def _long(task: str) -> str:

@@ -123,6 +123,14 @@ def is_folder(path: Path | os.DirEntry[str]) -> bool:
         return False
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False too where that cannot be known."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def told(path: object) -> str:
     """A path as text that any terminal and any JSON can hold."""
     text = os.fsencode(str(path)).decode("utf-8", "replace")

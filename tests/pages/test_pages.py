@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from qexplore import zoo
+from qexplore.ui.foreign import escaped
 from tests.pages.conftest import APP
 from tests.pages.words import words
 
@@ -53,7 +54,7 @@ def test_a_home_that_cannot_be_used_is_one_sentence(monkeypatch: pytest.MonkeyPa
     at = AppTest.from_file(str(APP), default_timeout=30).run()
     assert not at.exception
     assert "cannot be used" in at.error[0].value
-    assert "QEXPLORE_HOME" in at.error[0].value
+    assert escaped("QEXPLORE_HOME") in at.error[0].value
 
 
 def test_a_task_made_on_purpose_says_so(opened: Callable[..., AppTest]) -> None:
@@ -92,7 +93,7 @@ def test_the_runs_page_says_what_to_do_while_nothing_has_run(opened: Callable[..
 def test_a_task_like_no_other_is_told_by_its_own_name(opened: Callable[..., AppTest], name: str) -> None:
     at = opened("network", task=name)
     assert at.selectbox(key="task").value == "mobilenet-digits"
-    assert f"There is no task {name!r}; known: mobilenet-digits" in at.warning[0].value
+    assert f"There is no task {escaped(repr(name))}; known: mobilenet-digits" in at.warning[0].value
 
 
 def test_the_network_page_tells_its_accuracy_once_and_names_no_module_of_the_engine(

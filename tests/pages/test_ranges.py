@@ -183,7 +183,7 @@ def test_a_weight_that_equalization_does_not_touch_is_called_so(opened: Open) ->
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "9", "9:1", "9:1,2", "9:-1,nan", "9:-1,inf", "9:0,0", "8:-1,1", "9:" + "9" * 5000]
+    "text", [None, "", "9", "9:1", "9:1,2", "9:-1,nan", "9:-1,inf", "9:0,0", "8:-1,1", "9:-1e18,1", "9:" + "9" * 5000]
 )
 def test_a_text_that_is_no_range_of_this_site_is_none(text: str | None) -> None:
     assert read_hand(text, 9) is None

@@ -17,6 +17,7 @@ from qexplore.runs import Run, Store, profiles
 from qexplore.runs.records import Records
 from qexplore.runs.trainings import Training
 from qexplore.runs.warm import WarmDied
+from qexplore.ui.foreign import escaped
 from qexplore.ui.training import start
 from qexplore.ui.training.answer import sentence
 from qexplore.ui.training.known import Known, opened, training_of, training_presets
@@ -299,7 +300,7 @@ def test_a_training_that_failed_shows_its_error_and_its_remedy_starts_it_again(o
     )
     run = put(home, recipe_events("qat", done=3, after=None), "failed", error=error)
     at = opened("training", task=TASK, run=run)
-    assert error in words(at)
+    assert escaped(error) in words(at)
     assert "was failed, 3 of 6 epochs" not in words(at)
     at.button(key="remedy").click().run()
     step = Recipe.load(runs(home, "queued")[0]["recipe"]).steps[-1]
@@ -489,6 +490,13 @@ def test_a_recipe_of_ones_own_is_of_no_preset() -> None:
     own = Recipe.load("qat-w3a3").without(["equalize"]).to_document()
     assert choice_of(own, 0) is None
     assert choice_of({**own, "name": "mine"}, 0) is None
+
+
+def test_a_recipe_of_many_settings_is_called_so_that_its_run_can_read_it() -> None:
+    many = Choice("qat-w3a3", 0, {f"sites.block{number}.bits": 8 for number in range(60)})
+    recipe = Recipe.load(many.told)
+    assert recipe.name.startswith("qat-w3a3 with block0.bits: 8, block1.bits: 8")
+    assert choice_of(many.told, 0) == many
 
 
 def test_a_budget_that_cannot_be_met_is_refused_at_the_form_with_the_least_that_is_possible(opened: Open) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ from streamlit.testing.v1 import AppTest
 from qexplore.recipes import Recipe
 from qexplore.runs import Store, profiles
 from qexplore.runs.records import Records
+from qexplore.ui.absent import how_to_get
+from qexplore.ui.own.folders import places
 from qexplore.ui.scored import spec_of
 from qexplore.ui.unmeasured import anew
 from qexplore.zoo.fingerprint import made_of
@@ -135,12 +139,69 @@ def test_a_large_network_is_drawn_on_every_page_and_fast_the_second_time(opened:
     assert not at.exception
 
 
+def test_a_measurement_that_was_deleted_is_not_drawn_on(opened: Open, home: Path) -> None:
+    own_task(home, "mine")
+    measured(home, "mine")
+    opened("network", task="mine")
+    shelf = Store(home, executor=Idle())
+    shelf.delete(shelf.runs()[0].id)
+    assert "mine has not been measured yet" in words(opened("sensitivity", task="mine"))
+
+
 def test_what_was_stored_is_drawn_where_the_images_are_gone(opened: Open, home: Path) -> None:
     own_task(home, "mine")
     measured(home, "mine")
     at = opened("budgets", task="mine")
     assert "241 sites" in words(at)
     assert "read from `/nowhere/shapes`, which is gone" in at.info[0].value
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    """From now on nothing whose path begins with `below` may be looked at."""
+    stat = os.stat
+
+    def look(path: object, *args: object, **named: object) -> object:
+        if isinstance(path, str | os.PathLike) and os.fspath(path).startswith(below):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return stat(path, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", look)
+
+
+@pytest.mark.parametrize("kind", ["folder", "npz"])
+def test_images_that_may_not_be_looked_at_are_told_as_not_here(
+    opened: Open, home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    own_task(home, "mine", data=f"{kind}:/locked/shapes")
+    measured(home, "mine")
+    refused(monkeypatch, "/locked")
+    at = opened("budgets", task="mine")
+    assert "read from `/locked/shapes`, which is gone, or cannot be looked at" in at.info[0].value
+    assert "241 sites" in words(at)
+
+
+def test_a_path_that_no_file_system_takes_is_not_here(home: Path) -> None:
+    own_task(home, "mine", data=f"folder:/{'x' * 300}")
+    assert "which is gone" in how_to_get("mine")
+
+
+def test_a_folder_of_cifar10_that_may_not_be_looked_at_is_not_here(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own_task(home, "mine", data="cifar10")
+    (tmp_path / "cifar10" / "cifar-10-batches-py").mkdir(parents=True)
+    monkeypatch.setenv("QEXPLORE_DATA", str(tmp_path))
+    assert how_to_get("mine") == ""
+    refused(monkeypatch, str(tmp_path / "cifar10"))
+    assert "The images of CIFAR-10 are not here" in how_to_get("mine")
+
+
+def test_a_folder_that_may_not_be_looked_into_holds_no_images(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "locked" / "images").mkdir(parents=True)
+    monkeypatch.setenv("QEXPLORE_DATA", str(tmp_path))
+    refused(monkeypatch, str(tmp_path / "locked"))
+    places.clear()
+    assert places((tmp_path,)) == []
 
 
 def test_a_task_of_cifar10_without_its_images_says_how_to_get_them(

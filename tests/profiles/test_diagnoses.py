@@ -18,6 +18,8 @@ def test_every_plain_preset_has_a_diagnosis_with_a_report(task: str) -> None:
     for name, document in found.items():
         assert document["task"] == task
         assert markdown(document).startswith(f"# Debugging {name} on {task}\n")
+        strange = {**document, "recipe": {**document["recipe"], "name": "![i](u)"}}
+        assert markdown(strange).startswith(rf"# Debugging \!\[i\](u) on {task}")
 
 
 @pytest.mark.parametrize("task", DIGITS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import pytest
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.runs import Store, profile_job, profile_ranges, worker
+from qexplore.runs import Run, Store, database, profile_job, profile_ranges, worker
 from qexplore.runs.jobs import MODULES
 from qexplore.runs.profiles import FORMAT, NoProfile, Profile, load, predict_accuracy
 from qexplore.runs.records import Records
@@ -152,6 +154,40 @@ def test_a_task_that_nobody_knows_or_has_profiled_is_told(store: Store, home: Pa
     (home / "tasks" / "mine" / "task.json").write_text(json.dumps(document | {"local": False}))
     with pytest.raises(NoProfile, match="'mine' has no profile yet"):
         load("mine", store)
+
+
+def finished(store: Store, **spec: str) -> str:
+    run = store.submit({"task": "resnet-digits", **spec})
+    Records(store.root).finish(run, "done", result={})
+    return run
+
+
+def test_a_run_that_is_deleted_while_profiles_are_looked_for_is_passed_over(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, listed = finished(store, kind="profile"), Store.runs
+
+    def deleted_meanwhile(self: Store, **words: Any) -> list[Run]:
+        found = listed(self, **words)
+        Records(self.root).remove(run)
+        return found
+
+    monkeypatch.setattr(Store, "runs", deleted_meanwhile)
+    assert run not in str(load("resnet-digits", store).folder)
+
+
+def test_a_home_of_many_runs_is_asked_once_for_a_profile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(20):
+        finished(store, kind="recipe")
+    opened, connect = [], database._connect
+
+    def counted(file: Path) -> sqlite3.Connection:
+        opened.append(file)
+        return connect(file)
+
+    monkeypatch.setattr(database, "_connect", counted)
+    load("resnet-digits", store)
+    assert len(opened) == 2  # which runs are active, and which are done
 
 
 def test_a_profile_of_another_format_is_refused(tmp_path: Path) -> None:

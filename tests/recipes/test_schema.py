@@ -53,6 +53,7 @@ def test_presets_are_sound_and_survive_being_written_out(name: str, tmp_path: Pa
     ("change", "says"),
     [
         ({"step": []}, "There is no key of the recipe called 'step'.*'steps'"),
+        ({"name": "x" * 201}, "name of the recipe has 201 letters: shorten it to 200 at most"),
         ({"weights": {"bit": 8}}, r"'bit'.*did you mean 'bits'"),
         ({"weights": 8}, "holds settings such as bits: 8; not 8"),
         ({"weights": [8]}, "holds settings"),
@@ -212,6 +213,13 @@ def test_any_document_is_checked_without_another_kind_of_error(document: dict[st
     except QexploreError:
         return
     assert Recipe.from_document(recipe.to_document()) == recipe
+
+
+@pytest.mark.parametrize(("name", "told"), [("mine", "mine"), ("x" * 200, "x" * 200), ("x" * 201, "x" * 199 + "…")])
+def test_a_recipe_under_another_name_can_be_read_again(name: str, told: str) -> None:
+    called = Recipe.from_document({**GOOD, "title": "Another"}).called(name)
+    assert (called.name, called.title) == (told, "")
+    assert Recipe.from_document(called.to_document()) == called
 
 
 def test_settings_change_a_recipe_and_leave_the_first_as_it_was() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import streamlit as st
 
@@ -13,6 +12,7 @@ from qexplore.ui.budgets.answers import Found, Question
 from qexplore.ui.link import link
 from qexplore.ui.onward import onward
 from qexplore.ui.post_training.choice import word
+from qexplore.ui.sentence import toast
 from qexplore.ui.snippets import allocate_cell, allocate_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.recipes import LIMITS
@@ -103,8 +103,7 @@ def _on_all(profile: Profile) -> str:
 
 def recipe_of(profile: Profile, found: Found) -> Recipe:
     """The allocation as a recipe: carried out, it gives the network that the page measures."""
-    recipe = Recipe.from_document(profile.recipe).with_bits(found.answer.bits)
-    return replace(recipe, name=_name(profile), title="")
+    return Recipe.from_document(profile.recipe).with_bits(found.answer.bits).called(_name(profile))
 
 
 def _name(profile: Profile) -> str:
@@ -115,6 +114,7 @@ def _download(label: str, text: str, name: str, mime: str) -> None:
     st.download_button(label, text, name, mime, icon=":material/download:", on_click="ignore", key=f"keep-{label}")
 
 
+@toast()
 def _queue(profile: Profile, bits: dict[str, int]) -> None:
     spec = {"kind": "measure", "task": profile.task, "recipe": profile.recipe, "seed": profile.seed, "bits": bits}
     run = store().submit(spec)

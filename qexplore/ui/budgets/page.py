@@ -25,13 +25,16 @@ from qexplore.ui.budgets.why import why
 from qexplore.ui.chrome import pick_site, site_picker
 from qexplore.ui.desk import desk
 from qexplore.ui.draw import figure
+from qexplore.ui.foreign import escaped
 from qexplore.ui.locks import read_locks
+from qexplore.ui.sentence import sentence
 from qexplore.ui.stored import scores
 
 _PLOT = 150  # pixels of the frontier itself
 
 
 @st.fragment
+@sentence()
 def bench(profile: Profile) -> None:
     """Sliders, numbers, frontier, bars and the site under the pointer."""
     warm()
@@ -123,7 +126,7 @@ def _solved(found: Found) -> str:
 
 
 def _impossible(profile: Profile, error: QexploreError) -> None:
-    st.error(str(error), icon=":material/block:")
+    st.error(escaped(str(error)), icon=":material/block:")
     with st.container(horizontal=True):
         history.undo_redo(_history(profile))
     best = profile.points.sort_values("weight_bits").iloc[0]
@@ -140,5 +143,5 @@ def _trouble(found: Found) -> None:
             desk(*DESK).forget(question)
 
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.warning(found.trouble, icon=":material/warning:")
+        st.warning(escaped(found.trouble), icon=":material/warning:")
         st.button("Try again", on_click=again, key="again")

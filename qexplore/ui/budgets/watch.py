@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.ui.budgets.answers import Found, Question, find
+from qexplore.ui.sentence import sentence
 
 _EVERY = 0.25  # seconds; a slider that has not moved for so long rests
 
@@ -14,6 +15,7 @@ def watch(question: Question, drawn: Found) -> None:
     looks = []
 
     @st.fragment(run_every=_EVERY if drawn.pending else None)
+    @sentence()
     def look() -> None:
         looks.append(1)
         if not drawn.pending or len(looks) == 1:  # the first look comes with the drawing itself

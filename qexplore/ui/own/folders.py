@@ -12,6 +12,7 @@ import streamlit as st
 
 from qexplore.errors import QexploreError
 from qexplore.places import OutsideRoots, roots, within
+from qexplore.ui.foreign import escaped
 from qexplore.zoo.image_files import ENDINGS, TESTS, TRAIN, is_folder, told, tree
 
 _DEEPEST, _MOST, _SECONDS = 3, 300, 1.0  # levels below an allowed folder, what is listed, time for the search
@@ -62,11 +63,11 @@ def contents(source: str) -> str:
     try:
         found = tree(Path(path))
     except QexploreError as error:
-        return f"**{error}**"
+        return f"**{escaped(str(error))}**"
     told_of = f"{len(found.first.classes)} classes, {len(found.first.paths):,} pictures"
     told_of += f" and {len(found.test.paths):,} for tests" if found.test else ""
     left_out = [*found.first.skipped, *(found.test.skipped if found.test else ())]
-    reasons = ", ".join(sorted({reason for _, reason in left_out}))
+    reasons = escaped(", ".join(sorted({reason for _, reason in left_out})))
     return f"{told_of}; {len(left_out)} left out: {reasons}" if left_out else told_of
 
 
@@ -93,7 +94,7 @@ def _serves(folder: Path, inner: list[str]) -> bool:
 
 def _is_masked(folder: Path) -> bool:
     parts = [folder, *(folder / part for part in (TRAIN, *TESTS))]
-    return any((part / "images").is_dir() and (part / "masks").is_dir() for part in parts)
+    return any(is_folder(part / "images") and is_folder(part / "masks") for part in parts)
 
 
 def _has_pictures(folder: Path) -> bool:

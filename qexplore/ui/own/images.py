@@ -6,6 +6,7 @@ import streamlit as st
 
 from qexplore.errors import QexploreError
 from qexplore.places import roots
+from qexplore.ui.foreign import escaped
 from qexplore.ui.own.folders import Place, contents, places, typed
 
 ZOO = (Place("digits of the zoo, 8 × 8 grey", "digits"), Place("CIFAR-10 of the zoo, 32 × 32 RGB", "cifar10"))
@@ -39,7 +40,7 @@ def choose() -> str | None:
     try:
         place = known.get(label) or typed(label)
     except QexploreError as error:
-        st.error(str(error), icon=":material/block:")
+        st.error(escaped(str(error)), icon=":material/block:")
         return None
     told = contents(place.source)
     if told:

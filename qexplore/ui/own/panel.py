@@ -17,6 +17,7 @@ from qexplore.ui.own import helper, images, network
 from qexplore.ui.own.adding import Adding, begin, name_of
 from qexplore.ui.own.network import Network
 from qexplore.ui.own.removing import removing
+from qexplore.ui.sentence import sentence
 from qexplore.ui.snippets import OWN_MODEL
 from qexplore.ui.unmeasured import queue
 from qexplore.zoo import own
@@ -78,7 +79,7 @@ def _network() -> Network | None:
     try:
         known = helper.catalogue()
     except (QexploreError, RuntimeError) as error:
-        st.warning(f"torchvision's models cannot be listed: {error}", icon=":material/warning:")
+        st.warning(f"torchvision's models cannot be listed: {escaped(str(error))}", icon=":material/warning:")
         st.button("Try again", key="own-again", on_click=lambda: desk("catalogue").forget("catalogue"))
         known = {}
     if known is None:
@@ -105,13 +106,14 @@ def _watch(adding: Adding) -> None:
     _keep()
 
     @st.fragment(run_every=_EVERY)
+    @sentence()
     def look() -> None:
         if adding.future.done():
             _ended(adding)
             st.rerun()
         share, text, left = adding.progress
         told = f"{text}{f' · {seconds(left)} left' if left is not None else ' …'}"
-        st.progress(share, text=f":material/progress_activity: **Adding {adding.name}** · {told}")
+        st.progress(share, text=f":material/progress_activity: **Adding {adding.name}** · {escaped(told)}")
 
     look()
 
@@ -151,6 +153,7 @@ def _added(found: Mapping[str, Any] | None) -> None:
 
 def _until(ready: Any, text: str) -> None:
     @st.fragment(run_every=_EVERY)
+    @sentence()
     def look() -> None:
         if ready():
             st.rerun()

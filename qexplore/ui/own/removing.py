@@ -6,6 +6,7 @@ import streamlit as st
 
 from qexplore.errors import QexploreError
 from qexplore.ui.chrome import START, go_to
+from qexplore.ui.foreign import escaped
 from qexplore.zoo import entry, own
 
 
@@ -21,7 +22,7 @@ def removing() -> None:
 
 def _row(name: str) -> None:
     left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(f"**{name}** :gray[:small[{_about(name)}]]")
+    left.markdown(f"**{name}** :gray[:small[{escaped(_about(name))}]]")
     with right.popover("Remove", icon=":material/delete:", key=f"own-remove {name}"):
         st.markdown(f"Remove **{name}** and its weights? Its images and its runs stay.")
         st.button("Yes, remove it", key=f"own-gone {name}", on_click=_remove, args=(name,), type="primary")
@@ -38,7 +39,7 @@ def _remove(name: str) -> None:
     try:
         own.remove(name)
     except (QexploreError, OSError) as error:
-        st.toast(str(error), icon=":material/error:")
+        st.toast(escaped(str(error)), icon=":material/error:")
         return
     if st.session_state.get("task") == name:
         go_to(START)

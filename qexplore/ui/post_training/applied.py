@@ -10,6 +10,7 @@ from qexplore.figures.left_out import pairs
 from qexplore.figures.words import interval, percent, points
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice, Own
 from qexplore.ui.post_training.offer import waiting
@@ -35,8 +36,8 @@ def applied(profile: Profile, choice: Choice) -> None:
 
 def _name(own: Own) -> str:
     if own.before and own.label:
-        return f"**{own.before.name}** with **{own.label}** instead of the picked recipe"
-    return f"**{own.recipe.name}** instead of the picked recipe"
+        return f"**{escaped(own.before.name)}** with **{escaped(own.label)}** instead of the picked recipe"
+    return f"**{escaped(own.recipe.name)}** instead of the picked recipe"
 
 
 def accuracy(profile: Profile, recipe: Recipe) -> dict[str, float] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -65,7 +65,7 @@ def recipe_of(pipeline: str, form: str, granularity: str) -> Recipe:
     base = Recipe.load(next(known for known in presets(POST_TRAINING) if known.startswith(start)))
     weights, activations = FORMATS[form]
     bits = {"weights.bits": weights, "activations.bits": activations, "weights.granularity": granularity}
-    return replace(base.with_settings(bits), name=name, title="")
+    return base.with_settings(bits).called(name)
 
 
 def available() -> list[str]:
@@ -79,7 +79,7 @@ def without(recipe: Recipe, off: Iterable[str]) -> Recipe:
     left_out = [step for step in dict.fromkeys(recipe.optional) if step in set(off)]
     if not left_out:
         return recipe
-    return replace(recipe.without(left_out), name=f"{recipe.name} without {', '.join(left_out)}", title="")
+    return recipe.without(left_out).called(f"{recipe.name} without {', '.join(left_out)}")
 
 
 def word(recipe: Recipe) -> Any:

@@ -14,6 +14,7 @@ from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
 from qexplore.ui.chrome import pick_site
 from qexplore.ui.draw import figure
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice
 from qexplore.ui.post_training.findings import findings, fixes
@@ -43,7 +44,7 @@ def debugging(profile: Profile, choice: Choice, table: pd.DataFrame | None) -> N
         if made_of is None or found is None:
             return
         subject = made_of
-        st.markdown(f"**Before the repair** :gray[{subject.name}]")
+        st.markdown(f"**Before the repair** :gray[{escaped(subject.name)}]")
     _draw(profile, choice, subject, found)
 
 
@@ -78,9 +79,9 @@ def _subject(choice: Choice, table: pd.DataFrame | None) -> Recipe:
     with st.container(horizontal=True, vertical_alignment="center"):
         bare = _choose_bare()
         subject = choice.plain if bare else choice.recipe
-        st.markdown(f":gray[{subject.name}]", width="content")
+        st.markdown(f":gray[{escaped(subject.name)}]", width="content")
     if bare and (told := apart(choice, table)):
-        st.caption(f"{subject.name} sets ranges and rounds, nothing else. {told}")
+        st.caption(f"{escaped(subject.name)} sets ranges and rounds, nothing else. {told}")
     return subject
 
 
@@ -111,9 +112,9 @@ def _offer(profile: Profile, subject: Recipe) -> None:
     spec = known.spec_of("debug", profile, subject)
     with st.container(border=True, key="offer-debug"):
         st.markdown(
-            f"**{subject.name}** has not been debugged on this task. The flowchart asks whether FP32 is sane, whether "
-            "weights or activations do the harm and which sites, names the cause of each, and measures what repairs "
-            f"it: {roughly(_TAKES)}."
+            f"**{escaped(subject.name)}** has not been debugged on this task. The flowchart asks whether FP32 is sane, "
+            "whether weights or activations do the harm and which sites, names the cause of each, and measures what "
+            f"repairs it: {roughly(_TAKES)}."
         )
         button(spec, "Find the culprit", ":material/search:", "find-culprit")
         watch([spec], key="debug")
@@ -124,7 +125,7 @@ def _foot(profile: Profile, subject: Recipe, found: Known) -> None:
     text, spec = known.report(found), known.spec_of("debug", profile, subject)
     with st.container(horizontal=True, vertical_alignment="center"):
         source = f"run {found.run.id} of this machine" if found.run else "stored with this task"
-        st.caption(f"{subject.name}, {source}, seed {found.value['seed']}.", width="stretch")
+        st.caption(f"{escaped(subject.name)}, {source}, seed {found.value['seed']}.", width="stretch")
         if found.run is None:
             st.button(
                 "Debug it here",

@@ -14,6 +14,7 @@ from qexplore.runs.profiles import Profile
 from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice, Own
 from qexplore.ui.post_training.picker import apply
+from qexplore.ui.sentence import toast
 from qexplore.ui.work.watch import active, ask, watch
 
 CAUSES = {
@@ -100,6 +101,7 @@ def worth(profile: Profile, made: Recipe, fix: Document, before: Document) -> st
     return f"{change}{measured(row['accuracy'], row['low'], row['high'], own)}{took}"
 
 
+@toast()
 def _apply(profile: Profile, own: Own) -> None:
     apply(own)
     spec = known.spec_of("recipe", profile, own.recipe)

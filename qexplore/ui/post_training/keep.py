@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
 from qexplore.ui.link import link
 from qexplore.ui.post_training.choice import Choice, word
 from qexplore.ui.snippets import ablate_command, debug_command, recipe_code, run_command, steps_cell
@@ -31,7 +32,7 @@ def _ways(profile: Profile, choice: Choice) -> None:
     with right:
         st.caption("The address of this page is its state: who opens it sees this recipe and its switches.")
         link()
-        st.caption("On the command line" + ("" if isinstance(said, str) else f", with {file} beside you"))
+        st.caption("On the command line" + ("" if isinstance(said, str) else f", with {escaped(file)} beside you"))
         name = said if isinstance(said, str) else file
         lines = [make(task, name, 0) for make in (run_command, ablate_command, debug_command)]
         st.code("\n".join(lines), language="bash", wrap_lines=True)

@@ -9,12 +9,13 @@ import pandas as pd
 
 from qexplore.figures.words import percent
 from qexplore.recipes import Recipe
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training.choice import Choice, without
 
 
 def kept(recipe: Recipe, plain: Recipe) -> list[str]:
     """Settings of `recipe`, all its optional steps off, that `plain` does not share: 'activation-ranges (logits:
-    cross-entropy)'; none where both are the same recipe.
+    cross-entropy)'; none where both are the same recipe. BadRecipe where no step of `recipe` is left.
     """
     bare, other = _parts(without(recipe, recipe.optional)), _parts(plain)
     found = {name: _differing(own, other.get(name, {})) for name, own in bare.items()}
@@ -27,11 +28,15 @@ def apart(choice: Choice, table: pd.DataFrame | None) -> str:
 
     table: the ablation of the complete recipe, None where nobody has measured it.
     """
+    if table is None or not choice.complete.optional:  # of steps that are all optional nobody has measured one
+        return ""
     settings = kept(choice.complete, choice.plain)
-    if table is None or not settings or not choice.complete.optional:
+    if not settings:
         return ""
     bare = percent(table.loc[table["group"] == "build-up", "accuracy"].iloc[0])
-    return f"The bar “no optional step” above ({bare}) is another recipe: it keeps {' and '.join(settings)}."
+    return (
+        f"The bar “no optional step” above ({bare}) is another recipe: it keeps {' and '.join(map(escaped, settings))}."
+    )
 
 
 def _parts(recipe: Recipe) -> dict[str, Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import streamlit as st
 from qexplore.figures.words import roughly
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training import known
 from qexplore.ui.work.watch import active, ask, watch
 
@@ -29,8 +30,9 @@ def offer(profile: Profile, recipe: Recipe) -> None:
     spec = known.spec_of("ablation", profile, recipe)
     with st.container(border=True, key="offer"):
         st.markdown(
-            f"**{recipe.name} has not been measured step by step on this task.** Here will stand the accuracy after "
-            f"each step as a waterfall, what leaving one out costs, and weights and activations alone: {about(recipe)}."
+            f"**{escaped(recipe.name)} has not been measured step by step on this task.** Here will stand the accuracy "
+            "after each step as a waterfall, what leaving one out costs, and weights and activations alone: "
+            f"{about(recipe)}."
         )
         button(spec, "Measure each step", ":material/waterfall_chart:", "measure-steps")
         watch([spec], key="ablation")
@@ -41,7 +43,7 @@ def waiting(profile: Profile, recipe: Recipe, key: str) -> None:
     spec = known.spec_of("recipe", profile, recipe)
     if not active([spec]):
         with st.container(horizontal=True, vertical_alignment="center", key=f"{key}-wait"):
-            st.markdown(f"**{recipe.name}** has not been measured.", width="content")
+            st.markdown(f"**{escaped(recipe.name)}** has not been measured.", width="content")
             button(spec, "Measure it", ":material/play_arrow:", f"measure-{key}")
     watch([spec], key=key)
 
@@ -50,5 +52,5 @@ def button(spec: dict[str, Any], label: str, icon: str, key: str) -> None:
     """A button that queues a run, off while it is under way; and why the last one failed, where it did."""
     failed = known.trouble(spec)
     if failed:
-        st.error(failed, icon=":material/error:")
+        st.error(escaped(failed), icon=":material/error:")
     st.button(label, icon=icon, key=key, disabled=bool(active([spec])), on_click=ask, args=(spec,), type="primary")

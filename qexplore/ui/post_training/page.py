@@ -15,9 +15,11 @@ from qexplore.ui.post_training.offer import offer, waiting
 from qexplore.ui.post_training.picker import choose
 from qexplore.ui.post_training.steps import steps, switched
 from qexplore.ui.post_training.switches import switches
+from qexplore.ui.sentence import sentence
 
 
 @st.fragment
+@sentence()
 def bench(profile: Profile) -> None:
     """Recipe, switches, waterfall, flowchart, and ways to take the recipe away."""
     choice = choose(profile)

@@ -7,6 +7,7 @@ import streamlit as st
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training.choice import (
     FORMATS,
     GRANULARITIES,
@@ -91,7 +92,7 @@ def _own() -> Own | None:
     try:
         return read_own(st.query_params.get("recipe"))
     except QexploreError as error:
-        st.warning(str(error), icon=":material/link_off:")
+        st.warning(escaped(str(error)), icon=":material/link_off:")
         return None
 
 

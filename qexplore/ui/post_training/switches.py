@@ -8,8 +8,10 @@ import streamlit as st
 from pandas import DataFrame
 
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
 from qexplore.ui.post_training import known
 from qexplore.ui.post_training.choice import Choice
+from qexplore.ui.sentence import toast
 from qexplore.ui.work.watch import active, ask
 
 ABOUT = {
@@ -32,11 +34,18 @@ def switches(profile: Profile, choice: Choice, table: DataFrame | None) -> None:
         for step in steps:
             key = f"on-{choice.complete.name}-{step}"
             st.session_state[key] = step not in choice.off
-            st.toggle(step, key=key, help=ABOUT.get(step), on_change=_switch, args=(profile, choice, step, key, table))
+            st.toggle(
+                escaped(step),
+                key=key,
+                help=ABOUT.get(step),
+                on_change=_switch,
+                args=(profile, choice, step, key, table),
+            )
         if choice.off:
             st.button("All on", key="all-on", icon=":material/done_all:", type="tertiary", on_click=_all_on)
 
 
+@toast()
 def _switch(profile: Profile, choice: Choice, step: str, key: str, table: DataFrame | None) -> None:
     off = [name for name in choice.off if name != step] + ([] if st.session_state[key] else [step])
     switched = replace(choice, off=tuple(name for name in dict.fromkeys(choice.complete.optional) if name in off))

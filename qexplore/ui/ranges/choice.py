@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from qexplore import figures
+from qexplore.recipes.schema import HUGE
 from qexplore.runs.profiles import Profile
 from qexplore.ui.budgets.why import grid_of
 from qexplore.ui.stored import row_of
@@ -115,7 +115,9 @@ def stored_method(profile: Profile, kind: str) -> str:
 
 
 def read_hand(text: str | None, index: int) -> Ends | None:
-    """The range in an address, '9:-1.2,3.4' for site 9; None where there is none for this site, or none at all."""
+    """The range in an address, '9:-1.2,3.4' for site 9; None where there is none for this site, or none at all, or one
+    that no recipe holds.
+    """
     where, _, ends = (text or "").partition(":")
     if where != str(index):
         return None
@@ -123,7 +125,7 @@ def read_hand(text: str | None, index: int) -> Ends | None:
         lo, hi = (float(end) for end in ends.split(","))
     except ValueError:
         return None
-    return (lo, hi) if math.isfinite(lo) and math.isfinite(hi) and lo <= 0 <= hi and lo < hi else None
+    return (lo, hi) if -HUGE < lo <= 0 <= hi < HUGE and lo < hi else None
 
 
 def write_hand(index: int, ends: Ends) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import streamlit as st
 
 from qexplore.figures import ranges as figures
@@ -47,7 +45,7 @@ def _grid(choice: Choice, task: dict[str, str]) -> None:
 def _recipe(choice: Choice) -> None:
     if choice.by == HAND and choice.ends is None:
         return
-    made = replace(recipe(choice), name=f"{choice.profile.recipe['name']} with a range of its own", title="")
+    made = recipe(choice).called(f"{choice.profile.recipe['name']} with a range of its own")
     label = f"{choice.by} for site {choice.row['index']} at {choice.bits} bits"
     onward(
         "Carry the whole recipe out with this range: its steps one by one, and what debugging says of it.",

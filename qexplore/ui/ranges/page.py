@@ -9,6 +9,7 @@ import streamlit as st
 from qexplore.runs.profiles import Profile
 from qexplore.ui.bench import DESK, warm
 from qexplore.ui.desk import desk
+from qexplore.ui.foreign import escaped
 from qexplore.ui.ranges import estimators, overview
 from qexplore.ui.ranges.answers import Found, find, question
 from qexplore.ui.ranges.choice import HAND, Choice
@@ -17,11 +18,13 @@ from qexplore.ui.ranges.hand import by_hand
 from qexplore.ui.ranges.keep import keep
 from qexplore.ui.ranges.leads import leads
 from qexplore.ui.ranges.numbers import headline, numbers
+from qexplore.ui.sentence import sentence
 
 _EVERY = 0.25  # seconds between two looks while something is measured
 
 
 @st.fragment
+@sentence()
 def bench(profile: Profile) -> None:
     """Controls, numbers, the site's estimators, and the rest of the network."""
     warm()
@@ -54,6 +57,7 @@ def _watch(choice: Choice, drawn: Found) -> None:
     """Looks a few times a second until the measurement is there; a page that lacks nothing asks nothing."""
 
     @st.fragment(run_every=_EVERY if drawn.pending else None)
+    @sentence()
     def look() -> None:
         if drawn.pending and not find(choice).pending:
             st.rerun()
@@ -63,5 +67,5 @@ def _watch(choice: Choice, drawn: Found) -> None:
 
 def _trouble(choice: Choice, found: Found) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.warning(found.trouble, icon=":material/warning:")
+        st.warning(escaped(found.trouble), icon=":material/warning:")
         st.button("Try again", on_click=lambda: desk(*DESK).forget(question(choice)), key="again")

@@ -13,6 +13,7 @@ from qexplore.figures.words import epochs_of, interval, percent, points, probabi
 from qexplore.metric import MIOU, named
 from qexplore.recipes import Recipe
 from qexplore.runs.trainings import Training
+from qexplore.ui.foreign import escaped
 from qexplore.ui.strip import Card, strip
 from qexplore.ui.training.known import Known, training_steps
 from qexplore.ui.training.recipes import setting
@@ -88,16 +89,16 @@ def _lower(text: str) -> str:
 
 
 def _under_way(one: Known, training: Training) -> str:
-    now, latest = training.now, training.latest
+    now, latest, recipe = training.now, training.latest, escaped(one.recipe)
     if now is None:
         waiting = {"queued": "waits for its turn", "running": "prepares the network"}.get(one.state)
-        return f"**{one.recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
+        return f"**{recipe} {waiting or f'{_ENDS.get(one.state, one.state)} before it trained'}.**"
     state = "trains" if one.active else _ENDS.get(one.state, one.state)
     if latest is None and one.active:
         told = f"{named(training.metric)} is told after each"
-        return f"**{one.recipe} has begun to train:** {epochs_of(now.epochs)}, {told}."
+        return f"**{recipe} has begun to train:** {epochs_of(now.epochs)}, {told}."
     if latest is None:
-        return f"**{one.recipe} {state} before its first epoch was over.**"
+        return f"**{recipe} {state} before its first epoch was over.**"
     masks, before = training.metric == MIOU, training.before
     images = f"{int(latest['images']):,} calibration images"
     held = f"mean IoU {percent(latest['accuracy'])} on {images}"
@@ -105,7 +106,7 @@ def _under_way(one: Known, training: Training) -> str:
     on = "on" if masks else "of"
     start = f", {percent(before['accuracy'])} {on} the evaluation images before training" if before else ""
     behind = f"{latest['epoch']:g} of {_asked(one, training):g} epochs behind it"
-    return f"**{one.recipe} {state}, {behind}:** {held}{start}."
+    return f"**{recipe} {state}, {behind}:** {held}{start}."
 
 
 def _asked(one: Known, training: Training) -> int:

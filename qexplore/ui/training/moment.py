@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from qexplore.ui.sentence import sentence
+
 _EVERY = 0.7  # seconds a moment while it plays
 _PLAYS = "training-plays"
 _LAST = -1  # the option of the last moment, whichever that is by now
@@ -30,6 +32,7 @@ def replayed(
     looks: list[int] = []
 
     @st.fragment(run_every=_EVERY if plays else None)
+    @sentence()
     def body() -> None:
         number = _number(epochs)
         looks.append(number)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from qexplore.runs.profiles import Profile
+from qexplore.ui.foreign import escaped
+from qexplore.ui.sentence import sentence
 from qexplore.ui.training.answer import answer
 from qexplore.ui.training.curves import curves
 from qexplore.ui.training.known import Known, known, opened, training_of
@@ -26,17 +28,21 @@ def bench(profile: Profile) -> None:
     before, wanted, pace = one.state, st.query_params.get("run"), _EVERY if one.active else None
 
     @st.fragment(run_every=pace)
+    @sentence()
     def head() -> None:
         now = _again(profile.task, one)
-        if now.state != before or st.query_params.get("run") != wanted:
+        if now is None or now.state != before or st.query_params.get("run") != wanted:
             st.rerun()
         answer(now, training_of(now))
         with st.container():  # always there: an element that comes and goes would make its neighbours anew
             standing(now)
 
     @st.fragment(run_every=pace)
+    @sentence()
     def body() -> None:
         now = _again(profile.task, one)
+        if now is None:  # the head has the page drawn anew
+            return
         training = training_of(now)
         if training.stages:
             curves(training)
@@ -56,7 +62,8 @@ def _shown(task: str) -> Known | None:
         return None
     wanted = st.query_params.get("run")
     if wanted and wanted != one.id:
-        st.warning(f"There is no training {wanted[:60]!r} of this task; this is {one.id}.", icon=":material/link_off:")
+        asked = escaped(repr(wanted[:60]))
+        st.warning(f"There is no training {asked} of this task; this is {one.id}.", icon=":material/link_off:")
     st.session_state["training-shown"] = one.id
     st.selectbox(
         "showing",
@@ -68,11 +75,11 @@ def _shown(task: str) -> Known | None:
     return one
 
 
-def _again(task: str, one: Known) -> Known:
-    """The training as it is now; a recording stays what it is."""
+def _again(task: str, one: Known) -> Known | None:
+    """The training as it is now, None where it was deleted; a recording stays what it is."""
     if one.run is None or not one.active:
         return one
-    return next((each for each in known(task) if each.id == one.id), one)
+    return next((each for each in known(task) if each.id == one.id), None)
 
 
 def _nothing() -> None:

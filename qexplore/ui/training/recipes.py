@@ -40,7 +40,7 @@ class Choice:
         if not self.changes:
             return self.preset
         told = ", ".join(f"{key.partition('.')[2]}: {value}" for key, value in self.changes.items())
-        return replace(self.recipe, name=f"{self.preset} with {told}", title="").to_document()
+        return self.recipe.called(f"{self.preset} with {told}").to_document()
 
     def spec(self, task: str) -> dict[str, Any]:
         """The run of this recipe on a task."""

@@ -13,6 +13,7 @@ from qexplore.ui import instead
 from qexplore.ui.absent import how_to_get
 from qexplore.ui.foreign import escaped
 from qexplore.ui.limits import LEAST, MOST, SMALLEST, ask_limits, tell_limits
+from qexplore.ui.sentence import toast
 from qexplore.ui.snippets import train_cell, train_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import training_presets, training_steps
@@ -64,7 +65,7 @@ def start(profile: Profile) -> None:
             elif refused:
                 st.error(escaped(refused), icon=":material/block:")
             elif told := pace(profile.task, choice.recipe):
-                st.caption(told)
+                st.caption(escaped(told))
 
 
 def _recipe(presets: dict[str, Recipe]) -> str:
@@ -226,6 +227,7 @@ def _button(task: str, choice: Choice, refused: str) -> None:
     )
 
 
+@toast()
 def queue(spec: dict[str, Any]) -> None:
     """Queues a training and shows it."""
     show(store().submit(spec))

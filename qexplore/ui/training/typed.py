@@ -14,6 +14,7 @@ from qexplore.recipes.schema import value_of
 from qexplore.runs.warm import WarmDied, WarmSlow
 from qexplore.ui.bench import DESK, ask, ended, trouble, warm
 from qexplore.ui.desk import desk, session
+from qexplore.ui.sentence import sentence
 
 KEY = "set"  # of the field, in the session and in the address
 _LABEL = "more settings"
@@ -66,6 +67,7 @@ def await_objection(recipe: Recipe) -> None:
     """Says that the engine is being asked, and draws the page anew when it has answered."""
 
     @st.fragment(run_every=_EVERY)
+    @sentence()
     def look() -> None:
         st.caption(":material/hourglass_empty: The settings are being checked …")
         if objection(recipe) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import streamlit as st
@@ -10,6 +9,8 @@ import streamlit as st
 from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
 from qexplore.runs import Run
+from qexplore.ui.foreign import escaped
+from qexplore.ui.sentence import toast
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import Known
 from qexplore.ui.training.recipes import remedy
@@ -47,7 +48,7 @@ def standing(one: Known) -> None:
 def _working(run: Run) -> None:
     asked = run.stop_asked is not None
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="working"):
-        st.progress(run.fraction, text=f"{ICONS[run.state]} {progress(run)}", width="stretch")
+        st.progress(run.fraction, text=f"{ICONS[run.state]} {escaped(progress(run))}", width="stretch")
         pause, cancel = ":material/pause_circle:", ":material/stop_circle:"
         if run.state == "running":
             label = "Pausing …" if run.pause_asked and not run.cancel_asked else "Pause"
@@ -62,7 +63,7 @@ def _stopped(run: Run) -> None:
         kept, after = bool(store().checkpoints(run.id)), store().successor(run.id)
         told = _RESUMED if after is not None else _TOLD if kept else _EMPTY
         text = run.error if run.state == "failed" else told.get(run.state, run.error or run.state)
-        st.markdown(f"{ICONS.get(run.state, '')} {text}", width="stretch")
+        st.markdown(f"{ICONS.get(run.state, '')} {escaped(text or '')}", width="stretch")
         changes = _remedy(run)
         if changes:
             listed = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in changes.items())
@@ -85,23 +86,24 @@ def _remedy(run: Run) -> dict[str, Any]:
         return {}
 
 
+@toast()
 def _mend(run: Run) -> None:
     recipe, changes = Recipe.load(run.spec["recipe"]), _remedy(run)
-    mended = replace(recipe.with_settings(changes), name=f"{recipe.name} mended", title="")
+    mended = recipe.with_settings(changes).called(f"{recipe.name} mended")
     queue({**run.spec, "recipe": mended.to_document()})
 
 
+@toast()
 def _pause(run_id: str) -> None:
     """Ends a run, to be resumed where it was."""
     store().ask_pause(run_id)
 
 
+@toast()
 def _cancel(run_id: str) -> None:
     store().ask_cancel(run_id)
 
 
+@toast()
 def _resume(run_id: str) -> None:
-    try:
-        show(store().resume(run_id))
-    except QexploreError as error:
-        st.toast(str(error), icon=":material/error:")
+    show(store().resume(run_id))

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 
 import streamlit as st
 
 from qexplore import figures
-from qexplore.errors import QexploreError
 from qexplore.figures.words import seconds
 from qexplore.runs import FINISHED, Run, UnknownRun, trained
 from qexplore.ui.draw import figure
-from qexplore.ui.foreign import code
+from qexplore.ui.foreign import code, escaped
+from qexplore.ui.sentence import toast
 from qexplore.ui.snippets import SNIPPETS, score_cell, score_command
 from qexplore.ui.stored import store
 from qexplore.ui.training.known import trains
@@ -113,9 +111,9 @@ def _one(run: Run) -> None:
     with st.container(border=True):
         took = f" · {seconds(run.seconds)}" if run.seconds is not None else ""
         end = run.state if run.error else outcome(run)
-        st.markdown(f"{ICONS[run.state]} **{name(run)}** · {end} · {ago(run.created)}{took} · `{run.id}`")
+        st.markdown(f"{ICONS[run.state]} **{escaped(name(run))}** · {end} · {ago(run.created)}{took} · `{run.id}`")
         if run.error:
-            (st.info if run.state in ("paused", "cancelled") else st.error)(run.error, icon=ICONS[run.state])
+            (st.info if run.state in ("paused", "cancelled") else st.error)(escaped(run.error), icon=ICONS[run.state])
         training = trained(store(), run.id)
         if training is not None:
             st.caption(f"Trained: {training.text}.")
@@ -213,14 +211,14 @@ def _several(runs: list[Run]) -> None:
     _deleting(f"Delete these {len(runs)}", "delete-many", ids)
 
 
+@toast()
 def _resume(run_id: str) -> None:
-    with _told():
-        store().resume(run_id)
+    store().resume(run_id)
 
 
+@toast()
 def _start(run_id: str) -> None:
-    with _told():
-        store().repeat(run_id)
+    store().repeat(run_id)
 
 
 def _deleting(label: str, key: str, ids: list[str]) -> None:
@@ -237,14 +235,5 @@ def _delete(ids: list[str]) -> None:
         if not set(ids).isdisjoint(named):
             st.query_params.pop(key)
     for run_id in ids:
-        with _told():
+        with toast():
             store().delete(run_id)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Says what went wrong: another tab, or the command line, may have been quicker."""
-    try:
-        yield
-    except QexploreError as error:
-        st.toast(str(error), icon=":material/error:")

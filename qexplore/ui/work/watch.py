@@ -8,12 +8,15 @@ from typing import Any
 import streamlit as st
 
 from qexplore.runs import ACTIVE, Run
+from qexplore.ui.foreign import escaped
+from qexplore.ui.sentence import sentence, toast
 from qexplore.ui.stored import store
 from qexplore.ui.work.words import ICONS, name, progress
 
 _EVERY = 1.0  # seconds
 
 
+@toast()
 def ask(spec: dict[str, Any]) -> None:
     """Queues a run, for a button's on_click; says so, or why not."""
     store().submit(spec)
@@ -33,6 +36,7 @@ def watch(specs: Sequence[dict[str, Any]] | None = None, *, key: str = "watch") 
     before = [run.id for run in active(specs)]
 
     @st.fragment(run_every=_EVERY if before else None)
+    @sentence()
     def look() -> None:
         now = active(specs)
         for run in now:
@@ -47,7 +51,11 @@ def watch(specs: Sequence[dict[str, Any]] | None = None, *, key: str = "watch") 
 def card(run: Run, key: str) -> None:
     """One active run: what it does, how far it is, how long it may take; buttons to end it and to pause a training."""
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.progress(run.fraction, text=f"{ICONS[run.state]} **{name(run)}** · {progress(run)}", width="stretch")
+        st.progress(
+            run.fraction,
+            text=f"{ICONS[run.state]} **{escaped(name(run))}** · {escaped(progress(run))}",
+            width="stretch",
+        )
         asked = run.stop_asked is not None
         if store().events(run.id, names=("training-started",), limit=1):
             label = "Pausing …" if run.pause_asked and not run.cancel_asked else "Pause"
@@ -60,9 +68,11 @@ def _button(label: str, icon: str, key: str, disabled: bool, click: Callable[[st
     st.button(label, key=key, icon=f":material/{icon}:", disabled=disabled, on_click=click, args=(run.id,))
 
 
+@toast()
 def _pause(run_id: str) -> None:
     store().ask_pause(run_id)
 
 
+@toast()
 def _cancel(run_id: str) -> None:
     store().ask_cancel(run_id)

@@ -29,7 +29,7 @@ def hand_over(training: Training, report: Report) -> Network:
     for name, layer in network.layers.items():
         bias = trainable.biases.get(name)
         network.set_layer(name, trainable.weight(name).detach().clone(), layer.bias if bias is None else bias.detach())
-    ranges = {name: quantizer.range() for name, quantizer in trainable.quantizers.items()}
+    ranges = {name: trainable.range(name) for name in trainable.quantizers}
     for norm in trainable.norms.values():
         module = network.graph.by_name[norm.name].module
         assert module is not None

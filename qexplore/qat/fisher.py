@@ -83,7 +83,9 @@ class Fisher:
         found: dict[tuple[str, int], float] = {}
         for name, quantizer in training.trainable.quantizers.items():
             trace, values = self.traces.get(name, 0.0), self._values(training, name) if error == MEASURED else None
-            errors = modelled(quantizer, menu) if values is None else measured(quantizer, values, menu)
+            errors = (
+                modelled(training.trainable.range(name), menu) if values is None else measured(quantizer, values, menu)
+            )
             found |= {(name, bits): 0.5 * trace * square for bits, square in zip(menu, errors, strict=True)}
         return found
 
@@ -105,10 +107,9 @@ class Fisher:
                 self._samples[name] = flat[drawn].clone()
 
 
-def modelled(quantizer: Quantizer, menu: Sequence[int]) -> list[float]:
+def modelled(ends: Range, menu: Sequence[int]) -> list[float]:
     """Δ² / 12 at each number of bits with the range that the site has now, mean over its slices."""
-    width: Range = quantizer.range()
-    square = float((width.hi - width.lo).double().square().mean())
+    square = float((ends.hi - ends.lo).double().square().mean())
     return [square / (2**bits - 1) ** 2 / 12 for bits in menu]
 
 

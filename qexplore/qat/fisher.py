@@ -1,4 +1,4 @@
-"""The Fisher information of every site, from gradients that come by in training (FIT, as QBitOpt has it)."""
+"""The Fisher information of every site, from gradients that come by in training (project's own choice)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Fisher:
     def losses(self, training: Training, menu: Sequence[int], error: str) -> dict[tuple[str, int], float]:
         """½ Tr(F) E[δ²] of every site at every number of bits of the menu, in nats.
 
-        error: "model", E[δ²] = Δ² / 12 with the range kept (the uniform model of noise, usual with FIT, and reverse
+        error: "model", E[δ²] = Δ² / 12 with the range kept (the uniform model of noise, FIT's from memory, and reverse
         water-filling's convex function; whether QBitOpt has it is not known to us), or "measured": of latent weights,
         and of a sample of activations, on that grid (project's own choice: at 2 and 3 bits values lie on few levels,
         and the grid's ends move with the bits). What lies beyond the present range counts as lying at its end: that it

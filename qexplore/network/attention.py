@@ -1,4 +1,4 @@
-"""Attention taken apart: projections are layers, products of activations and the softmax have sites (white paper §2.3).
+"""Attention taken apart: projections are layers, products and the softmax have sites (project's own choice).
 
 The graph that is written equals the call, so that the rules of placement find the projections' weights, queries, keys
 and values, the scores before the softmax, the probabilities after it, and the context.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -90,7 +90,7 @@ class Network:
     def logits(self) -> Site | None:
         """The site on whose grid the output lies; None where no site reaches it."""
         name = self.placement.grid[self.graph.output]
-        return self.site(name) if name else None
+        return next((site for site in self.sites if site.name == name), None)
 
     def keeps_images(self, site: Site) -> bool:
         """Whether the sample of the site must have every value, image by image: those of logits [images, classes]."""
@@ -110,6 +110,20 @@ class Network:
             yield self
         finally:
             self._bits = before
+            self._plan = None
+
+    @contextmanager
+    def among(self, names: Collection[str]) -> Iterator[Network]:
+        """The network as though it had no other sites than those named, so that what goes through its sites asks no
+        other for a range; every site with bits must be named. Always restores.
+        """
+        before = self.placement
+        try:
+            self.placement = replace(before, sites=tuple(site for site in before.sites if site.name in names))
+            self._plan = None
+            yield self
+        finally:
+            self.placement = before
             self._plan = None
 
     def set_bits(self, allocation: Mapping[str, int | None]) -> None:
@@ -374,10 +388,11 @@ class Network:
 
     def _present(self, layer: str) -> Weight:
         """The weight of a layer at its present bits; what makes it from codes, where it is large."""
-        site, weight = self.site(f"{layer}.weight"), self.layers[layer].weight
-        bits = self._bits.get(site.name)
+        name, weight = f"{layer}.weight", self.layers[layer].weight
+        bits = self._bits.get(name)
         if bits is None:
             return weight
+        site = self.site(name)
         anew = weight.numel() > LARGE and (site.name, bits) not in self._learned
         return self._from_codes(site, bits) if anew else self.quantized_weight(site, bits)
 

@@ -99,7 +99,9 @@ class Rows:
         return upto - below
 
     def quantile(self, q: float) -> Tensor:
-        """The q-quantile of each row, interpolated linearly."""
+        """The q-quantile of each row, interpolated linearly; of a sample, the true ends at q = 0 and 1."""
+        if q in (0, 1):
+            return self.least if q == 0 else self.greatest
         at = q * (self._seen.shape[1] - 1)
         low = int(at)
         high = min(low + 1, self.values.shape[1] - 1)

@@ -28,6 +28,12 @@ def absorb_high_bias(
     if method not in METHODS:
         raise UnknownName("method of absorption", method, METHODS)
     pairs = [pair for pair in scalable_pairs(network) if _plain_relu(network, pair)]
+    if method == "statistics" and all(network.layers[pair.first].mean is None for pair in pairs):
+        report.event(
+            "log",
+            text="absorb-high-bias: no batch norm that was folded tells of a layer before a ReLU, so that nothing is "
+            "absorbed; method: empirical asks the calibration images.",
+        )
     least = _least_outputs(network, calibration, report) if method == "empirical" else {}
     for pair in pairs:
         first, second = network.layers[pair.first], network.layers[pair.second]

@@ -14,6 +14,7 @@ from qexplore.network.graph import Bound
 from qexplore.ptq.memory import DEFAULT, Memory
 from qexplore.ptq.reconstruction import Problem
 from qexplore.ptq.rounding import Rounding, Schedule
+from qexplore.ptq.shared import shared_layers
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.ptq.sweep import Sweep, side_by_side
 from qexplore.report import Report
@@ -40,7 +41,8 @@ def adaround(
 
     Layer after layer, with the inputs x̂ that the layers rounded before give and the non-linearity f inside; scales stay
     as 'weight-ranges' has set them, which comes before this step. The paper runs 10,000 iterations at a rate of 0.001;
-    1,000 at 0.01 are this project's default. A layer that ends no better than rounding to nearest keeps that.
+    1,000 at 0.01 are this project's default. A layer that ends no better than rounding to nearest keeps that. So does a
+    weight that layers share, of which each would learn a rounding of its own; an event tells so.
     memory: gigabytes of RAM for results of all images that later layers read; what surpasses them lies on disk.
     """
     schedule = Schedule(iterations, rate, regularizer, (beta_high, beta_low), warm)
@@ -49,6 +51,13 @@ def adaround(
     sites = {site.layer: site for site in network.sites if site.kind == "weight" and site.name in network.bits}
     if not sites:
         raise QexploreError("AdaRound rounds quantized weights: put the step 'weight-ranges' before it.")
+    shared = shared_layers(network) & sites.keys()
+    if shared:
+        names = ", ".join(repr(name) for name in sites if name in shared)
+        report.event("log", text=f"AdaRound: the layers {names} share weights, which stay rounded to nearest.")
+        sites = {name: site for name, site in sites.items() if name not in shared}
+    if not sites:
+        return network
     generator = torch.Generator().manual_seed(calibration.seed)
     watch = _Watch(report, iterations, len(sites))
     for step, real, quantized in side_by_side(network, calibration, batch, Memory(memory)):

@@ -37,7 +37,7 @@ def correct_bias(
     if method not in METHODS:
         raise UnknownName("method of bias correction", method, METHODS)
     if method == "analytic":
-        return _analytic(network)
+        return _analytic(network, report)
     corrected: dict[str, Tensor] = {}
     for step, real, quantized in side_by_side(network, calibration, batch, Memory(memory)):
         quantized.carry_out(step)
@@ -53,8 +53,14 @@ def correct_bias(
     return network
 
 
-def _analytic(network: Network) -> Network:
+def _analytic(network: Network, report: Report) -> Network:
     told, bits = told_inputs(network), network.bits
+    if not told:
+        report.event(
+            "log",
+            text="correct-bias: no batch norm tells of the input of any layer, so that no bias is corrected; method: "
+            "empirical asks the calibration images.",
+        )
     for site in network.sites:
         if site.kind == "weight" and site.name in bits and site.layer in told:
             layer = network.layers[site.layer]

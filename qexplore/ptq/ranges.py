@@ -12,6 +12,7 @@ from qexplore.numerics import RANGES
 from qexplore.plain import interval
 from qexplore.ptq.bands import site_bands
 from qexplore.ptq.calibrate import collect_samples
+from qexplore.ptq.shared import for_all_that_share
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 
@@ -23,7 +24,13 @@ OF_LOGITS = "cross-entropy"
 def weight_ranges(
     network: Network, calibration: Calibration, report: Report, *, method: str = "mse", **options: Any
 ) -> Network:
-    """Quantize the weights: ranges by `method` from the weights alone (white paper §3.1)."""
+    """Quantize the weights: ranges by `method` from the weights alone (white paper §3.1).
+
+    What the recipe sets for one of the layers that share a weight holds for all of them.
+    """
+    for name, own in for_all_that_share(network, network.own).items():
+        if name not in network.own:
+            network.set_own(name, own)
     return _quantize(network, "weight", method, options, report)
 
 

@@ -87,7 +87,7 @@ def _bits(
         sites = [site for site in network.sites if site.name in network.bits]
         rows = choices(network, sites, plan.menu, {(site.name, b): 0.0 for site in sites for b in plan.menu})
         return drawn(rows, plan.budget, seed=calibration.seed, locked=locked), None, False
-    table = sensitivity_table(network, calibration, plan.metric, plan.menu, report)
-    table = table[table["site"].isin(network.bits)]
+    with network.among(network.bits):
+        table = sensitivity_table(network, calibration, plan.metric, plan.menu, report)
     answer = best(plan, table, locked)
     return answer.bits, answer.loss, answer.exact

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from qexplore.network import Network, Own
-from qexplore.numerics import Range
+from qexplore.numerics import Band, Range
+from qexplore.ptq.bands import site_bands
 from qexplore.ptq.batchnorm import affine_of
 from qexplore.ptq.calibrate import collect_samples
 from qexplore.qat.norms import fold_statically
@@ -29,7 +30,8 @@ def hand_over(training: Training, report: Report) -> Network:
     for name, layer in network.layers.items():
         bias = trainable.biases.get(name)
         network.set_layer(name, trainable.weight(name).detach().clone(), layer.bias if bias is None else bias.detach())
-    ranges = {name: quantizer.range() for name, quantizer in trainable.quantizers.items()}
+        layer.mean = layer.std = None  # a batch norm that was folded before told of other weights
+    ranges = {name: trainable.range(name) for name in trainable.quantizers}
     for norm in trainable.norms.values():
         module = network.graph.by_name[norm.name].module
         assert module is not None
@@ -41,10 +43,17 @@ def hand_over(training: Training, report: Report) -> Network:
         fold_statically(network, training.calibration)
     network.set_bits(bits_of(trainable.quantizers))
     for name, interval in ranges.items():
-        network.set_own(name, replace(network.own.get(name, Own()), range=interval, estimator=None))
+        network.set_own(name, replace(network.own.get(name, Own()), range=interval))
     if trainable.quantizers:
+        network.set_bands(_bands(network))
         network.set_samples(*collect_samples(network, training.calibration, report))
     return network
+
+
+def _bands(network: Network) -> dict[str, Band]:
+    """What batch norms tell by now; between which ends the images lie stays."""
+    images = [site.name for site in network.sites if site.op == "input" and site.name in network.bands]
+    return site_bands(network) | {name: network.bands[name] for name in images}
 
 
 def _scaled(interval: Range, gain: Tensor) -> Range:

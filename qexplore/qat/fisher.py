@@ -1,4 +1,4 @@
-"""The Fisher information of every site, from gradients that come by in training (FIT, as QBitOpt has it)."""
+"""The Fisher information of every site, from gradients that come by in training (project's own choice)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Fisher:
     def losses(self, training: Training, menu: Sequence[int], error: str) -> dict[tuple[str, int], float]:
         """½ Tr(F) E[δ²] of every site at every number of bits of the menu, in nats.
 
-        error: "model", E[δ²] = Δ² / 12 with the range kept (the uniform model of noise, usual with FIT, and reverse
+        error: "model", E[δ²] = Δ² / 12 with the range kept (the uniform model of noise, FIT's from memory, and reverse
         water-filling's convex function; whether QBitOpt has it is not known to us), or "measured": of latent weights,
         and of a sample of activations, on that grid (project's own choice: at 2 and 3 bits values lie on few levels,
         and the grid's ends move with the bits). What lies beyond the present range counts as lying at its end: that it
@@ -83,7 +83,9 @@ class Fisher:
         found: dict[tuple[str, int], float] = {}
         for name, quantizer in training.trainable.quantizers.items():
             trace, values = self.traces.get(name, 0.0), self._values(training, name) if error == MEASURED else None
-            errors = modelled(quantizer, menu) if values is None else measured(quantizer, values, menu)
+            errors = (
+                modelled(training.trainable.range(name), menu) if values is None else measured(quantizer, values, menu)
+            )
             found |= {(name, bits): 0.5 * trace * square for bits, square in zip(menu, errors, strict=True)}
         return found
 
@@ -105,10 +107,9 @@ class Fisher:
                 self._samples[name] = flat[drawn].clone()
 
 
-def modelled(quantizer: Quantizer, menu: Sequence[int]) -> list[float]:
+def modelled(ends: Range, menu: Sequence[int]) -> list[float]:
     """Δ² / 12 at each number of bits with the range that the site has now, mean over its slices."""
-    width: Range = quantizer.range()
-    square = float((width.hi - width.lo).double().square().mean())
+    square = float((ends.hi - ends.lo).double().square().mean())
     return [square / (2**bits - 1) ** 2 / 12 for bits in menu]
 
 

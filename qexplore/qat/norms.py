@@ -62,18 +62,29 @@ class Norm:
                 target.copy_(value)
 
 
-def norms_of(network: Network) -> dict[str, Norm]:
-    """The batch norms of the network that can be folded, by the name of their operation.
+def make_gains_positive(network: Network) -> None:
+    """Gives each batch norm that can be folded a module of its own, with positive gains: the sign goes into the kernel
+    before, which changes no result.
 
-    Each gets a module of its own, with positive gains: the sign goes into the kernel before, which changes no result.
-    QexploreError for a batch norm without gain and shift.
+    Signed grids reach further below zero, so that those of weights are fitted afterwards. QexploreError for a batch
+    norm without gain and shift.
     """
     check_gains(network)
-    found: dict[str, Norm] = {}
     for source, op in foldable(network.graph):
         module: Any = copy.deepcopy(op.module)  # a user's module may stand behind several layers
         _make_positive(network, source.name, module)
         network.graph.replace([replace(op, module=module, call=module)])
+
+
+def norms_of(network: Network) -> dict[str, Norm]:
+    """The batch norms of the network that can be folded, by the name of their operation, with positive gains.
+
+    QexploreError for a batch norm without gain and shift.
+    """
+    make_gains_positive(network)
+    found: dict[str, Norm] = {}
+    for source, op in foldable(network.graph):
+        module: Any = op.module
         found[op.name] = Norm(
             op.name,
             source.name,

@@ -43,9 +43,9 @@ class Allocation(Limits):
 
     every: steps from one allocation to the next; 0 is QBitOpt's τ = 250, or less where a training is so short that it
     would hardly re-allocate: a thirtieth of its steps. wait, freeze: shares of the training before the first
-    re-allocation and after the last. gradients: "training", those of its loss, as QBitOpt has it; or "answers", as the
-    metric `fisher` has them, from passes of their own before each allocation (project's own choice: the loss of a
-    network that answers as it should has hardly a gradient, and that of a distillation vanishes with its aim).
+    re-allocation and after the last. gradients: "training", those of its loss; or "answers", as the metric `fisher`
+    has them, from passes of their own before each allocation: the loss of a network that answers as it should has
+    hardly a gradient, and that of a distillation vanishes with its aim (both are the project's own choice).
     memory: momentum of the moving means of the squared gradients, for each step or, of answers, for 16 images. error:
     "measured" or "model" (see Fisher.losses). Where the paper's numbers are not known to us, they are the project's own
     choice.

@@ -23,6 +23,7 @@ from qexplore.qat.norms import (
     check_gains,
     check_untied,
     fold_statically,
+    make_gains_positive,
     norms_of,
 )
 from qexplore.qat.oscillation import Oscillation
@@ -95,8 +96,9 @@ def make_ready(
     name: str,
     budget: Mapping[str, float] | None = None,
 ) -> None:
-    """Batch norms folded where they are static; QexploreError, before anything is computed, where the others cannot be
-    trained or folded afterwards, where no site is quantized, or on a grid that cannot be trained.
+    """Batch norms folded where they are static, and of positive gains where they are not; QexploreError, before
+    anything is computed, where these cannot be trained or folded afterwards, where no site is quantized, or on a grid
+    that cannot be trained.
     """
     if settings.batch_norm == STATIC:
         fold_statically(network, calibration)
@@ -107,6 +109,8 @@ def make_ready(
             "'activation-ranges' before it."
         )
     check_grids(network, learn=settings.learn)
+    if settings.batch_norm != STATIC:
+        make_gains_positive(network)
 
 
 def _change_bits(network: Network, kind: str, bits: int) -> None:

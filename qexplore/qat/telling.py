@@ -165,7 +165,7 @@ def weights(training: Training) -> Event:
     sites = {}
     for name, quantizer in training.trainable.quantizers.items():
         if quantizer.site.kind == "weight":
-            values, ends = training.trainable.facing(quantizer.site.layer), quantizer.range()
+            values, ends = training.trainable.facing(quantizer.site.layer), training.trainable.range(name)
             told = {"lo": float(ends.lo.min()), "hi": float(ends.hi.max()), "outside": _outside(quantizer, values)}
             sites[name] = {**told, **_histogram(values)}
     return {"event": "weights", "at": training.at, "sites": sites}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qexplore.network import Network
+from qexplore.numerics import Range
 from qexplore.qat.forward import Forward
 from qexplore.qat.norms import DOUBLE, LEAST_GAIN, Norm, norms_of
 from qexplore.qat.quantizers import Quantizer
@@ -62,6 +63,18 @@ class Trainable:
         """The weight as its quantizer sees it, without a gradient."""
         weight, factor = self.weight(layer).detach(), self.factor(layer)
         return weight * factor if isinstance(factor, Tensor) else weight
+
+    @torch.no_grad()
+    def range(self, name: str) -> Range:
+        """The interval that the grid of a site spans now, empty for a slice of a weight that holds nothing but zeros:
+        such a slice had no size to go by, and its grid has the scale 1.
+        """
+        quantizer = self.quantizers[name]
+        ends = quantizer.range()
+        if quantizer.site.kind != "weight":
+            return ends
+        some = quantizer.spec.slices(self.weight(quantizer.site.layer)).any(dim=1)
+        return Range(ends.lo * some, ends.hi * some)
 
     def quantized(self, layer: str) -> Tensor:
         """The weight that takes part in the forward pass."""

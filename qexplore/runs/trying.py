@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from qexplore.network import Network
+from qexplore.ptq.shared import for_all_that_share
 from qexplore.recipes import Recipe
 from qexplore.recipes.sites import check_site, own_of
 
@@ -20,6 +21,6 @@ def trying(network: Network, sites: Any) -> Iterator[Network]:
     asked = Recipe.from_document({"steps": ["fold-bn"], "sites": sites}).sites
     for name, own in asked.items():
         check_site(name, own)
-    found = own_of(network, asked)
+    found = for_all_that_share(network, own_of(network, asked))
     with network.owning(found), network.using({name: own.bits for name, own in found.items() if own.bits}):
         yield network

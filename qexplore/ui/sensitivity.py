@@ -18,7 +18,7 @@ from qexplore.ui.scored import ON_DEMAND, compared, offer, scored
 
 METRICS = {
     "fisher": "fisher: Fisher information of the network's own answers × quantization noise",
-    "fit": "fit: Fisher information from the labels (empirical) × quantization noise, as QBitOpt has it",
+    "fit": "fit: Fisher information from the labels (empirical) × quantization noise; after FIT, by which QBitOpt goes",
     "divergence": "divergence: measured, one site at a time: how far the answers move from FP32's (KL divergence)",
     "loss": "loss: measured, one site at a time: rise of the cross-entropy, at many bits up or down by chance",
     "sqnr": "sqnr: noise over signal of the site alone",

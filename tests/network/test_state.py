@@ -36,6 +36,17 @@ def test_bits_come_back_after_using_and_after_an_exception_inside(network: Netwo
     assert torch.equal(network(x), logits)
 
 
+def test_other_sites_come_back_after_some_were_looked_at_alone(network: Network, x: torch.Tensor) -> None:
+    sites, logits = network.sites, network(x)
+    with network.using(network.uniform(4, None)):
+        weights_alone = network(x)
+        with network.among(network.bits):
+            assert {site.kind for site in network.sites} == {"weight"}
+            assert torch.equal(network(x), weights_alone)
+    assert network.sites == sites
+    assert torch.equal(network(x), logits)
+
+
 @pytest.mark.parametrize("bad", [{"stem.weight": 3, "head.weight": 99}, {"stem.weight": 3, "stem.wait": 4}])
 def test_a_refused_allocation_leaves_every_bit_as_it_was(
     network: Network, bad: dict[str, int], x: torch.Tensor

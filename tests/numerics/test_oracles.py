@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qexplore.numerics import Range, Rows, Spec, estimate_range, grid_of, quantization_error
+from qexplore.numerics import Range, Rows, Spec, apply_estimator, estimate_range, grid_of, quantization_error
 
 SAMPLE = 1 << 19  # its greatest number is 4.8: the tails count at 8 bits
 # bits: best scale, mean squared error, SQNR in dB (project's own computation of the integral over N(0, 1))
@@ -203,6 +203,12 @@ def test_a_percentile_is_the_quantile_on_both_sides(percent: float, count: int) 
     want = torch.quantile(x.double(), torch.tensor([1 - percent / 100, percent / 100], dtype=torch.float64))
     assert float(found.lo) == pytest.approx(min(float(want[0]), 0.0), abs=1e-4)
     assert float(found.hi) == pytest.approx(max(float(want[1]), 0.0), abs=1e-4)
+
+
+def test_the_hundredth_percentile_of_a_sample_is_min_max_of_all_that_was_seen() -> None:
+    rows = Rows.of(torch.randn(1, 1000), ends=(torch.tensor([-9.0]), torch.tensor([8.0])))
+    found = apply_estimator(rows, Spec(symmetric=False), "percentile", {"percent": 100.0})
+    assert (float(found.lo), float(found.hi)) == (-9.0, 8.0)
 
 
 def test_the_hundredth_percentile_is_min_max() -> None:

@@ -190,6 +190,22 @@ def test_adaround_tells_each_layer_and_the_end(images: Tensor) -> None:
     assert {event["total"] for event in said} == {15}
 
 
+@pytest.mark.parametrize("heads", [1, 0])
+def test_a_weight_that_layers_share_stays_one_tensor_and_that_is_told(heads: int, images: Tensor) -> None:
+    torch.manual_seed(0)
+    shared, head = nn.Conv2d(3, 3, 3, padding=1), [nn.Linear(108, 5)] * heads
+    model = nn.Sequential(shared, nn.ReLU(), shared, nn.ReLU(), nn.Flatten(), *head).eval()
+    network, calibration = quantized(task_of(model, images), 3)
+    said: list[dict[str, Any]] = []
+    STEPS.get("adaround")(network, calibration, Report(said.append), iterations=50)  # type: ignore[call-arg]
+    first, second, *rest = (site for site in network.sites if site.kind == "weight")
+    assert first.tied == second.tied
+    assert torch.equal(network.quantized_weight(first, 3), network.quantized_weight(second, 3))
+    assert [site.name for site in rest if (site.name, 3) in network._learned] == ["5.weight"] * heads
+    (told,) = [event["text"] for event in said if event["event"] == "log"]
+    assert "'0', '0#2' share weights" in told
+
+
 def test_a_batch_norm_that_is_not_folded_keeps_the_activation_out_of_the_objective(images: Tensor) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(128, 5)).eval()

@@ -70,20 +70,20 @@ def test_a_training_keeps_the_bits_that_were_allocated() -> None:
     assert after.bits == before.bits
 
 
-def weights_alone(metric: str) -> Recipe:
-    steps = ["fold-bn", "weight-ranges", {"allocate-bits": {"weight_bits": 3.0, "metric": metric}}]
-    return Recipe.from_document({"name": "r", "steps": steps})
+KINDS = {"weight": "weight-ranges", "activation": "activation-ranges"}
 
 
-def test_bits_at_random_go_to_sites_that_are_quantized_and_to_no_other() -> None:
-    network = prepare(qx.Task("resnet-digits"), weights_alone("random"))
-    assert set(network.bits) == {site.name for site in network.sites if site.kind == "weight"}
-    assert average(network, "weight") <= 3
-
-
-def test_a_metric_that_looks_at_activations_says_that_they_are_not_calibrated() -> None:
-    with pytest.raises(QexploreError, match="calibrate first"):
-        prepare(qx.Task("resnet-digits"), weights_alone("fit"))
+@pytest.mark.parametrize("metric", ["random", "fisher", "fit", "divergence", "loss", "sqnr", "hessian-trace"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_bits_go_to_sites_that_are_quantized_and_no_other_is_asked_for_a_range(metric: str, kind: str) -> None:
+    steps = ["fold-bn", KINDS[kind], {"allocate-bits": {f"{kind}_bits": 3.0, "metric": metric}}]
+    x, y = qx.Task("resnet-digits").data.tensors("calibration")
+    few = (x[:16], y[:16])
+    model, example = qx.Task("resnet-digits").model, qx.Task("resnet-digits").example
+    task = qx.Task(model=model, data=qx.Data(calibration=few, evaluation=few), example=example)
+    network = prepare(task, Recipe.from_document({"name": "r", "steps": steps}))
+    assert set(network.bits) == {site.name for site in network.sites if site.kind == kind}
+    assert average(network, kind) <= 3
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from qexplore.errors import QexploreError
 from qexplore.network import Network
-from qexplore.numerics import Spec
+from qexplore.numerics import Rows, Spec, apply_estimator, grid_of
 from qexplore.ptq import Calibration
 from qexplore.qat.finish import _reestimate
 from qexplore.qat.norms import fold_statically, norms_of
@@ -365,3 +365,25 @@ def test_gains_stay_positive(seen: Calibration) -> None:
     norm.gain.data.sub_(100)
     trainable.hold()
     assert bool((norm.gain > 0).all())
+
+
+@pytest.mark.parametrize("mode", ["keep", "frozen", "double-forward"])
+def test_a_training_starts_from_grids_that_fit_the_kernels_whose_sign_was_changed(
+    mode: str, seen: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[Tensor, Tensor]] = []
+
+    def look(network: Network, *given: Any, **_: Any) -> Network:
+        quantizers = given[3]
+        trainable = Trainable(network, quantizers, mode)
+        weight, quantizer = trainable.facing("second.0"), quantizers["second.0.weight"]
+        rows = Rows.of(quantizer.spec.slices(weight))
+        best = grid_of(quantizer.spec, apply_estimator(rows, quantizer.spec, "mse", {}))
+        found.append((quantizer.scale.detach(), best.scale))
+        return network
+
+    monkeypatch.setattr("qexplore.qat.steps.fine_tune", look)
+    _, network = normed(seen, negative=True, bits=3)
+    done(network, seen, ("qat", {**QUICK, "batch_norm": mode}))
+    ((scale, best),) = found
+    torch.testing.assert_close(scale, best)

@@ -406,7 +406,20 @@ def test_measured_errors_are_those_of_the_grid_and_modelled_ones_those_of_unifor
         assert measured[name, bits] == pytest.approx(float(direct), rel=tolerance), name
         step = (there.range().hi - there.range().lo) / (2**bits - 1)
         assert model[name, bits] == pytest.approx(float(step.square().mean()) / 12, rel=1e-4)
-        assert modelled(quantizer, [bits]) == pytest.approx(modelled(there, [bits]), rel=1e-6)
+        assert modelled(quantizer.range(), [bits]) == pytest.approx(modelled(there.range(), [bits]), rel=1e-6)
+
+
+@pytest.mark.parametrize("granularity", ["channel", 5])
+def test_channels_of_zeros_have_no_error_that_a_model_of_noise_would_see(granularity: str | int) -> None:
+    seen, (model, _) = calibration((3, 8, 8)), built("add-relu")
+    with torch.no_grad():
+        model.stem.weight[:4].zero_()
+    network = quantized(model, seen, weights={"granularity": granularity})
+    training = Training(network, seen, Settings(**QUICK), quantizers_of(network, learn=True))
+    fisher = Fisher(0.99)
+    fisher.traces = dict.fromkeys(training.trainable.quantizers, 2.0)
+    measured, model_ = (fisher.losses(training, [4], error)["stem.weight", 4] for error in (MEASURED, MODELLED))
+    assert model_ == pytest.approx(measured, rel=0.5)
 
 
 def test_activations_are_sampled_on_the_scales_that_they_are_measured_with() -> None:

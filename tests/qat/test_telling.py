@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
+from qexplore.network.table import site_table
 from qexplore.ptq import STEPS
 from qexplore.qat import telling
 from qexplore.qat.telling import KEPT, thinned
@@ -105,6 +107,23 @@ def test_what_lies_on_the_end_of_its_grid_is_not_outside() -> None:
     STEPS.get("qat")(network, seen, Report(events.append), **QUICK)
     first = next(event for event in events if event["event"] == "weights")
     assert {one["outside"] for one in first["sites"].values()} == {0.0}
+
+
+def test_channels_of_zeros_do_not_stretch_the_range_that_is_told_and_handed_over() -> None:
+    events, seen, (model, _) = list[Event](), calibration((3, 8, 8)), built("add-relu")
+    with torch.no_grad():
+        model.stem.weight[:2].zero_()
+    network = quantized(model, seen)
+    network.set_masks({"stem": network.layers["stem"].weight != 0})
+    STEPS.get("qat")(network, seen, Report(events.append), **QUICK)
+    reach = 2 * float(network.layers["stem"].weight.abs().max())
+    told = [event["sites"]["stem.weight"] for event in events if event["event"] == "weights"]
+    row = site_table(network).set_index("site").loc["stem.weight"]
+    assert all(-reach < one["lo"] < 0 < one["hi"] < reach for one in [*told, row])
+    handed = network.own["stem.weight"].range
+    assert handed is not None
+    assert not handed.lo[:2].any()
+    assert not handed.hi[:2].any()
 
 
 def test_qbitopt_tells_what_its_first_allocation_has_right() -> None:

@@ -14,6 +14,8 @@ from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 from qexplore.recipes.sites import own_of
+from qexplore.runs.trying import trying
+from tests.network.nets import built
 
 LOGITS = "classifier.out"
 
@@ -135,3 +137,43 @@ def test_a_recipe_less_a_step_loses_what_needs_it() -> None:
         recipe.without(["equalize"])
     with pytest.raises(QexploreError, match="keep at least one"):
         recipe.without([step.name for step in recipe.steps])
+
+
+def shared_weight() -> qx.Task:
+    model, x = built("shared-convolution")
+    part = (x, torch.zeros(len(x), dtype=torch.int64))
+    return qx.Task(model=model, data=qx.Data(calibration=part, evaluation=part), example=x[:1])
+
+
+BOTH = ("second.weight", "second#2.weight")
+
+
+@pytest.mark.parametrize("named", BOTH)
+def test_what_is_set_for_a_weight_holds_for_all_layers_that_share_it(named: str) -> None:
+    task = shared_weight()
+    network = prepare(task, with_sites({named: {"bits": 3, "range": [-0.5, 0.5]}, "last": {"bits": 5}}))
+    assert [network.bits[name] for name in (*BOTH, "head.weight", "stem.weight")] == [3, 3, 5, 8]
+    one, other = (network.quantized_weight(network.site(name), 3) for name in BOTH)
+    assert torch.equal(one, other)
+    bits = prepare(task, Recipe.load("w8a8").with_bits({named: 3})).bits
+    assert {name for name, held in bits.items() if held == 3} == set(BOTH)
+    with trying(prepare(task, Recipe.load("w8a8")), {named: {"bits": 3}}) as tried:
+        assert [tried.bits[name] for name in BOTH] == [3, 3]
+
+
+def test_different_bits_of_one_weight_are_refused_in_one_sentence() -> None:
+    task, bits = shared_weight(), dict(zip(BOTH, (3, 4), strict=True))
+    for recipe in (with_sites({name: {"bits": b} for name, b in bits.items()}), Recipe.load("w8a8").with_bits(bits)):
+        with pytest.raises(QexploreError, match=r"'second\.weight' and 'second#2\.weight' are one weight"):
+            prepare(task, recipe)
+
+
+def test_layers_whose_batch_norms_tell_their_weights_apart_have_bits_of_their_own() -> None:
+    torch.manual_seed(0)
+    shared = nn.Conv2d(3, 3, 1)
+    model = nn.Sequential(shared, nn.BatchNorm2d(3), nn.ReLU(), shared, nn.BatchNorm2d(3), nn.Flatten()).eval()
+    nn.init.uniform_(model[4].weight)
+    x = torch.randn(4, 3, 2, 2)
+    part = (x, torch.zeros(4, dtype=torch.int64))
+    task = qx.Task(model=model, data=qx.Data(calibration=part, evaluation=part), example=x[:1])
+    assert prepare(task, with_sites({"0.weight": {"bits": 3}})).bits["0#2.weight"] == 8

@@ -197,7 +197,7 @@ def _gradients(name: str, recipe: Recipe) -> dict[str, Any]:
     """By which gradients bits are given out."""
     own = str(setting(recipe, "qbitopt", "gradients") or _GRADIENTS[0])
     help_ = (
-        "**training**: those of the loss that is trained, as QBitOpt has it. **answers**: those of what the network "
+        "**training**: those of the loss that is trained. **answers**: those of what the network "
         "itself says, as the metric fisher has it."
     )
     asked = st.segmented_control(

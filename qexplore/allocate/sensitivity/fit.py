@@ -27,10 +27,11 @@ BLOCK = 32  # neighbouring values that are drawn together
 def fit(network: Network, calibration: Calibration, bits: Sequence[int], report: Report) -> Losses:
     """½ Σ Fⱼⱼ δⱼ²: the empirical Fisher information of each number times its own squared quantization error, in nats.
 
-    QBitOpt's sensitivity is FIT, a trace times the mean noise of a tensor. Multiplying number by number before the sum,
-    with the noise measured rather than modelled, is this project's choice: it sees that the zeros of a ReLU lose
-    nothing and that a small channel next to a large one loses everything. The Fisher information is that of the real
-    network, from the labels of the calibration images; the factor ½ is that of the loss's second-order expansion.
+    QBitOpt's sensitivity is FIT, which as we remember it is the trace of the Fisher information times the mean noise of
+    a tensor. Multiplying number by number before the sum, with the noise measured rather than modelled, is this
+    project's choice: it sees that the zeros of a ReLU lose nothing and that a small channel next to a large one loses
+    everything. The Fisher information is that of the real network, from the labels of the calibration images, the mean
+    of each image's own; the factor ½ is that of the loss's second-order expansion.
     """
     return fit_of(network, calibration, network.sites, bits, report)
 

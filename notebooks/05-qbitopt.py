@@ -50,7 +50,7 @@ def recipe(*steps: Any) -> qx.Recipe:
 # ## What gradients say
 #
 # The loss rises by about half of the curvature times the squared rounding error. `fit` takes the curvature from squared gradients,
-# one backward pass for all sites; `hessian-trace`, HAWQ-V2's metric, from second derivatives along random vectors. **Guess first:** do
+# a backward pass for all sites at once; `hessian-trace`, HAWQ-V2's metric, from second derivatives along random vectors. **Guess first:** do
 # both put the sites in the same order?
 
 # %%

@@ -1,4 +1,4 @@
-"""Sensitivity by Fisher information: all sites and all bits from one backward pass a batch."""
+"""Sensitivity by Fisher information: all sites and all bits from the same backward passes."""
 
 from __future__ import annotations
 

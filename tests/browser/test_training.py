@@ -119,7 +119,7 @@ def test_a_clicked_piece_picks_its_site(page: Page, app_url: str) -> None:
     go(page, app_url, f"training?task={TASK}&run=qbitopt-3")
     pieces = chart(page, "training-bits").locator(".mark-rect path")
     expect(pieces.first).to_be_visible(timeout=WAIT)
-    pieces.first.click(position={"x": 40, "y": 5})
+    pieces.first.click(position={"x": 8, "y": 5})
     page.get_by_text("learned ranges").first.click()
     expect(page.get_by_text("The range over the epochs")).to_be_visible(timeout=WAIT)
     expect(page.get_by_role("combobox", name=re.compile("^site"))).to_have_value("stem.conv.weight")

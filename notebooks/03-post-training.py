@@ -29,9 +29,9 @@ task = qx.Task("mobilenet-digits")
 # %% [markdown]
 # ## One range a tensor
 #
-# The twin computes the same function as `mobilenet-digits`, but some channels were made small on purpose, as training makes them in
-# larger networks. **Guess first:** one grid of 256 points for a whole weight tensor, what is left of 99.6 %? And which of three steps
-# brings it back?
+# The twin computes the same function as `mobilenet-digits`, but a fifth of its hidden channels were rescaled on purpose: 4 to 256
+# times smaller before the depthwise layer, and as much larger in it, as training does, less regularly, in larger networks. **Guess
+# first:** one grid of 256 points for a whole weight tensor, what is left of 99.6 %? And which of four steps brings it back?
 
 # %%
 ladder = qx.ablate(twin, "corrected-w8a8-per-tensor")
@@ -41,9 +41,10 @@ figures.waterfall(ladder)
 ladder[["group", "name", "accuracy", "low", "high", "change", "gained", "lost", "p", "seconds"]].round(4)
 
 # %% [markdown]
-# Read the rows `without`: the complete recipe less one step. Equalization carries everything here; without it, bias correction brings
-# about half of the accuracy back. Without any one of the others no image is lost or gained. `p` says whether a change is more than
-# chance (McNemar's test on the same 500 images); where nothing changes it is 1.
+# Read the rows `without`: the complete recipe less one step. Equalization carries everything here; without it, bias correction
+# brings about half of the accuracy back. Without any one of the others no image is lost or gained. `p` is how probable a
+# difference at least as large would be if both networks were equally good (McNemar's test on the same 500 images); where nothing
+# changes it is 1.
 
 # %%
 rows = ladder.set_index("name")["accuracy"]

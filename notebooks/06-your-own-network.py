@@ -121,12 +121,13 @@ print("the same on average                         ", mixed.accuracy)
 assert answer.cost["weight_bits"] <= 2
 
 # %% [markdown]
-# The intervals overlap: 500 easy digits cannot tell the two apart. `01-first-look` shows a case where they can.
+# Some images more of 500 are no difference to rely on. (That two intervals overlap is no test by itself: on the same images one
+# counts those gained against those lost, as `ablate` does.) `01-first-look` shows a case where they can.
 #
 # ## Weights from a file
 #
-# Safetensors, or a checkpoint that `torch.load(weights_only=True)` reads; what training scripts wrap around it (`state_dict`, `model`,
-# `module.` before every name) is taken off, and said.
+# Safetensors, or a checkpoint that `torch.load(weights_only=True)` reads; what training scripts wrap around it (`state_dict`,
+# `model`, `module.` before every name) is taken off; where the weights were found is said.
 
 # %%
 torch.save({"epoch": 15, "state_dict": {f"module.{name}": value for name, value in mine.state_dict().items()}}, "mine.pt")

@@ -48,5 +48,5 @@ def _rows(rows: list[Mapping[str, Any]]) -> Iterator[tuple[object, ...]]:
 
 
 VERBS.register("ablate")(
-    Verb("Tell what each step of a recipe buys, and what leaving it out costs.", words_of_run.arguments, work, text)
+    Verb("Tell what each step of a recipe buys, and what leaving it out costs.", words_of_run.add_recipe, work, text)
 )

@@ -16,6 +16,13 @@ from qexplore.errors import QexploreError
 from qexplore.recipes import Recipe
 from qexplore.recipes.pairs import pairs
 
+_COST = {
+    "weight_bits": "weight bits on average",
+    "activation_bits": "activation bits on average",
+    "kb": "KB of weights",
+    "gbops": "GBOPs an image",
+}
+
 
 def arguments(parser: ArgumentParser) -> None:
     add_subject(parser, "--table")
@@ -66,6 +73,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     return {
         "bits": answer.bits,
         "cost": answer.cost,
+        "metric": str(scored["metric"].iloc[0]) if "metric" in scored else None,
         "loss": answer.loss,
         "bound": answer.bound,
         "exact": answer.exact,
@@ -83,12 +91,22 @@ def text(document: Document) -> str:
     lines = [
         table(("site", "bits"), document["bits"].items()),
         "",
-        ", ".join(f"{limit} {number(value)}" for limit, value in document["cost"].items()),
-        f"{found}: predicted loss {number(document['loss'])} nats, none can go below {number(document['bound'])}",
+        ", ".join(f"{number(value)} {_COST[limit]}" for limit, value in document["cost"].items()),
+        f"{found}: {_predicted(document)}, none can go below {number(document['bound'])}",
         document["note"],
         document["uncounted"],
     ]
     return "\n".join(line for at, line in enumerate(lines) if line or at == 1)
+
+
+def _predicted(document: Document) -> str:
+    """What the allocation makes least, with its unit: a table of one's own may not say what it holds."""
+    if document["metric"] is None:
+        return f"sum of the losses {number(document['loss'])}"
+    from qexplore.figures.metrics import scale_of  # here, because it loads what draws
+
+    scale = scale_of(document["metric"])
+    return f"predicted {scale.name} {number(document['loss'])}{scale.unit}"
 
 
 def _width(text: str) -> int:

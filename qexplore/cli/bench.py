@@ -15,7 +15,8 @@ from qexplore.report import Report
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one bench (default: all of them)")
+    said = "one bench, such as fit (default: all; a wrong name lists them)"
+    parser.add_argument("name", nargs="?", metavar="NAME", help=said)
     parser.add_argument(
         "--images",
         type=whole("a number of images is a whole number, such as 64"),

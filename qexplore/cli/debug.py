@@ -17,7 +17,7 @@ WIDTH = 100  # columns of text
 
 
 def arguments(parser: ArgumentParser) -> None:
-    words_of_run.arguments(parser)
+    words_of_run.add_recipe(parser)
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the report there, as Markdown")
 
 
@@ -43,11 +43,11 @@ def text(document: Document) -> str:
         "",
         _wrapped(verdict(document)),
         "",
-        table(("network", measure, "divergence"), (_check(row) for row in document["checks"])),
+        table(("network", measure, "divergence, nats"), (_check(row) for row in document["checks"])),
         *_findings(document),
     ]
     if document["fixes"]:
-        lines += ["", table(("fix", measure, "interval", "divergence"), fix_rows(document))]
+        lines += ["", table(("fix", measure, "interval", "divergence, nats"), fix_rows(document))]
     if document["unexplained"]:
         lines += ["", _wrapped(f"Not explained: {unexplained(document)}")]
     return "\n".join(lines)

@@ -21,15 +21,21 @@ SHOWN = 8  # opaque layers that the text names
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="name of a preset, or path of a YAML file")
-    add_subject(parser)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="such as weights.bits=4")
-    add_seed(parser)
+    add_recipe(parser)
     parser.add_argument(
         "--background",
         action="store_true",
         help="queue it as a run of this home, with checkpoints; `runs` shows, pauses and resumes it (with --task)",
     )
+
+
+def add_recipe(parser: ArgumentParser) -> None:
+    """The recipe, what it is carried out on, and its seed."""
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a preset, or path of a YAML file")
+    add_subject(parser)
+    said = "a setting of the recipe or of a step, such as weights.bits=4; repeatable"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=said)
+    add_seed(parser)
 
 
 def recipe(words: Namespace) -> Recipe:
@@ -51,8 +57,8 @@ def _queued(words: Namespace) -> Document:
     if words.task is None or words.data is not None:
         left_out = "--data" if words.model is None else "--model"
         raise QexploreError(
-            f"In the background works a task by its name: leave {left_out} out, and keep a network and images of your "
-            "own under a name with 'task add', or a folder of images with 'data add'."
+            f"Only a task with a name can run in the background: leave {left_out} out. 'task add' gives a network and "
+            "images of your own a name; 'data add' makes a folder of images known."
         )
     from qexplore.recipes.carry_out import check  # here, because it loads torch
 

@@ -21,7 +21,7 @@ ACTIONS = {
     "show": "one run in full",
     "cancel": "stop a run that waits or works",
     "pause": "stop it, to be resumed",
-    "resume": "carry a run that ended early on, as a new one; training goes on from its last checkpoint",
+    "resume": "continue a run that ended early, as a new run; training goes on from its last checkpoint",
     "repeat": "do the same again from the start, as a new one",
     "record": "keep what a training has told in the folder --out, as the Training page shows it",
     "delete": "remove a run and its files",

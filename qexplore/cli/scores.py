@@ -16,9 +16,10 @@ from qexplore.errors import QexploreError
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--metric", default="fisher", help="how the loss of a site is foreseen (default fisher)")
+    said = "how it is foreseen what a site loses, such as fit (default fisher; a wrong name lists all)"
+    parser.add_argument("--metric", default="fisher", help=said)
     parser.add_argument("--recipe", default="w8a8", help="preset or YAML file that prepares the network (default w8a8)")
-    parser.add_argument("--bits", type=widths, metavar="LIST", help="bit widths to score, 2,3,4,6,8")
+    parser.add_argument("--bits", type=widths, metavar="LIST", help="bit widths, such as 2,4,8 (default 2 to 8)")
     add_seed(parser)
 
 

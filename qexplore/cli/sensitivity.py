@@ -25,7 +25,13 @@ def text(document: Document) -> str:
     for row in document:
         losses.setdefault(row["site"], {})[row["bits"]] = row["loss"]
     rows = [(site, *(of.get(width) for width in widths)) for site, of in losses.items()]
-    return table(("site", *(f"{width} bits" for width in widths)), rows)
+    return f"{table(('site', *(f'{width} bits' for width in widths)), rows)}\n\n{_unit(document[0]['metric'])}"
+
+
+def _unit(metric: str) -> str:
+    from qexplore.figures.metrics import scale_of  # here, because it loads what draws
+
+    return f"{metric}: {scale_of(metric).title}"
 
 
 VERBS.register("sensitivity")(Verb("Score every site at every bit width.", arguments, work, text))

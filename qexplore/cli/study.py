@@ -46,7 +46,7 @@ def arguments(parser: ArgumentParser) -> None:
         "--keep",
         type=Path,
         metavar="FILE",
-        help="keep its trials there, a file a study; none is measured twice",
+        help="store finished trials in this file, one a study; the same command later goes on from them",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a Markdown file to write")
 

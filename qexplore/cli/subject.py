@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from qexplore.zoo import Task
 
 
+_MODEL = "a network: of the zoo, torchvision:NAME[@WEIGHTS|@random], timm:NAME, module.py:factory"
+
+
 def add_subject(parser: ArgumentParser, *others: str) -> None:
     """--task, or --model with --data. others: options of the verb itself that can stand in their place."""
     parser.set_defaults(instead=others)
@@ -25,7 +28,7 @@ def add_subject(parser: ArgumentParser, *others: str) -> None:
 
 def add_sources(parser: ArgumentParser, besides: str = "") -> None:
     """--model, --data and --weights. besides: what else --data means for the verb."""
-    parser.add_argument("--model", metavar="M", help="torchvision:NAME[@WEIGHTS|@random], timm:NAME, module.py:factory")
+    parser.add_argument("--model", metavar="M", help=_MODEL)
     parser.add_argument("--data", metavar="D", help=f"images: a folder, npz:FILE, torchvision:NAME[@ROOT]{besides}")
     parser.add_argument("--weights", metavar="FILE", help="weights of your own (.safetensors, .pt, .pth)")
 

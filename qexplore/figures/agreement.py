@@ -59,8 +59,8 @@ def _spec(metric: str, sites: int) -> dict[str, Any]:
         scale = {"domain": [0, sites + 1], "nice": False}
         return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": {"tickMinStep": 1}}
 
-    x = axis("by metric", f"rank by {metric}")
-    y = axis("by measurement", "rank by measured divergence")
+    x = axis("by metric", f"rank by {metric}, 1 costs most")
+    y = axis("by measurement", "rank by divergence, measured")
     said = [{"field": f} for f in ("site", "index", "kind", "by metric", "by measurement")]
     return {
         "height": 300,

@@ -73,7 +73,7 @@ def _spec(most: int, height: int, *, numbers: bool) -> dict[str, Any]:
     y = {
         "field": "signed",
         "type": "quantitative",
-        "title": "← activations · weights →",
+        "title": "bits: ← activations · weights →",
         "scale": {"domain": [-most - 1.6, most + 1.6], "nice": False},
         "axis": {"labelExpr": "abs(datum.value)", "values": [-8, -4, 0, 4, 8]},
     }

@@ -52,7 +52,10 @@ def compare(runs: pd.DataFrame) -> Still:
         },
     )
     said = "; ".join(_said(row, name) for name, (_, row) in zip(measures, runs.iterrows()))
-    look = "Where intervals overlap widely, these images cannot tell the two apart."
+    look = (
+        "Each interval is of one run alone. On the same images two runs can differ for certain although their "
+        "intervals overlap: Post-training compares image by image."
+    )
     return Still(
         name="compare",
         alt=f"Measured: {said}.",

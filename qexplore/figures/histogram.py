@@ -49,6 +49,7 @@ def _finding(x: Values, on: Grid, site: str) -> str:
 def _spec(height: int) -> dict[str, Any]:
     x = {"field": "from", "type": "quantitative", "title": "value", "scale": {"nice": False, "zero": False}}
     names = ["inside the grid", "clipped"]
+    count = {"field": "count", "type": "quantitative", "title": "number of values"}
     colour = {"field": "where", "scale": {"domain": names, "range": [BLUE, OCHRE]}, "legend": None}
     return {
         "height": height,
@@ -61,7 +62,7 @@ def _spec(height: int) -> dict[str, Any]:
                 "encoding": {
                     "x": {**x, "bin": {"binned": True}},
                     "x2": {"field": "to"},
-                    "y": {"field": "count", "type": "quantitative", "title": "values", "axis": {"tickCount": 3}},
+                    "y": {**count, "axis": {"tickCount": 3}},
                     "color": colour,
                     "tooltip": [
                         {"field": "from", "format": ".3g"},

@@ -7,61 +7,67 @@ from typing import Any
 import pandas as pd
 
 from qexplore.figures.figure import PADDING, Live
+from qexplore.figures.metrics import scale_of
 from qexplore.figures.palette import BLUE, GREY, VERMILLION
 from qexplore.figures.words import POWERS, small
 
 
 def losses(table: pd.DataFrame, site: str, bits: int | None = None) -> Live:
-    """Expected rise of the loss of `site` over bits, logarithmic; a ring marks `bits`.
+    """What `site` loses by a metric over bits, logarithmic; a ring marks `bits`.
 
-    table: sensitivity of one metric. Losses at or below zero have no place on the axis and are left out of the drawing.
+    table: sensitivity of one metric, named in its column metric. Losses at or below zero have no place on the axis and
+    are left out of the drawing.
     """
     rows = table.loc[table["site"] == site, ["bits", "loss"]].sort_values("bits", ignore_index=True)
+    scale = scale_of(str(table["metric"].iloc[0]))
     shown = rows[rows["loss"] > 0].assign(now=lambda t: t["bits"] == bits)
     return Live(
-        title="Line of the loss of one site over its bits.",
+        title=f"Line over the bits of one site: {scale.title}.",
         name=f"loss-{site}",
-        alt=_finding(rows, site, bits),
+        alt=_finding(rows, site, bits, scale.unit),
         look="The ring is the present width. The steeper the line there, the more the next bit buys.",
         data=rows,
-        spec=_SPEC,
+        spec=_spec(scale.title),
         tables={"rows": shown},
     )
 
 
-def _finding(rows: pd.DataFrame, site: str, bits: int | None) -> str:
+def _finding(rows: pd.DataFrame, site: str, bits: int | None, unit: str) -> str:
     if rows.empty:
         return f"{site} has no stored sensitivity."
     first, last = rows.iloc[0], rows.iloc[-1]
-    text = f"{site}: from {small(first['loss'])} nats at {int(first['bits'])} bits to {small(last['loss'])}"
+    text = f"{site}: from {small(first['loss'])}{unit} at {int(first['bits'])} bits to {small(last['loss'])}"
     text += f" at {int(last['bits'])} bits"
     at = rows.loc[rows["bits"] == bits, "loss"]
-    return f"{text}; now {bits} bits, {small(float(at.iloc[0]))} nats." if len(at) else f"{text}."
+    return f"{text}; now {bits} bits, {small(float(at.iloc[0]))}{unit}." if len(at) else f"{text}."
 
 
 _X: dict[str, Any] = {"field": "bits", "type": "ordinal", "title": "bits", "axis": {"labelAngle": 0}}
-_Y: dict[str, Any] = {
-    "field": "loss",
-    "type": "quantitative",
-    "title": "loss, nats",
-    "scale": {"type": "log"},
-    "axis": {"labelExpr": POWERS, "tickCount": 4},
-}
-_SPEC: dict[str, Any] = {
-    "height": 130,
-    "width": "container",
-    "padding": PADDING,
-    "data": {"name": "rows"},
-    "encoding": {"x": _X, "y": _Y},
-    "layer": [
-        {"mark": {"type": "line", "color": GREY}},
-        {
-            "mark": {"type": "point", "filled": True, "size": 45, "color": BLUE, "opacity": 1},
-            "encoding": {"tooltip": [{"field": "bits"}, {"field": "loss", "format": ".3g"}]},
-        },
-        {
-            "transform": [{"filter": "datum.now"}],
-            "mark": {"type": "point", "size": 170, "strokeWidth": 2.5, "color": VERMILLION, "opacity": 1},
-        },
-    ],
-}
+
+
+def _spec(title: str) -> dict[str, Any]:
+    y = {
+        "field": "loss",
+        "type": "quantitative",
+        "title": title,
+        "scale": {"type": "log"},
+        "axis": {"labelExpr": POWERS, "tickCount": 4},
+    }
+    return {
+        "height": 130,
+        "width": "container",
+        "padding": PADDING,
+        "data": {"name": "rows"},
+        "encoding": {"x": _X, "y": y},
+        "layer": [
+            {"mark": {"type": "line", "color": GREY}},
+            {
+                "mark": {"type": "point", "filled": True, "size": 45, "color": BLUE, "opacity": 1},
+                "encoding": {"tooltip": [{"field": "bits"}, {"field": "loss", "title": title, "format": ".3g"}]},
+            },
+            {
+                "transform": [{"filter": "datum.now"}],
+                "mark": {"type": "point", "size": 170, "strokeWidth": 2.5, "color": VERMILLION, "opacity": 1},
+            },
+        ],
+    }

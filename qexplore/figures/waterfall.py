@@ -16,7 +16,7 @@ from qexplore.figures.words import metric_of, percent, points, seconds
 from qexplore.metric import named
 
 KINDS = {"FP32": GREY, "total": BLUE, "gain": GREEN, "loss": VERMILLION, "same": GREY, "switched": PURPLE}
-_COLUMNS = ["row", "kind", "start", "end", "low", "high", "images", "change", "seconds", "text"]
+_COLUMNS = ["row", "kind", "start", "end", "low", "high", "images", "points", "seconds", "text"]
 
 
 def waterfall(table: pd.DataFrame, now: Mapping[str, Any] | None = None) -> Live:
@@ -60,7 +60,7 @@ def _built(steps: pd.DataFrame, floor: float) -> list[dict[str, Any]]:
                 "row": row["step"],
                 "kind": _kind(before, row),
                 "start": before["accuracy"],
-                "change": change,
+                "points": 100 * change,
                 "seconds": took,
                 "text": f"{points(change)}\n{_took(took)}",
             }
@@ -145,7 +145,7 @@ def _spec(floor: float, measure: str) -> dict[str, Any]:
         {"field": "low", "title": "95 % from", "format": ".1%"},
         {"field": "high", "title": "to", "format": ".1%"},
         {"field": "images"},
-        {"field": "change", "format": "+.1%"},
+        {"field": "points", "title": "change, points", "format": "+.1f"},
         {"field": "seconds", "format": ".2f"},
     ]
     link = {"x": {**x, "field": "at"}, "y": {**ROW, "field": "row"}, "y2": {"field": "below"}}

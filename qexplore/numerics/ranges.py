@@ -33,7 +33,7 @@ def percentile(rows: Rows, spec: Spec, *, percent: float = 99.99) -> Range:
     Raises QexploreError unless 50 < percent <= 100.
     """
     if not 50 < percent <= 100:
-        raise QexploreError(f"The percentile lies above 50 and at most at 100; not {percent}.")
+        raise QexploreError(f"The percentile must be above 50 and at most 100; not {percent}.")
     return Range(rows.quantile(1 - percent / 100), rows.quantile(percent / 100)).around_zero()
 
 

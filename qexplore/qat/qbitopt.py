@@ -89,7 +89,8 @@ def _read(settings: Mapping[str, Any]) -> tuple[Allocation, Settings]:
     training = Settings(**{name: value for name, value in settings.items() if name not in names})
     if not training.noise:
         raise QexploreError(
-            "QBitOpt gives bits to weights that are trained quantized, and noise: 0 leaves none: set noise above 0."
+            "With noise: 0 no weight is quantized while it trains, so that QBitOpt has nothing to give bits to: set "
+            "noise above 0."
         )
     return plan, training
 

@@ -63,6 +63,7 @@ class Telling:
                 ],
                 "bits": bits_of(quantizers),
                 "budget": budget,
+                "distill": training.settings.distill,
                 "at": training.at,
             }
         )

@@ -78,6 +78,11 @@ class Stage:
         return int(self.log.started.get("held_out") or 0)
 
     @property
+    def distilled(self) -> bool:
+        """Whether its loss is, in whole or in part, the distance to FP32's outputs."""
+        return bool(self.log.started.get("distill"))
+
+    @property
     def budget(self) -> dict[str, float]:
         return {str(k): float(v) for k, v in (self.log.started.get("budget") or {}).items() if v is not None}
 
@@ -261,6 +266,11 @@ class Training:
         if gained is None or lost is None:
             return None
         return float(binomtest(int(gained), int(gained + lost)).pvalue) if gained + lost else 1.0
+
+    @property
+    def distilled(self) -> bool:
+        """Whether the loss of a stage is, in whole or in part, the distance to FP32's outputs."""
+        return any(stage.distilled for stage in self.stages)
 
     @property
     def zeros(self) -> float | None:

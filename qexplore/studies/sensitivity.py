@@ -126,7 +126,7 @@ def _all(trials: Trials, name: str, task: str) -> list[Trial]:
 def _orders(bits: int) -> Look:
     def look(trials: Trials, task: str) -> Verdict:
         mean = mean_over_seeds(trials.read(AGAINST, correlation(BEST, bits), task))
-        return Verdict(task, mean.value >= ORDERED, f"{mean.value:.2f}, asked {ORDERED}")
+        return Verdict(task, mean.value >= ORDERED, f"{mean.value:.2f}, threshold {ORDERED}")
 
     return look
 

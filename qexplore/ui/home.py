@@ -45,7 +45,8 @@ _WAYS = (
         "network",
         "Use my own network",
         ":material/account_tree:",
-        "Beside digits and CIFAR-10: any model of torchvision, or your weights, on a folder of your images.",
+        "Beside digits and CIFAR-10: torchvision's classifiers and segmentation networks, or your weights, on a folder "
+        "of your images.",
     ),
 )
 

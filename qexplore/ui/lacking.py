@@ -38,8 +38,8 @@ def complete(profile: Profile, spec: dict[str, Any]) -> None:
     whole = {**spec, "complete": True}
     left, right = st.columns([4, 1.2], vertical_alignment="center")
     left.caption(
-        f"Not measured, because {_WHY}: {', '.join(PARTS[part] for part in profile.left_out)}. It can be, in the "
-        "background; the time left is shown."
+        f"Not measured, because {_WHY}: {', '.join(PARTS[part] for part in profile.left_out)}. You can have it "
+        "measured in the background, with the time left in view."
     )
     right.button(
         "Measure it all",

@@ -66,7 +66,9 @@ def graph(profile: Profile, site: str) -> None:
         )
     st.caption(
         "The graph as it was captured, names as in the model's code. The number under a name is its output's site: "
-        "what carries none passes its values on. The ring is the picked site."
+        "what carries none passes its values on. Blue: convolutions and linear layers; green: depthwise; ochre: sums "
+        "and joins; red: opaque; ringed: the picked site. A site is a place where numbers are rounded: the weights of "
+        "a layer or a tensor of activations, each with bits of its own."
     )
 
 

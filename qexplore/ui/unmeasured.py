@@ -18,8 +18,9 @@ from qexplore.ui.work.watch import active, ask, watch
 IMAGES = (100, 250, 500, 1000)  # evaluation images for the many small measurements
 _START = 500
 _WHAT = (
-    "What is measured: the FP32 accuracy; what each weight and each activation loses at 2 to 8 bits, by three metrics; "
-    "the range that each estimator gives it; the accuracy of some dozen allocations; what the steps of a recipe buy."
+    "What is measured: the FP32 accuracy; what each weight and each activation loses at 2 to 8 bits, by up to five "
+    "metrics; the range that each estimator gives it; the accuracy of some dozen allocations; what the steps of a "
+    "recipe buy."
 )
 
 
@@ -46,7 +47,7 @@ def unmeasured(task: str) -> None:
     with st.container(border=True, key="unmeasured"):
         under_way = _measuring(task)
         if under_way:
-            st.markdown(f"**{task} is being measured.** This page draws by itself when that is done.")
+            st.markdown(f"**{task} is being measured.** The page appears as soon as that is done.")
             st.caption(_WHAT)
             watch([run.spec for run in under_way], key="unmeasured-run")
             return

@@ -138,7 +138,7 @@ def test_a_clicked_bar_picks_its_site_and_a_lock_holds(page: Page, app_url: str)
     page.get_by_role("radio", name="8", exact=True).or_(page.get_by_role("button", name="8", exact=True)).first.click()
     expect(page).to_have_url(re.compile("lock="))
     expect(page.get_by_text("Why 8 bits?")).to_be_visible()
-    expect(page.get_by_role("combobox", name=re.compile("site under the pointer"))).to_have_value(site)
+    expect(page.get_by_role("combobox", name=re.compile("picked site"))).to_have_value(site)
 
 
 def test_an_unknown_task_in_the_link_gets_a_sentence_and_the_nearest(page: Page, app_url: str) -> None:

@@ -65,10 +65,23 @@ def test_allocate_keeps_the_budget_and_the_locks(say, scores, hull):
     assert document["bound"] <= document["loss"]
 
 
+@pytest.mark.parametrize("verb", ["ablate", "debug"])
+def test_what_works_in_the_foreground_alone_takes_no_word_for_the_background(say, verb):
+    spoken = say(verb, "w8a8", "--task", TASK, "--background")
+    assert spoken.status == 2
+    assert "--background" in spoken.err
+
+
+def test_sensitivity_as_text_tells_its_unit(say):
+    spoken = say("sensitivity", "--task", TASK, "--metric", "sqnr", "--bits", "4")
+    assert spoken.out.rstrip().endswith("sqnr: noise over signal")
+
+
 def test_allocate_reads_as_text(say, scores):
     spoken = say("allocate", "--table", str(scores), "--kb", "20")
     assert spoken.status == 0, spoken.err
-    assert "kb " in spoken.out
+    assert " KB of weights, " in spoken.out
+    assert "proven optimum: predicted noise over signal 0." in spoken.out
 
 
 def test_an_allocation_is_written_as_a_recipe_that_runs(say, scores, tmp_path):

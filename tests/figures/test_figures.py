@@ -254,6 +254,13 @@ def test_axes_of_losses_write_powers_of_ten_as_such() -> None:
     assert "format" not in axis
 
 
+@pytest.mark.parametrize(("metric", "title"), [("fisher", "move of the answers, nats"), ("sqnr", "noise over signal")])
+def test_what_a_site_loses_has_the_words_of_its_metric(metric: str, title: str) -> None:
+    figure = figures.losses(sensitivity().assign(metric=metric), "head.weight", 4)
+    assert figure.spec["encoding"]["y"]["title"] == title
+    assert ("nats" in figure.alt) == ("nats" in title)
+
+
 def test_the_heat_map_says_what_its_unit_means() -> None:
     assert "0.01 nats" in figures.heatmap(sensitivity(), metric="fit").look
 

@@ -35,7 +35,7 @@ def test_a_gain_and_a_loss_differ_in_colour_and_in_sign() -> None:
 
 
 def test_a_step_that_changes_nothing_is_neither_gain_nor_loss() -> None:
-    assert bars(ablation([0.99, 0.99], ["equalize"])).loc["equalize", ["kind", "change"]].tolist() == ["same", 0.0]
+    assert bars(ablation([0.99, 0.99], ["equalize"])).loc["equalize", ["kind", "points"]].tolist() == ["same", 0.0]
 
 
 @pytest.mark.parametrize("after", [0.975, 0.995])

@@ -211,6 +211,17 @@ def test_a_held_out_loss_that_turns_up_is_told() -> None:
     assert "least 0.2 after epoch 2" in drawn.loss(losses, marks, 3).alt
 
 
+def test_a_distilled_loss_is_not_compared_in_height_with_a_cross_entropy() -> None:
+    found = training("qat")
+    words = [drawn.loss(found.losses, found.marks, 6, distilled=distilled).look for distilled in (False, True)]
+    assert ["courses and not their heights" in each for each in words] == [False, True]
+    events = [row("fp32", 0.98), *training_events("qat", 0)]
+    begun = next(number for number, event in enumerate(events) if event["event"] == "training-started")
+    assert not Training.of(Log().extend(enumerate(events, 1))).distilled
+    events[begun] = {**events[begun], "distill": 0.5}
+    assert Training.of(Log().extend(enumerate(events, 1))).distilled
+
+
 def test_curves_of_two_stages_are_not_joined() -> None:
     events = [row("fp32", 0.98), *training_events("prune", 0), row("prune", 0.9), *training_events("qat", 1)]
     found = Training.of(Log().extend(enumerate(events, 1)))

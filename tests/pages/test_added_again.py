@@ -110,10 +110,10 @@ def test_a_recipe_has_been_neither_measured_nor_taken_apart_nor_debugged(home: P
 
 def test_nobody_has_trained_it(opened: Open, home: Path, mine: str) -> None:
     run = trained(home, "done")
-    assert "Nobody has trained this network here yet" not in words(opened("training", task=mine))
+    assert "This network has not been trained here yet" not in words(opened("training", task=mine))
     replace(home)
     at = opened("training", task=mine, run=run)
-    assert "Nobody has trained this network here yet" in words(at)
+    assert "This network has not been trained here yet" in words(at)
 
 
 def test_a_paused_training_is_run_again_and_not_resumed(opened: Open, home: Path, mine: str) -> None:

@@ -131,7 +131,7 @@ def test_the_measured_mean_iou_of_masks_is_called_so(opened: Open) -> None:
     assert "87.0–92.0 %, 500 images, in 0.10 s" in said
     assert "measured mean IoU" in said
     assert "predicted mean IoU" in said
-    assert "accuracy" not in said.split("Everything here is measured")[0].split("FP32 mean IoU")[1]
+    assert "accuracy" not in said.split("Every measured point")[0].split("FP32 mean IoU")[1]
     assert any(c.proto.alt.startswith("Mean IoU over the budget") for c in at.get("vega_lite_chart"))
 
 
@@ -200,9 +200,10 @@ def test_figures_of_few_images_stand_beside_fp32_on_the_same_ones(opened: Open) 
 def test_mixed_bits_that_are_not_better_are_called_so() -> None:
     best = {"accuracy": 0.996, "low": 0.985, "high": 0.999}
     assert verdict(Measured(0.992, 0.98, 0.997, 500), best) == "mixed is not better here (−0.4 points)"
-    assert verdict(Measured(0.997, 0.98, 0.999, 500), best) == "mixed gains +0.1 points, within the intervals"
+    close = verdict(Measured(0.997, 0.98, 0.999, 500), best)
+    assert close == "mixed: +0.1 points; the 95 % intervals overlap, not paired"
     worse = {"accuracy": 0.776, "low": 0.737, "high": 0.81}
-    assert verdict(Measured(0.954, 0.932, 0.969, 500), worse) == "mixed gains +17.8 points"
+    assert verdict(Measured(0.954, 0.932, 0.969, 500), worse) == "mixed: +17.8 points"
 
 
 @pytest.mark.parametrize(

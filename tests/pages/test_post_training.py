@@ -414,7 +414,7 @@ def test_a_gain_that_a_later_step_repeats_is_told() -> None:
     table = ablation([0.5, 0.6, 0.99], ["equalize", "adaround"])
     spare = (table["group"] == "without") & (table["step"] == "equalize")
     table.loc[spare, ["accuracy", "change", "gained", "lost", "p"]] = [0.992, 0.002, 1, 0, 1.0]
-    assert replaceable(table).startswith("On the way **equalize** (+10.0 points) gains")
+    assert replaceable(table).startswith("On the way **equalize** (+10.0 points) gained, yet leaving it out")
     assert replaceable(ablation(RISING, LADDER)) == ""
 
 

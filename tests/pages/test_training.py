@@ -93,7 +93,7 @@ def test_a_first_visit_opens_on_a_recorded_training(opened: Open) -> None:
 
 def test_a_task_without_any_training_says_what_to_do(opened: Open) -> None:
     at = opened("training", task=BARE)
-    assert "Nobody has trained this network here yet" in words(at)
+    assert "This network has not been trained here yet" in words(at)
     assert at.button(key="start-training")
     assert not at.get("vega_lite_chart")
 

@@ -89,7 +89,8 @@ def loss(network: Network, calibration: Calibration, bits: Sequence[int], report
 
     May be negative or rise with bits: no network lies exactly at the minimum of its cross-entropy on these images, so
     that small errors raise or lower it by chance, in proportion to their size and not to its square. That hides what
-    they do: orders of sites by it, and bits given out by it, are only good where few bits do great harm.
+    they do: orders of sites by it, and bits given out by it, are only good where few bits do great harm. The project's
+    own choice.
     """
     return measured(network, calibration, bits, report, ["loss"])["loss"]
 

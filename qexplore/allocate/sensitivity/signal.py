@@ -15,7 +15,10 @@ from qexplore.report import Report
 
 @METRICS.register("sqnr")
 def sqnr(network: Network, calibration: Calibration, bits: Sequence[int], report: Report) -> Losses:
-    """Noise power over signal power, 10^(-SQNR/10), of each site by itself; knows nothing of the loss (no unit)."""
+    """Noise power over signal power, 10^(-SQNR/10), of each site by itself; knows nothing of the loss (no unit).
+
+    The project's own choice.
+    """
     losses: Losses = {}
     for site in report.track(network.sites, "noise of the sites"):
         signal = power(network, site)

@@ -14,14 +14,26 @@ from qexplore.figures.words import small
 
 _LEAST = 1e-6  # nats; what is smaller has no place on a logarithmic axis
 _WIDTH = 0.22  # of the axis, what the name of a line takes
+_DISTILLED = (
+    "This training is distilled: the line is the distance to FP32's outputs, the dashed curve the cross-entropy, so "
+    "compare their courses and not their heights. "
+)
 _TRAINING, _HELD_OUT = "training images", "held-out images"
 
 
-def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.DataFrame | None = None) -> Live:
+def loss(
+    losses: pd.DataFrame,
+    marks: pd.DataFrame,
+    epochs: float,
+    parts: pd.DataFrame | None = None,
+    *,
+    distilled: bool = False,
+) -> Live:
     """Curves of the loss in nats.
 
     losses: epoch, loss of training images, stage. marks: epoch, held_out_loss, stage. epochs: of the whole training.
-    parts: where its stages begin (epoch, step).
+    parts: where its stages begin (epoch, step). distilled: whether the loss of training images is, in whole or in part,
+    the distance to FP32's outputs; that of held-out images is the cross-entropy all the same.
     """
     rows = losses[["epoch", "loss", "stage"]].dropna().reset_index(drop=True)
     rows["smoothed"] = rows.groupby("stage")["loss"].transform(smooth)
@@ -32,8 +44,8 @@ def loss(losses: pd.DataFrame, marks: pd.DataFrame, epochs: float, parts: pd.Dat
         title="Curves of the loss over the epochs, for training images and held-out images.",
         name="training-loss",
         alt=_finding(rows, held),
-        look="Line: training images, smoothed, the raw values behind it. Dashed with points: those of the "
-        f"calibration, held out; where it turns up, the network learns by heart. {ZOOMS}",
+        look="Line: training images, smoothed, the raw values behind it. Dashed with points: calibration images, which "
+        f"are held out; where they turn up, the network overfits. {_DISTILLED if distilled else ''}{ZOOMS}",
         data=rows.merge(held, on=["epoch", "stage"], how="outer").sort_values("epoch", ignore_index=True),
         spec=_SPEC,
         zooms=ZOOM["name"],

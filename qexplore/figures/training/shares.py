@@ -14,8 +14,8 @@ from qexplore.figures.words import listed, percent
 _WORDS = {
     "oscillation": (
         "oscillating weights",
-        "Weights that jump to and fro between two grid points instead of settling. They spoil batch-norm statistics, "
-        "most at few bits.",
+        "Weights that jump to and fro between two grid points instead of settling, most at few bits. Where batch norms "
+        "are kept, they disturb the statistics of these.",
         OCHRE,
     ),
     "sparsity": (

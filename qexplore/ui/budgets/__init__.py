@@ -1,1 +1,1 @@
-"""The parts of the Budgets page: limits, answers, the strip of numbers, the site under the pointer, editing."""
+"""The parts of the Budgets page: limits, answers, the strip of numbers, the picked site, editing."""

@@ -50,8 +50,8 @@ def _share(question: Question, metric: str, found: Found) -> None:
 def train(question: Question) -> None:
     """The way on to the Training page, with the budget of this one."""
     onward(
-        "These bits are given to the network as it is. QBitOpt trains it meanwhile and gives them out anew, always "
-        "within the same budget.",
+        "Here the network stays as it is. QBitOpt gives the bits out anew while it trains the network, always within "
+        "the same budget.",
         "training",
         "Train with this budget",
         {"task": question.profile.task, **_budget(question)},

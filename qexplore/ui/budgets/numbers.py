@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from qexplore.figures.metrics import scale_of
 from qexplore.figures.words import interval, percent, points, seconds, small
 from qexplore.metric import named
-from qexplore.runs.profiles import Profile
+from qexplore.runs.profiles import METRIC, Profile
 from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Found
 from qexplore.ui.budgets.picture import SLACK
@@ -78,7 +79,7 @@ def verdict(measured: Measured | None, best: dict[str, Any]) -> str:
     if gain <= _SLACK:
         return f"mixed is not better here ({points(gain)})"
     clear = measured.low > best["high"]
-    return f"mixed gains {points(gain)}" + ("" if clear else ", within the intervals")
+    return f"mixed: {points(gain)}" + ("" if clear else "; the 95 % intervals overlap, not paired")
 
 
 def _price(found: Found) -> Card:
@@ -91,6 +92,6 @@ def _price(found: Found) -> Card:
     if first is None:
         return Card("price of a bit", "0", "no limit binds: more would buy nothing")
     per = "bit of their average" if first in ("weight_bits", "activation_bits") else names[first]
-    rest = "; ".join([f"slope of the predicted loss, per {per}", *said[1:]])
+    rest = "; ".join([f"slope of the predicted {scale_of(METRIC).name}, per {per}", *said[1:]])
     article = "an" if names[first].startswith("a") else "a"
     return Card(f"price of {article} {names[first]}", f"{small(prices[first])} nats", rest)

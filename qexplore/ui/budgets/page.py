@@ -36,7 +36,7 @@ _PLOT = 150  # pixels of the frontier itself
 @st.fragment
 @sentence()
 def bench(profile: Profile) -> None:
-    """Sliders, numbers, frontier, bars and the site under the pointer."""
+    """Sliders, numbers, frontier, bars and the picked site."""
     warm()
     table = scores(profile, profiles.METRIC)
     asked, text = budget()
@@ -61,7 +61,7 @@ def _draw(question: Question, found: Found) -> None:
     wide, narrow = st.columns([2.1, 1], gap="medium")
     above, below, beside_them = wide.container(), wide.container(), narrow.container(border=True)
     with beside_them:
-        site = site_picker(profile.sites, "site under the pointer")
+        site = site_picker(profile.sites, "picked site")
     with below:  # first, because it is what a moved slider asks for
         figure(figures.allocation(profile.sites, bits, locked=locked, picked=site), on_pick=pick_site)
     with above:
@@ -105,22 +105,23 @@ def _foot(question: Question, found: Found) -> None:
 
 def _how(profile: Profile) -> str:
     """What the figures of this page hang on besides bits."""
-    some = f" on the same {profile.images:,} images" if profile.images else ""
+    some = f", and is measured on the same {profile.images:,} images" if profile.images else ""
     bits = profile.recipe["weights"].get("bits", 8)
     return (
-        f"Everything here is measured{some} with the ranges that one calibration allows, made with {bits}-bit weights. "
-        "A recipe that quantizes the weights to few bits first calibrates activations with these and ends elsewhere; "
-        "the recipe under Share makes the very networks of this page."
+        f"Every measured point has the ranges of one calibration, made with {bits}-bit weights{some}. A recipe that "
+        "rounds the weights to few bits before it calibrates finds other ranges for the activations, and another "
+        f"{named(profile.metric)}. The recipe under Share makes exactly the networks of this page."
     )
 
 
 def _solved(found: Found) -> str:
     """How the allocation was found, and how good it is proven to be."""
-    quick = f"convex hull in {seconds(found.hull.seconds)}"
+    quick = f"quick answer (convex hull) in {seconds(found.hull.seconds)}"
     if not found.exact:
         return f"{quick}; the exact optimum is being worked out …"
     answer = found.answer
-    same = "same allocation" if answer.bits == found.hull.bits else f"the hull lost {100 * answer.hull_gap:.2f} % more"
+    worse = f"the quick answer is {100 * answer.hull_gap:.2f} % worse by these scores"
+    same = "same allocation" if answer.bits == found.hull.bits else worse
     proof = "proven optimal" if answer.exact else f"within {100 * answer.gap:.2f} % of the optimum"
     return f"{quick}, exact optimum in {seconds(answer.seconds)}: {same}; {proof} for these scores. {answer.note}"
 

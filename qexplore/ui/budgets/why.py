@@ -1,4 +1,4 @@
-"""The site under the pointer: its values on their grid, what each bit width loses, and what one more bit would buy."""
+"""The picked site: its values on their grid, what each bit width loses, and what one more bit would buy."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pandas import DataFrame
 
 from qexplore import figures
 from qexplore.figures import Grid
+from qexplore.figures.metrics import scale_of
 from qexplore.figures.words import small
 from qexplore.runs.profiles import Profile
 from qexplore.ui.draw import figure
@@ -59,7 +60,9 @@ def _facts(row: Mapping[str, Any], table: DataFrame, site: str, bits: int) -> li
         kept = int(row["numel"]) * (1 - row.get("sparsity", 0.0))
         size = f" and costs {kept * (up - bits) / 8000:.3f} KB" if row["kind"] == "weight" else ""
         extra = "1 bit more lowers" if up - bits == 1 else f"{up - bits} bits more lower"
-        said.append(f"{extra} the loss by {small(float(losses[bits] - losses[up]))} nats{size}.")
+        scale = scale_of(str(table["metric"].iloc[0]))
+        less = f"{small(float(losses[bits] - losses[up]))}{scale.unit}"
+        said.append(f"{extra} the predicted {scale.name} by {less}{size}.")
     return said
 
 

@@ -18,7 +18,7 @@ from qexplore.ui.sentence import toast
 from qexplore.ui.work.watch import active, ask, watch
 
 CAUSES = {
-    "too-few-bits": "Fewer bits than its neighbours",
+    "too-few-bits": "Fewer bits than the others",
     "clipped-range": "A range that clips",
     "wide-range": "A range that is too wide",
     "outlier-values": "A few large values set the range",

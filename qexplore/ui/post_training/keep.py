@@ -13,7 +13,7 @@ from qexplore.ui.snippets import ablate_command, debug_command, recipe_code, run
 
 def keep(profile: Profile, choice: Choice) -> None:
     """Draws them, in a fold."""
-    fold = st.expander("Take this recipe away", icon=":material/receipt_long:", key="keep", on_change="rerun")
+    fold = st.expander("Use this recipe elsewhere", icon=":material/receipt_long:", key="keep", on_change="rerun")
     if fold.open:
         with fold:
             _ways(profile, choice)

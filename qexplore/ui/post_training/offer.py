@@ -30,9 +30,9 @@ def offer(profile: Profile, recipe: Recipe) -> None:
     spec = known.spec_of("ablation", profile, recipe)
     with st.container(border=True, key="offer"):
         st.markdown(
-            f"**{escaped(recipe.name)} has not been measured step by step on this task.** Here will stand the accuracy "
-            "after each step as a waterfall, what leaving one out costs, and weights and activations alone: "
-            f"{about(recipe)}."
+            f"**{escaped(recipe.name)} has not been measured step by step on this task.** Once measured, this shows "
+            "the accuracy after each step as a waterfall, what leaving one out costs, weights alone, and activations "
+            f"alone: {about(recipe)}."
         )
         button(spec, "Measure each step", ":material/waterfall_chart:", "measure-steps")
         watch([spec], key="ablation")

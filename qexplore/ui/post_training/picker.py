@@ -20,10 +20,10 @@ from qexplore.ui.post_training.choice import (
 )
 
 ABOUT = {
-    "standard": "The white paper's pipeline with data: equalize, learn the rounding (AdaRound), set ranges, those "
-    "of the logits by cross-entropy with or without the steps.",
+    "standard": "The white paper's pipeline with data: equalize, learn the rounding (AdaRound), set ranges. Whichever "
+    "steps are on, the range of the logits is chosen by cross-entropy.",
     "data-free": "Touches no image: biases are corrected and activation ranges set from batch-norm statistics.",
-    "corrected": "Equalization, absorption and bias correction: the ladder that 8-bit MobileNets need.",
+    "corrected": "Equalization, bias absorption and bias correction: for depthwise networks with one range a tensor.",
     "plain": "Ranges and nothing else: the network as it is, on a grid.",
 }
 START = {"pipeline": "standard", "format": "W3A3", "ranges": "tensor"}

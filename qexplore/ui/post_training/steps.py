@@ -106,7 +106,11 @@ def replaceable(table: pd.DataFrame) -> str:
     told = [f"**{step}** ({points(gains[step])})" for step in spare if gains.get(step, 0.0) >= _MUCH]
     if not told:
         return ""
-    return f"On the way {' and '.join(told)} gains, yet the complete recipe can spare it: a later step does the same."
+    it = "it" if len(told) == 1 else "one of them"
+    return (
+        f"On the way {' and '.join(told)} gained, yet leaving {it} out of the complete recipe costs nothing that these "
+        "images show: other steps make up for it."
+    )
 
 
 def sides(table: pd.DataFrame) -> None:

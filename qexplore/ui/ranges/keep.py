@@ -16,7 +16,7 @@ from qexplore.ui.ranges.choice import HAND, Choice
 
 def keep(choice: Choice) -> None:
     """Draws the fold with the same network in other words."""
-    fold = st.expander("Take this range away", icon=":material/receipt_long:", key="keep-range", on_change="rerun")
+    fold = st.expander("Use this range elsewhere", icon=":material/receipt_long:", key="keep-range", on_change="rerun")
     if not fold.open:
         return
     with fold:

@@ -150,10 +150,10 @@ def _after(one: Known, training: Training) -> Card:
     latest = training.latest
     if latest is None:
         told = "told once an epoch is over" if one.active else "not reached"
-        return Card("after training", "…", told, "predicted", waiting=True)
+        return Card("after training", "…", told, waiting=True)
     between, images = interval(latest["low"], latest["high"]), int(latest["images"])
     note = f"{between}, {images:,} calibration images, epoch {latest['epoch']:g}"
-    return Card(f"{named(training.metric)} so far, held out", percent(latest["accuracy"]), note, "predicted")
+    return Card(f"{named(training.metric)} so far, held out", percent(latest["accuracy"]), note)
 
 
 def _budget(training: Training) -> Card | None:

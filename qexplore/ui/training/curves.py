@@ -29,4 +29,6 @@ def curves(training: Training) -> None:
         )
     with right:
         st.markdown("**Loss**")
-        figure(drawn.loss(training.losses, training.marks, training.epochs, training.parts))
+        figure(
+            drawn.loss(training.losses, training.marks, training.epochs, training.parts, distilled=training.distilled)
+        )

@@ -85,9 +85,9 @@ def _again(task: str, one: Known) -> Known | None:
 def _nothing() -> None:
     with st.container(border=True, key="no-training"):
         st.markdown(
-            "**Nobody has trained this network here yet.** Pick a recipe below and start it: here will stand the "
-            "accuracy before and after, both curves while they grow, the bits and ranges that are learned, and what "
-            "oscillates."
+            "**This network has not been trained here yet.** Pick a recipe below and start it. This page then shows "
+            "the accuracy before and after, both curves while they grow, the bits and ranges that are learned, and "
+            "what oscillates."
         )
         st.caption(
             "It works in the background, at low priority: close the page and come back, pause it, or let it go on "

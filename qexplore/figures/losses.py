@@ -12,14 +12,13 @@ from qexplore.figures.palette import BLUE, GREY, VERMILLION
 from qexplore.figures.words import POWERS, small
 
 
-def losses(table: pd.DataFrame, site: str, bits: int | None = None) -> Live:
+def losses(table: pd.DataFrame, site: str, bits: int | None = None, *, metric: str) -> Live:
     """What `site` loses by a metric over bits, logarithmic; a ring marks `bits`.
 
-    table: sensitivity of one metric, named in its column metric. Losses at or below zero have no place on the axis and
-    are left out of the drawing.
+    table: sensitivity of `metric`. Losses at or below zero have no place on the axis and are left out of the drawing.
     """
     rows = table.loc[table["site"] == site, ["bits", "loss"]].sort_values("bits", ignore_index=True)
-    scale = scale_of(str(table["metric"].iloc[0]))
+    scale = scale_of(metric)
     shown = rows[rows["loss"] > 0].assign(now=lambda t: t["bits"] == bits)
     return Live(
         title=f"Line over the bits of one site: {scale.title}.",

@@ -34,7 +34,7 @@ def everything() -> list[figures.Figure]:
         figures.heatmap(table, metric="fit", picked="input", bits=BITS),
         figures.ranking(table, 2, metric="fit"),
         figures.agreement(both, "fit", 4),
-        figures.losses(table, "head.weight", 4),
+        figures.losses(table, "head.weight", 4, metric="fit"),
         figures.histogram(values, figures.grid(-3, 3, 3), "head.weight"),
         figures.waterfall(ablation(RISING, LADDER)),
         figures.left_out(ablation(RISING, LADDER)),
@@ -248,7 +248,7 @@ def test_a_small_number_is_written_as_a_class_reads_it(value: float, said: str) 
 
 def test_axes_of_losses_write_powers_of_ten_as_such() -> None:
     legend = figures.heatmap(sensitivity(), metric="fit").spec["layer"][0]["encoding"]["color"]["legend"]
-    axis = figures.losses(sensitivity(), "head.weight", 4).spec["encoding"]["y"]["axis"]
+    axis = figures.losses(sensitivity(), "head.weight", 4, metric="fit").spec["encoding"]["y"]["axis"]
     assert legend["labelExpr"] == axis["labelExpr"] == POWERS
     assert "format" not in legend
     assert "format" not in axis
@@ -256,7 +256,7 @@ def test_axes_of_losses_write_powers_of_ten_as_such() -> None:
 
 @pytest.mark.parametrize(("metric", "title"), [("fisher", "move of the answers, nats"), ("sqnr", "noise over signal")])
 def test_what_a_site_loses_has_the_words_of_its_metric(metric: str, title: str) -> None:
-    figure = figures.losses(sensitivity().assign(metric=metric), "head.weight", 4)
+    figure = figures.losses(sensitivity(), "head.weight", 4, metric=metric)
     assert figure.spec["encoding"]["y"]["title"] == title
     assert ("nats" in figure.alt) == ("nats" in title)
 

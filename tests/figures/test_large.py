@@ -31,7 +31,7 @@ def everything(profile: Profile) -> list[figures.Figure]:
         figures.heatmap(fit, metric="fit", picked=site, bits=bits),
         figures.ranking(fit, 2, metric="fit", picked=site),
         figures.agreement(table, "fit", 4, picked=site),
-        figures.losses(fit, site, 4),
+        figures.losses(fit, site, 4, metric="fit"),
         figures.allocation(profile.sites, bits, locked=[site], picked=site),
         figures.channels(profile.channels, widest),
         figures.histogram(values, figures.grid(-3, 3, 4), site),

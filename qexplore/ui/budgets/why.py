@@ -12,7 +12,7 @@ from qexplore import figures
 from qexplore.figures import Grid
 from qexplore.figures.metrics import scale_of
 from qexplore.figures.words import small
-from qexplore.runs.profiles import Profile
+from qexplore.runs.profiles import METRIC, Profile
 from qexplore.ui.draw import figure
 from qexplore.ui.locks import write_locks
 from qexplore.ui.stored import row_of
@@ -29,7 +29,7 @@ def why(profile: Profile, table: DataFrame, site: str, bits: Mapping[str, int], 
     _lock(profile.sites, table, site, locked)
     drawn = figures.histogram(profile.tensor(site), grid_of(profile, row, bits[site]), site, height=140)
     figure(drawn, key="why-values", words=False)
-    figure(figures.losses(table, site, bits[site]), key="why-losses", words=False)
+    figure(figures.losses(table, site, bits[site], metric=METRIC), key="why-losses", words=False)
     st.caption(" ".join(_facts(row, table, site, bits[site])))
 
 
@@ -60,7 +60,7 @@ def _facts(row: Mapping[str, Any], table: DataFrame, site: str, bits: int) -> li
         kept = int(row["numel"]) * (1 - row.get("sparsity", 0.0))
         size = f" and costs {kept * (up - bits) / 8000:.3f} KB" if row["kind"] == "weight" else ""
         extra = "1 bit more lowers" if up - bits == 1 else f"{up - bits} bits more lower"
-        scale = scale_of(str(table["metric"].iloc[0]))
+        scale = scale_of(METRIC)
         less = f"{small(float(losses[bits] - losses[up]))}{scale.unit}"
         said.append(f"{extra} the predicted {scale.name} by {less}{size}.")
     return said

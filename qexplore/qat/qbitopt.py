@@ -46,7 +46,8 @@ class Allocation(Limits):
     re-allocation and after the last. gradients: "training", those of its loss; or "answers", as the metric `fisher`
     has them, from passes of their own before each allocation: the loss of a network that answers as it should has
     hardly a gradient, and that of a distillation vanishes with its aim (both are the project's own choice).
-    memory: momentum of the moving means of the squared gradients, for each step or, of answers, for 16 images. error:
+    memory: momentum of the moving means of the gradients (see Fisher), for each step or, of answers, for 16 images;
+    without any, 0, the square of one batch alone stands in, which is too large for weights. error:
     "measured" or "model" (see Fisher.losses). Where the paper's numbers are not known to us, they are the project's own
     choice.
     """
@@ -143,7 +144,7 @@ class Reallocation(Idle):
 
     def __init__(self, plan: Allocation, start: Start | None = None) -> None:
         self.plan, self.start = plan, start
-        self.fisher = Fisher(plan.memory)
+        self.fisher = Fisher(plan.memory, signed=plan.gradients == ANSWERS)
         self._resumed = False
 
     def begin(self, training: Training) -> list[Event]:
@@ -222,11 +223,8 @@ class Reallocation(Idle):
         }
 
     def state(self) -> State:
-        names = list(self.fisher.traces)
-        traces = torch.tensor([self.fisher.traces[name] for name in names], dtype=torch.float64)
-        return {"traces": traces}, {"names": names, "steps": self.fisher.steps}
+        return self.fisher.state()
 
     def load(self, state: State) -> None:
-        tensors, facts = state
-        self.fisher.traces = dict(zip(facts["names"], tensors["traces"].tolist(), strict=True))
-        self.fisher.steps, self._resumed = facts["steps"], True
+        self.fisher.load(state)
+        self._resumed = True

@@ -255,3 +255,18 @@ def test_a_checkpoint_from_before_a_setting_was_there_goes_on() -> None:
         facts["owner"] = {k: v for k, v in facts["owner"].items() if k != "quantizer_optimizer"}
     assert same(trained("plain", images(keeper=memory), Report(events.append)), expected)
     assert next(event for event in events if event["event"] == "training-started")["at"] == 3
+
+
+def test_a_checkpoint_from_before_scatters_goes_on_from_its_traces() -> None:
+    memory, events = Memory(), list[Event]()
+    with pytest.raises(Stop):
+        trained("qbitopt", images(keeper=memory), stopping_after(0, "epoch"))
+    tensors, facts = memory.states["3-qat"]
+    means = [name for name in tensors if name.startswith("reallocation/mean.")]
+    scatters = facts["actors"]["reallocation"].pop("scatters")
+    assert {name.removeprefix("reallocation/mean.") for name in means} == scatters.keys()
+    for name in means:
+        del tensors[name]
+    trained("qbitopt", images(keeper=memory), Report(events.append))
+    assert next(event for event in events if event["event"] == "training-started")["at"] == 3
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2]

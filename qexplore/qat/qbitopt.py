@@ -110,7 +110,7 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
     """
     plan, training = _read(settings)
     budget = plan.budget.limits()
-    make_ready(network, calibration, training, name="qbitopt", budget=budget)
+    make_ready(network, calibration, report, training, name="qbitopt", budget=budget)
     plan.check(network)
     start = first_allocation(network, calibration, report, plan)
     actors: Actors = [Reallocation(plan, start), Oscillation(training.damping, training.freezing)]

@@ -207,17 +207,17 @@ class Reallocation(Idle):
         return choices(training.network, sites, self.plan.menu, losses)
 
     def _event(self, training: Training, before: Mapping[str, int], answer: Answer) -> Event:
+        """What is told of an allocation; the bits are those that the quantizers have by now."""
+        bits = {name: training.trainable.quantizers[name].spec.bits for name in answer.bits}
+        sites = pd.DataFrame([identity(training.network, training.network.site(name)) for name in bits])
         return {
             "event": "allocation",
             "at": training.at,
-            "bits": answer.bits,
-            "cost": cost(
-                pd.DataFrame([identity(training.network, training.network.site(name)) for name in answer.bits]),
-                answer.bits,
-            ),
+            "bits": bits,
+            "cost": cost(sites, bits),
             "budget": self.plan.budget.limits(),
             "loss": answer.loss,
-            "changed": sum(before[name] != bits for name, bits in answer.bits.items()),
+            "changed": sum(before[name] != now for name, now in bits.items()),
             "exact": answer.exact,
             "frozen": training.at >= max(self.plan.moments(training.steps), default=0),
         }

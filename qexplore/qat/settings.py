@@ -92,8 +92,8 @@ class Settings:
             _between(name, getattr(self, name), 0, 1000)
         if self.reestimate and self.batch_norm != KEEP:
             raise QexploreError(
-                f"Statistics are estimated anew (reestimate: {self.reestimate}) of batch norms that are trained and lie "
-                f"behind the rounding of the weights: set batch_norm to {KEEP}, or reestimate to 0."
+                f"Statistics are estimated anew (reestimate: {self.reestimate}) of batch norms that are trained behind "
+                f"the rounding of the weights: set batch_norm to {KEEP}, or reestimate to 0."
             )
 
     def factor(self, at: int, steps: int, per_epoch: int) -> float:

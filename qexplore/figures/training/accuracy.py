@@ -27,8 +27,9 @@ def accuracy(
     parts: pd.DataFrame | None = None,
     metric: str = "accuracy",
 ) -> Live:
-    """The curve on the calibration images, with its 95 % band, and diamonds measured on the evaluation images. No weight
-    is trained on either; the first ranges, and the first bits where a training allocates, are found on the former.
+    """The curve on the calibration images, with its 95 % band, and diamonds measured on the evaluation images.
+
+    No weight is trained on either; first ranges, and first bits where a training allocates, are found on the former.
 
     marks: epoch (of a stage's start: before its first step), accuracy, low, high, images, stage. before: epoch at which
     training of the quantized network begins, and its accuracy; after: the accuracy at the end. fp32: accuracy of the

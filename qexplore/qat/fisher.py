@@ -21,53 +21,39 @@ MODELLED, MEASURED = "model", "measured"
 ERRORS = (MODELLED, MEASURED)
 SAMPLE = 1 << 14  # values of an activation on which the noise is measured
 AT_ONCE = 1 << 20  # values that are rounded to grids of several widths together
-TINY = 1e-9  # what rounding may make of no scatter at all
-FACTS = ("steps", "square", "lone", "left", "missing")  # numbers of a Scatter
 
 
-@dataclass
-class Scatter:
-    """The gradients of batches to one weight: how far they lie from their own moving mean, and where that is.
+@dataclass(frozen=True)
+class Batch:
+    """The gradient g of the mean loss of a batch to one weight, in its shape, and how it was found.
 
-    mean: Σ w g, shape of the weight, w the share of a step in the moving mean (Σ w = 1) and g the gradient of the
-    mean loss of its batch; square: Σ w ‖g‖². lone: Σ w / B, of batches of B images; left: Σ w² / B, which of the
-    noise of single batches is left in the mean. Where a share q of the weights is quantized (QuantNoise), the others'
-    gradients are 0: g is what was seen over q, `square` and `left` have one 1 / q more in place of two, and
-    `missing`, Σ w² (1 / q - 1), is what that leaves of the mean gradient itself.
+    images: of the batch. quantized: share q of the weights whose gradients were seen (QuantNoise), the others' being 0.
     """
 
-    mean: Tensor
-    steps: int = 0
-    square: float = 0.0
-    lone: float = 0.0
-    left: float = 0.0
-    missing: float = 0.0
-
-    def take(self, gradient: Tensor, images: int, quantized: float, momentum: float) -> None:
-        """The gradient of one batch of `images` into the means."""
-        self.steps += 1
-        share = _share(momentum, self.steps)
-        self.square += share * (float(dot(gradient, gradient)) / quantized - self.square)
-        self.mean.lerp_(gradient if quantized == 1 else gradient / quantized, share)
-        self.lone += share * (1 / images - self.lone)
-        kept, own = (1 - share) ** 2, share**2
-        self.left = kept * self.left + own / (images * quantized)
-        self.missing = kept * self.missing + own * (1 / quantized - 1)
+    gradient: Tensor
+    images: int
+    quantized: float
 
     @property
-    def trace(self) -> float:
-        """Tr Cov + ‖mean‖² of the gradients of single images: the trace of the empirical Fisher information.
-
-        With σ² = Tr Cov and G = ‖mean‖², `square` has the expectation σ² lone + G and ‖Σ w g‖² has σ² left + G (1 +
-        missing): two equations, of which σ² is at least 0 and G is left as it comes out, so that the trace, never below
-        0, has no bias. One batch alone has no scatter: its square is then taken for the noise of its images alone.
+    def square(self) -> float:
+        """‖g‖² over all weights: its expectation is σ² / images + G, with σ² = tr Cov and G = ‖mean‖² of the gradients
+        of single images.
         """
-        turned = 1 + self.missing
-        apart = turned * self.lone - self.left
-        if apart <= TINY * self.lone:
-            return self.square / self.lone
-        noise = max(0.0, (turned * self.square - float(dot(self.mean, self.mean))) / apart)
-        return self.square + noise * (1 - self.lone)
+        return float(dot(self.gradient, self.gradient)) / self.quantized
+
+    def trace(self, before: Batch | None) -> float:
+        """σ² + G, the trace of the empirical Fisher information, without bias as long as the network hardly moved since
+        the batch `before`: half the square of what lies between both is the noise of one. Without one the batch has no
+        scatter, and its square is taken for the noise of its images alone.
+
+        Of gradients that were seen in part, that half square has ‖g‖² (1 / q - 1) too much.
+        """
+        if self.images == 1 or before is None:
+            return self.square * self.images
+        apart = self.gradient / self.quantized - before.gradient / before.quantized
+        unseen = (1 / self.quantized + 1 / before.quantized) / 2 - 1
+        noise = float(dot(apart, apart)) / 2 - self.square * unseen
+        return self.square + noise * (1 - 1 / self.images) / ((1 / self.images + 1 / before.images) / 2)
 
 
 class Fisher:
@@ -77,8 +63,9 @@ class Fisher:
     the latent weight's too, by the straight-through estimator. That of an activation belongs to its own image: B times
     its square, in a batch of B, has the trace as its expectation. That of a weight is a mean over images, and B times
     its square has Tr Cov + B ‖mean‖², the more too much the further a network is from its minimum: at 2 bits several
-    times the trace. So the trace is taken from the scatter of the batches about their moving mean (see Scatter), except
-    where gradients are `signed`: with signs at random their mean is 0 and B times the square is right.
+    times the trace. So the trace is taken from how far the gradients of one batch and of the next lie apart (see Batch;
+    about a moving mean they would scatter as the mean itself does in a training), except where gradients are `signed`:
+    with signs at random their mean is 0 and B times the square is right.
     A weight that layers share is one tensor, whose gradient is the sum of theirs; each site has a part of its trace,
     since their losses are added.
     """
@@ -91,7 +78,8 @@ class Fisher:
         self._first: dict[str, str] = {}
         self._squares: dict[str, Tensor] = {}
         self._gradients: dict[str, Tensor] = {}
-        self._scatters: dict[str, Scatter] = {}
+        self._before: dict[str, Batch] = {}
+        self._counted: dict[str, int] = {}
         self._samples: dict[str, Tensor] = {}
 
     def watch(self, quantizers: dict[str, Quantizer]) -> None:
@@ -134,7 +122,7 @@ class Fisher:
             if self.signed:
                 self._squares[first] = dot(gradient, gradient)
             else:
-                self._scatter(first, gradient, images, quantized)
+                self._compare(first, Batch(gradient, images, quantized))
         for name, square in self._squares.items():
             for site, part in self._shares.get(name, {name: 1.0}).items():
                 value = float(square) * images * part
@@ -143,31 +131,38 @@ class Fisher:
         self._squares.clear()
         self._gradients.clear()
 
-    def _scatter(self, first: str, gradient: Tensor, images: int, quantized: float) -> None:
-        """The gradient of one batch to a weight; of the first batch after a checkpoint without scatters what was known
-        stays.
+    def _compare(self, first: str, batch: Batch) -> None:
+        """One batch's gradient to a weight into the mean of its traces; a first one alone, with no other to compare it
+        with, stands in until there are two, or not at all where something is known from a checkpoint of before.
         """
-        scatter = self._scatters.setdefault(first, Scatter(torch.zeros_like(gradient)))
-        scatter.take(gradient, images, quantized, self.momentum)
-        if scatter.steps > 1 or first not in self.traces:
-            trace = scatter.trace
-            self.traces |= {site: trace * part for site, part in self._shares[first].items()}
+        before, self._before[first] = self._before.get(first), batch
+        counts = before is not None or batch.images == 1
+        if not counts and first in self.traces:
+            return
+        self._counted[first] = self._counted.get(first, 0) + counts
+        share, trace = _share(self.momentum, max(1, self._counted[first])), batch.trace(before)
+        for site, part in self._shares[first].items():
+            known = self.traces.get(site, trace * part)
+            self.traces[site] = known + share * (trace * part - known)
 
     def state(self) -> State:
-        """All that going on needs: traces, and what those of weights are made of."""
+        """All that going on needs: traces, and the last gradients of weights."""
         names = list(self.traces)
         traces = torch.tensor([self.traces[name] for name in names], dtype=torch.float64)
-        means = {f"mean.{name}": scatter.mean for name, scatter in self._scatters.items()}
-        scatters = {name: {key: getattr(each, key) for key in FACTS} for name, each in self._scatters.items()}
-        return {"traces": traces, **means}, {"names": names, "steps": self.steps, "scatters": scatters}
+        last = {f"last.{name}": batch.gradient for name, batch in self._before.items()}
+        batches = {name: [batch.images, batch.quantized] for name, batch in self._before.items()}
+        facts = {"names": names, "steps": self.steps, "batches": batches, "counted": dict(self._counted)}
+        return {"traces": traces, **last}, facts
 
     def load(self, state: State) -> None:
-        """Takes back what `state` gave; a state from before there were scatters has none, and they begin anew."""
+        """Takes back what `state` gave; a state from before gradients were compared has no last ones, and means go on
+        from its traces.
+        """
         tensors, facts = state
         self.traces = dict(zip(facts["names"], tensors["traces"].tolist(), strict=True))
         self.steps = facts["steps"]
-        scatters = facts.get("scatters", {}).items()
-        self._scatters = {name: Scatter(tensors[f"mean.{name}"].clone(), **each) for name, each in scatters}
+        self._before = {name: Batch(tensors[f"last.{name}"], *each) for name, each in facts.get("batches", {}).items()}
+        self._counted = dict(facts.get("counted", {}))
 
     def losses(self, training: Training, menu: Sequence[int], error: str) -> dict[tuple[str, int], float]:
         """½ Tr(F) E[δ²] of every site at every number of bits of the menu, in nats.
@@ -181,7 +176,10 @@ class Fisher:
         """
         found: dict[tuple[str, int], float] = {}
         for name, quantizer in training.trainable.quantizers.items():
-            trace, values = self.traces.get(name, 0.0), self._values(training, name) if error == MEASURED else None
+            trace, values = (
+                max(0.0, self.traces.get(name, 0.0)),
+                self._values(training, name) if error == MEASURED else None,
+            )
             errors = self._modelled(training, name, menu) if values is None else measured(quantizer, values, menu)
             found |= {(name, bits): 0.5 * trace * square for bits, square in zip(menu, errors, strict=True)}
         return found

@@ -46,8 +46,7 @@ class Allocation(Limits):
     re-allocation and after the last. gradients: "training", those of its loss; or "answers", as the metric `fisher`
     has them, from passes of their own before each allocation: the loss of a network that answers as it should has
     hardly a gradient, and that of a distillation vanishes with its aim (both are the project's own choice).
-    memory: momentum of the moving means of the gradients (see Fisher), for each step or, of answers, for 16 images;
-    without any, 0, the square of one batch alone stands in, which is too large for weights. error:
+    memory: momentum of the moving means of the traces (see Fisher), for each step or, of answers, for 16 images. error:
     "measured" or "model" (see Fisher.losses). Where the paper's numbers are not known to us, they are the project's own
     choice.
     """

@@ -257,15 +257,16 @@ def test_a_checkpoint_from_before_a_setting_was_there_goes_on() -> None:
     assert next(event for event in events if event["event"] == "training-started")["at"] == 3
 
 
-def test_a_checkpoint_from_before_scatters_goes_on_from_its_traces() -> None:
+def test_a_checkpoint_from_before_gradients_were_compared_goes_on_from_its_traces() -> None:
     memory, events = Memory(), list[Event]()
     with pytest.raises(Stop):
         trained("qbitopt", images(keeper=memory), stopping_after(0, "epoch"))
     tensors, facts = memory.states["3-qat"]
-    means = [name for name in tensors if name.startswith("reallocation/mean.")]
-    scatters = facts["actors"]["reallocation"].pop("scatters")
-    assert {name.removeprefix("reallocation/mean.") for name in means} == scatters.keys()
-    for name in means:
+    last = [name for name in tensors if name.startswith("reallocation/last.")]
+    batches = facts["actors"]["reallocation"].pop("batches")
+    assert facts["actors"]["reallocation"].pop("counted").keys() == batches.keys()
+    assert {name.removeprefix("reallocation/last.") for name in last} == batches.keys()
+    for name in last:
         del tensors[name]
     trained("qbitopt", images(keeper=memory), Report(events.append))
     assert next(event for event in events if event["event"] == "training-started")["at"] == 3

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from qexplore.allocate.sensitivity import sensitivity_table
+from qexplore.allocate.sensitivity.shared import shares_of
 from qexplore.bench.subjects import DIGITS, LARGE, subject
 from qexplore.bench.timing import BENCHES, medians
 from qexplore.network import Network, cross_entropy
@@ -37,12 +38,16 @@ def sweep(report: Report, *, images: int = 4) -> dict[str, float]:
 
 
 def complete_passes(network: Network, given: Calibration, bits: Sequence[int]) -> dict[tuple[str, int], float]:
-    """What `loss` measures, as one writes it down: the whole network on all images, once for each site and bits."""
-    real, found = network.uniform(None, None), {}
+    """What `loss` measures, as one writes it down: the whole network on all images, once for each site and bits; a
+    weight that layers share in all of them at once, and of what that does to each of its sites the share of its
+    elements.
+    """
+    real, found, tied = network.uniform(None, None), {}, shares_of(network.sites).values()
     with network.static(), network.using(real):
         before = cross_entropy(network, given.batches())
         for site in network.sites:
+            together = next((of for of in tied if site.name in of), {site.name: 1.0})
             for b in bits:
-                with network.using({site.name: b}):
-                    found[site.name, b] = cross_entropy(network, given.batches()) - before
+                with network.using(dict.fromkeys(together, b)):
+                    found[site.name, b] = together[site.name] * (cross_entropy(network, given.batches()) - before)
     return found

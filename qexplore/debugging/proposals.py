@@ -22,6 +22,7 @@ from qexplore.recipes.sites import aliases_of
 from qexplore.registry import Registry, key_of
 
 RANGE_KEYS = ("range", "method")
+POSSIBLE = ("possible_lo", "possible_hi")  # ends between which images can lie, in the evidence of a finding
 HIGH = 8  # bits that are called high
 
 
@@ -137,16 +138,18 @@ def gentler_step(trouble: Trouble) -> list[Edit]:
 
 @PROPOSALS.register("unlike-images")
 def no_images(trouble: Trouble) -> list[Edit]:
-    """Activation ranges without these images: from the batch norms, or anew for every image."""
+    """Activation ranges without these images: from the batch norms, where it is known between which ends images lie
+    without a look at those in use, or anew for every image.
+    """
     name = next((s.name for s in trouble.recipe.steps if key_of(s.name) == key_of("activation-ranges")), None)
     if name is None:
         return []
-    ends = [trouble.finding.evidence[end] for end in ("lo", "hi")]
+    ends = [trouble.finding.evidence[end] for end in POSSIBLE if end in trouble.finding.evidence]
     no_logits = '""'  # strings are read as YAML
     norms = {"method": "batch-norm", "input": ends, "logits": no_logits}
     anew = {f"{name}.dynamic": True, f"{name}.logits": no_logits}
     return [
-        edits.step_method("activation ranges from the batch norms", name, norms),
+        *([edits.step_method("activation ranges from the batch norms", name, norms)] if ends else []),
         edits.settings("activation ranges anew for every image", anew),
     ]
 

@@ -141,6 +141,8 @@ def _group(cause: str, findings: Sequence[Document]) -> str:
 
 def _fixes(document: Document, measure: str) -> str:
     said = "Each is a complete recipe, carried out and measured by itself; least divergence first."
+    if sum(fix["accuracy"] is not None for fix in document["fixes"]) > 1:
+        said += " The best of several is picked on the same evaluation images, which flatters it a little."
     return f"{said}\n\n{_table(('fix', measure, '95 % interval', 'divergence, nats'), fix_rows(document))}"
 
 

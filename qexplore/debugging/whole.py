@@ -70,7 +70,16 @@ def unlike_images(whole: Whole) -> Finding | None:
     )
     evidence = {"calibration": whole.calibration, "evaluation": there}
     evidence |= {"calibration_lo": seen[0], "calibration_hi": seen[1], "lo": used[0], "hi": used[1]}
+    possible = _possible(whole.task)
+    evidence |= {} if possible is None else {"possible_lo": possible[0], "possible_hi": possible[1]}
     return Finding("unlike-images", "", text, there, "", evidence)
+
+
+def _possible(task: Task) -> tuple[float, float] | None:
+    """Least and greatest value that images can have: as the data say, else those of the training images; None where
+    neither is there. A repair is measured on the evaluation images, so that nothing of it may come from them.
+    """
+    return task.data.interval or (_ends(task, "train") if task.data.has("train") else None)
 
 
 def bits_everywhere(whole: Whole, named: Sequence[Finding], share: float) -> Finding | None:

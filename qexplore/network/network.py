@@ -331,6 +331,12 @@ class Network:
         learned = self._learned.get((site.name, bits))
         return self._from_codes(site, bits)() if learned is None else learned
 
+    def learned_weight(self, name: str) -> Tensor | None:
+        """What `set_quantized` gave to the weight site `name` at its present bits; None where it is rounded to
+        nearest, or real.
+        """
+        return self._learned.get((name, self._bits.get(name, 0)))
+
     def _from_codes(self, site: Site, bits: int) -> Callable[[], Tensor]:
         """What makes the weight rounded to nearest, as often as it is asked, from its codes, which it holds."""
         key, weight = (site.name, bits), self.layers[site.layer].weight

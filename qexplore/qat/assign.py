@@ -61,8 +61,9 @@ def allocate_bits(network: Network, calibration: Calibration, report: Report, **
         )
     check_untied(network, "put the step 'fold-bn' before 'allocate-bits'")
     plan.check(network)
-    bits, loss, proven = _bits(network, calibration, report, plan)
-    network.set_bits(bits)
+    wanted, loss, proven = _bits(network, calibration, report, plan)
+    network.set_bits(wanted)
+    bits = {name: network.bits[name] for name in wanted}
     report.event(
         "allocation",
         at=0,

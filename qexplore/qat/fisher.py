@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from qexplore.allocate.sensitivity.shared import Shares, shares_of
 from qexplore.numerics import Range
 from qexplore.numerics.learned import dot
+from qexplore.ptq.steps import State
 from qexplore.qat.quantizers import Quantizer
 from qexplore.qat.training import Training
 
@@ -20,28 +23,73 @@ SAMPLE = 1 << 14  # values of an activation on which the noise is measured
 AT_ONCE = 1 << 20  # values that are rounded to grids of several widths together
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The gradient g of the mean loss of a batch to one weight, in its shape, and how it was found.
+
+    images: of the batch. quantized: share q of the weights whose gradients were seen (QuantNoise), the others' being 0.
+    """
+
+    gradient: Tensor
+    images: int
+    quantized: float
+
+    @property
+    def square(self) -> float:
+        """‖g‖² over all weights: its expectation is σ² / images + G, with σ² = tr Cov and G = ‖mean‖² of the gradients
+        of single images.
+        """
+        return float(dot(self.gradient, self.gradient)) / self.quantized
+
+    def trace(self, before: Batch | None) -> float:
+        """σ² + G, the trace of the empirical Fisher information, without bias as long as the network hardly moved since
+        the batch `before`: half the square of what lies between both is the noise of one. Without one the batch has no
+        scatter, and its square is taken for the noise of its images alone.
+
+        Of gradients that were seen in part, that half square has ‖g‖² (1 / q - 1) too much.
+        """
+        if self.images == 1 or before is None:
+            return self.square * self.images
+        apart = self.gradient / self.quantized - before.gradient / before.quantized
+        unseen = (1 / self.quantized + 1 / before.quantized) / 2 - 1
+        noise = float(dot(apart, apart)) / 2 - self.square * unseen
+        return self.square + noise * (1 - 1 / self.images) / ((1 / self.images + 1 / before.images) / 2)
+
+
 class Fisher:
     """Moving means of Σ g² over the elements of each site, an image: the trace of the empirical Fisher information.
 
     g is the gradient of the mean loss of a batch to the site's quantized values, as the backward pass comes by; it is
-    the latent weight's too, by the straight-through estimator. That of an activation belongs to its own image; that of
-    a weight is a mean over images whose square has 1/batch of the trace as its expectation where the mean gradient is
-    small. Both come out as the trace times 1/batch, which is divided out.
+    the latent weight's too, by the straight-through estimator. That of an activation belongs to its own image: B times
+    its square, in a batch of B, has the trace as its expectation. That of a weight is a mean over images, and B times
+    its square has Tr Cov + B ‖mean‖², the more too much the further a network is from its minimum: at 2 bits several
+    times the trace. So the trace is taken from how far the gradients of one batch and of the next lie apart (see Batch;
+    about a moving mean they would scatter as the mean itself does in a training), except where gradients are `signed`:
+    with signs at random their mean is 0 and B times the square is right.
+    A weight that layers share is one tensor, whose gradient is the sum of theirs; each site has a part of its trace,
+    since their losses are added.
     """
 
-    def __init__(self, momentum: float) -> None:
-        self.momentum = momentum
+    def __init__(self, momentum: float, *, signed: bool = False) -> None:
+        self.momentum, self.signed = momentum, signed
         self.traces: dict[str, float] = {}
         self.steps = 0
-        self._kinds: dict[str, str] = {}
-        self._fresh: dict[str, Tensor] = {}
+        self._shares: Shares = {}
+        self._first: dict[str, str] = {}
+        self._squares: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
+        self._before: dict[str, Batch] = {}
+        self._counted: dict[str, int] = {}
         self._samples: dict[str, Tensor] = {}
 
     def watch(self, quantizers: dict[str, Quantizer]) -> None:
         """Listens to the gradients of all sites from now on."""
+        self._shares = shares_of(quantizer.site for quantizer in quantizers.values())
+        self._first = {name: first for first, names in self._shares.items() for name in names}
         for name, quantizer in quantizers.items():
-            self._kinds[name] = quantizer.site.kind
-            quantizer.seen = partial(self._see, name)
+            weight = quantizer.site.kind == "weight"
+            whole = weight and (not self.signed or len(self._shares[self._first[name]]) > 1)
+            quantizer.seen = partial(self._see_whole if whole else self._see, name)
 
     @contextmanager
     def watching(self, quantizers: dict[str, Quantizer]) -> Iterator[None]:
@@ -54,8 +102,14 @@ class Fisher:
                 quantizer.seen = None
 
     def _see(self, name: str, gradient: Tensor, unit: float) -> None:
+        """The square of a gradient that belongs to one image, or has signs at random."""
         square = dot(gradient, gradient) / unit**2
-        self._fresh[name] = self._fresh[name] + square if name in self._fresh else square
+        self._squares[name] = self._squares[name] + square if name in self._squares else square
+
+    def _see_whole(self, name: str, gradient: Tensor, _: float) -> None:
+        """A gradient to a weight in its own unit, summed over the layers that share it."""
+        first = self._first[name]
+        self._gradients[first] = self._gradients[first] + gradient if first in self._gradients else gradient.float()
 
     def take(self, images: int, quantized: float = 1.0) -> None:
         """The gradients of one step, of a batch of `images`, into the means.
@@ -63,12 +117,52 @@ class Fisher:
         quantized: share of the weights that was (QuantNoise); the gradients to the others were not seen.
         """
         self.steps += 1
-        share = max(1 - self.momentum, 1 / self.steps)  # a plain mean until it has seen enough
-        for name, square in self._fresh.items():
-            value = float(square) * images / (quantized if self._kinds[name] == "weight" else 1.0)
-            before = self.traces.get(name, value)
-            self.traces[name] = before + share * (value - before)
-        self._fresh.clear()
+        share = _share(self.momentum, self.steps)
+        for first, gradient in self._gradients.items():
+            if self.signed:
+                self._squares[first] = dot(gradient, gradient)
+            else:
+                self._compare(first, Batch(gradient, images, quantized))
+        for name, square in self._squares.items():
+            for site, part in self._shares.get(name, {name: 1.0}).items():
+                value = float(square) * images * part
+                before = self.traces.get(site, value)
+                self.traces[site] = before + share * (value - before)
+        self._squares.clear()
+        self._gradients.clear()
+
+    def _compare(self, first: str, batch: Batch) -> None:
+        """One batch's gradient to a weight into the mean of its traces; a first one alone, with no other to compare it
+        with, stands in until there are two, or not at all where something is known from a checkpoint of before.
+        """
+        before, self._before[first] = self._before.get(first), batch
+        counts = before is not None or batch.images == 1
+        if not counts and first in self.traces:
+            return
+        self._counted[first] = self._counted.get(first, 0) + counts
+        share, trace = _share(self.momentum, max(1, self._counted[first])), batch.trace(before)
+        for site, part in self._shares[first].items():
+            known = self.traces.get(site, trace * part)
+            self.traces[site] = known + share * (trace * part - known)
+
+    def state(self) -> State:
+        """All that going on needs: traces, and the last gradients of weights."""
+        names = list(self.traces)
+        traces = torch.tensor([self.traces[name] for name in names], dtype=torch.float64)
+        last = {f"last.{name}": batch.gradient for name, batch in self._before.items()}
+        batches = {name: [batch.images, batch.quantized] for name, batch in self._before.items()}
+        facts = {"names": names, "steps": self.steps, "batches": batches, "counted": dict(self._counted)}
+        return {"traces": traces, **last}, facts
+
+    def load(self, state: State) -> None:
+        """Takes back what `state` gave; a state from before gradients were compared has no last ones, and means go on
+        from its traces.
+        """
+        tensors, facts = state
+        self.traces = dict(zip(facts["names"], tensors["traces"].tolist(), strict=True))
+        self.steps = facts["steps"]
+        self._before = {name: Batch(tensors[f"last.{name}"], *each) for name, each in facts.get("batches", {}).items()}
+        self._counted = dict(facts.get("counted", {}))
 
     def losses(self, training: Training, menu: Sequence[int], error: str) -> dict[tuple[str, int], float]:
         """½ Tr(F) E[δ²] of every site at every number of bits of the menu, in nats.
@@ -82,12 +176,23 @@ class Fisher:
         """
         found: dict[tuple[str, int], float] = {}
         for name, quantizer in training.trainable.quantizers.items():
-            trace, values = self.traces.get(name, 0.0), self._values(training, name) if error == MEASURED else None
-            errors = (
-                modelled(training.trainable.range(name), menu) if values is None else measured(quantizer, values, menu)
+            trace, values = (
+                max(0.0, self.traces.get(name, 0.0)),
+                self._values(training, name) if error == MEASURED else None,
             )
+            errors = self._modelled(training, name, menu) if values is None else measured(quantizer, values, menu)
             found |= {(name, bits): 0.5 * trace * square for bits, square in zip(menu, errors, strict=True)}
         return found
+
+    @staticmethod
+    def _modelled(training: Training, name: str, menu: Sequence[int]) -> list[float]:
+        quantizer = training.trainable.quantizers[name]
+        mask = training.trainable.masks.get(quantizer.site.layer) if quantizer.site.kind == "weight" else None
+        kept = None
+        if mask is not None:
+            rows = quantizer.spec.slices(mask.double())
+            kept = rows.sum(1) * (len(rows) / mask.numel())
+        return modelled(training.trainable.range(name), menu, kept)
 
     @torch.no_grad()
     def _values(self, training: Training, name: str) -> Tensor | None:
@@ -107,9 +212,19 @@ class Fisher:
                 self._samples[name] = flat[drawn].clone()
 
 
-def modelled(ends: Range, menu: Sequence[int]) -> list[float]:
-    """Δ² / 12 at each number of bits with the range that the site has now, mean over its slices."""
-    square = float((ends.hi - ends.lo).double().square().mean())
+def _share(momentum: float, steps: int) -> float:
+    """Share of the newest step in a moving mean: that of a plain mean until it has seen enough."""
+    return max(1 - momentum, 1 / steps)
+
+
+def modelled(ends: Range, menu: Sequence[int], kept: Tensor | None = None) -> list[float]:
+    """Δ² / 12 at each number of bits with the range that the site has now, mean over its slices.
+
+    kept: [slices], where some is pruned: elements of each slice that are not, over the elements of a slice on average;
+    zeros have no error.
+    """
+    squares = (ends.hi - ends.lo).double().square()
+    square = float((squares if kept is None else squares * kept).mean())
     return [square / (2**bits - 1) ** 2 / 12 for bits in menu]
 
 

@@ -46,7 +46,7 @@ class Allocation(Limits):
     re-allocation and after the last. gradients: "training", those of its loss; or "answers", as the metric `fisher`
     has them, from passes of their own before each allocation: the loss of a network that answers as it should has
     hardly a gradient, and that of a distillation vanishes with its aim (both are the project's own choice).
-    memory: momentum of the moving means of the squared gradients, for each step or, of answers, for 16 images. error:
+    memory: momentum of the moving means of the traces (see Fisher), for each step or, of answers, for 16 images. error:
     "measured" or "model" (see Fisher.losses). Where the paper's numbers are not known to us, they are the project's own
     choice.
     """
@@ -110,7 +110,7 @@ def qbitopt(network: Network, calibration: Calibration, report: Report, **settin
     """
     plan, training = _read(settings)
     budget = plan.budget.limits()
-    make_ready(network, calibration, training, name="qbitopt", budget=budget)
+    make_ready(network, calibration, report, training, name="qbitopt", budget=budget)
     plan.check(network)
     start = first_allocation(network, calibration, report, plan)
     actors: Actors = [Reallocation(plan, start), Oscillation(training.damping, training.freezing)]
@@ -144,7 +144,7 @@ class Reallocation(Idle):
 
     def __init__(self, plan: Allocation, start: Start | None = None) -> None:
         self.plan, self.start = plan, start
-        self.fisher = Fisher(plan.memory)
+        self.fisher = Fisher(plan.memory, signed=plan.gradients == ANSWERS)
         self._resumed = False
 
     def begin(self, training: Training) -> list[Event]:
@@ -207,27 +207,24 @@ class Reallocation(Idle):
         return choices(training.network, sites, self.plan.menu, losses)
 
     def _event(self, training: Training, before: Mapping[str, int], answer: Answer) -> Event:
+        """What is told of an allocation; the bits are those that the quantizers have by now."""
+        bits = {name: training.trainable.quantizers[name].spec.bits for name in answer.bits}
+        sites = pd.DataFrame([identity(training.network, training.network.site(name)) for name in bits])
         return {
             "event": "allocation",
             "at": training.at,
-            "bits": answer.bits,
-            "cost": cost(
-                pd.DataFrame([identity(training.network, training.network.site(name)) for name in answer.bits]),
-                answer.bits,
-            ),
+            "bits": bits,
+            "cost": cost(sites, bits),
             "budget": self.plan.budget.limits(),
             "loss": answer.loss,
-            "changed": sum(before[name] != bits for name, bits in answer.bits.items()),
+            "changed": sum(before[name] != now for name, now in bits.items()),
             "exact": answer.exact,
             "frozen": training.at >= max(self.plan.moments(training.steps), default=0),
         }
 
     def state(self) -> State:
-        names = list(self.fisher.traces)
-        traces = torch.tensor([self.fisher.traces[name] for name in names], dtype=torch.float64)
-        return {"traces": traces}, {"names": names, "steps": self.fisher.steps}
+        return self.fisher.state()
 
     def load(self, state: State) -> None:
-        tensors, facts = state
-        self.fisher.traces = dict(zip(facts["names"], tensors["traces"].tolist(), strict=True))
-        self.fisher.steps, self._resumed = facts["steps"], True
+        self.fisher.load(state)
+        self._resumed = True

@@ -16,6 +16,7 @@ from qexplore.numerics import Range, Spec, power_of_two
 from qexplore.numerics.learned import Codes, Seen, along, fake_quantize_rows, round_units
 
 LEAST = 0.02  # of its first size, below which a scale does not fall
+INSIDE = 0.1  # of a step of the grid: further than early steps of training move a scale, or they would turn codes back
 
 
 @dataclass
@@ -99,6 +100,16 @@ class Quantizer:
     def codes(self, weight: Tensor) -> Tensor:
         """Integer codes of a weight, without a gradient."""
         return weight.detach().div(self.steps_of(weight)).round_().clamp_(self.spec.qmin, self.spec.qmax)
+
+    @torch.no_grad()
+    def latent(self, weight: Tensor, learned: Tensor) -> Tensor:
+        """The weight near `weight` that is rounded to `learned`, values of this grid: where nearest rounding would not
+        give it, the point of the learned code's cell that is nearest, INSIDE its border (project's own choice).
+        """
+        step, codes = self.steps_of(weight), self.codes(learned)
+        reach = 0.5 - INSIDE
+        moved = weight.clamp((codes - reach) * step, (codes + reach) * step)
+        return torch.where(self.codes(weight) == codes, weight, moved)
 
     def set_bits(self, bits: int) -> None:
         """Other bits with the range kept: the step grows or shrinks with the number of levels, and the zero point

@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.qat.norms import DOUBLE, KEEP, MODES, STATIC
+from qexplore.qat.norms import KEEP, MODES, STATIC
 
 SCHEDULES = ("cosine", "step", "constant")
 SGD, ADAM = "sgd", "adam"
@@ -24,13 +24,14 @@ class Settings:
     norms (deep networks whose batch norms are folded bear about a tenth of what they bear with them). quantizer_rate:
     of what quantizers learn; by Adam, as a share of a scale's first size a step. quantizer_optimizer: "adam", or "sgd",
     which moves scales as LSQ does: by their own gradients times 1 / √(N Q).
-    schedule: "cosine" to zero, "step" (a tenth at half and again at three quarters) or "constant"; warmup: epochs over
-    which the rate first rises. optimizer: "sgd" (Nesterov, momentum) or "adam", of the weights. decay: weight decay of
-    the weights alone. smoothing: of the labels.
+    schedule: "cosine" to zero, "step" (a tenth at half and again at three quarters of all steps) or "constant"; warmup:
+    epochs over which the rate first rises. optimizer: "sgd" (Nesterov, momentum) or "adam", of the weights. decay:
+    weight decay of the weights alone. smoothing: of the labels.
     learn: whether ranges are learned (LSQ, LSQ+), or stay. batch_norm: what happens to batch norms that are not folded
     yet: "static" (folded first; white paper §4), "keep" (trained, folded into the scales of the channels afterwards),
-    "frozen" (running statistics stay) or "double-forward". reestimate: batches over which kept statistics are
-    estimated anew afterwards.
+    "frozen" (running statistics stay) or "double-forward". reestimate: batches over which statistics are estimated anew
+    afterwards, of "keep" alone: those of a double forward scale the weights before these are rounded, and with other
+    statistics the network would be another one.
     distill: share of the loss that is the distance to the FP32 network's outputs at a temperature (Hinton et al. 2015;
     survey §IV-D). noise: share of the weights that is quantized in each step, drawn anew (QuantNoise, Fan et al. 2020;
     survey §III-H); 1 is plain training. ema: decay of the average of all that is trained, which is what is kept; 0
@@ -89,10 +90,10 @@ class Settings:
             _between(name, getattr(self, name), 0, 1)
         for name in ("decay", "damping"):
             _between(name, getattr(self, name), 0, 1000)
-        if self.reestimate and self.batch_norm not in (KEEP, DOUBLE):
+        if self.reestimate and self.batch_norm != KEEP:
             raise QexploreError(
-                f"Statistics are estimated anew (reestimate: {self.reestimate}) of batch norms that are trained: set "
-                f"batch_norm to {KEEP} or {DOUBLE}, or reestimate to 0."
+                f"Statistics are estimated anew (reestimate: {self.reestimate}) of batch norms that are trained behind "
+                f"the rounding of the weights: set batch_norm to {KEEP}, or reestimate to 0."
             )
 
     def factor(self, at: int, steps: int, per_epoch: int) -> float:
@@ -103,7 +104,7 @@ class Settings:
         done = (at - rising) / max(1, steps - rising)
         if self.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * done))
-        return 0.1 ** sum(done >= drop for drop in DROPS) if self.schedule == "step" else 1.0
+        return 0.1 ** sum(at / steps >= drop for drop in DROPS) if self.schedule == "step" else 1.0
 
 
 def defaults_of(kind: type = Settings) -> dict[str, Any]:

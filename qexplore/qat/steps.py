@@ -78,7 +78,7 @@ def train_quantized(
     budget: dict[str, float] | None = None,
 ) -> Network:
     """What all steps that train a quantized network share: batch norms made ready, quantizers made, the loop."""
-    make_ready(network, calibration, settings, name=name, budget=budget)
+    make_ready(network, calibration, report, settings, name=name, budget=budget)
     if settings.batch_norm != STATIC and not foldable(network.graph):
         text = f"{name}: no batch norm is left (they are folded, or there is none), so that batch_norm: "
         report.event("log", text=f"{text}{settings.batch_norm} changes nothing.")
@@ -91,6 +91,7 @@ def train_quantized(
 def make_ready(
     network: Network,
     calibration: Calibration,
+    report: Report,
     settings: Settings,
     *,
     name: str,
@@ -98,8 +99,9 @@ def make_ready(
 ) -> None:
     """Batch norms folded where they are static, and of positive gains where they are not; QexploreError, before
     anything is computed, where these cannot be trained or folded afterwards, where no site is quantized, or on a grid
-    that cannot be trained.
+    that cannot be trained. Rounding that was learned (AdaRound) and is lost by that is told.
     """
+    rounded = _rounded(network)
     if settings.batch_norm == STATIC:
         fold_statically(network, calibration)
     _check_norms(network, settings, budget)
@@ -111,6 +113,16 @@ def make_ready(
     check_grids(network, learn=settings.learn)
     if settings.batch_norm != STATIC:
         make_gains_positive(network)
+    with_norms = [layer.name for layer, _ in foldable(network.graph)] if settings.batch_norm == DOUBLE else []
+    lost = len(rounded - (_rounded(network) - {f"{layer}.weight" for layer in with_norms}))
+    if lost:
+        text = f"{name}: {lost} of {len(rounded)} weights lose their learned rounding, as batch norms change them: put "
+        report.event("log", text=f"{text}the step 'fold-bn' before 'adaround'.")
+
+
+def _rounded(network: Network) -> set[str]:
+    """The sites of weights that are rounded otherwise than to nearest."""
+    return {name for name in network.bits if network.learned_weight(name) is not None}
 
 
 def _change_bits(network: Network, kind: str, bits: int) -> None:

@@ -95,7 +95,7 @@ class Telling:
             "at": training.at,
             "epoch": training.at / training.images.per_epoch,
             "loss": self._sum / self._count,
-            "rate": training.settings.rate * training.rate_factor,
+            "rate": training.settings.rate * training.factor_at(training.at - 1),  # of the step that was made
         }
         self._sum, self._count = 0.0, 0
         self.history = thinned([*self.history, event])

@@ -31,7 +31,7 @@ class Trainable:
         self.network, self.quantizers, self.mode = network, dict(quantizers), mode
         self.norms = norms_of(network)
         self._behind = {norm.layer: norm for norm in self.norms.values()}
-        self.weights = _shared(network)
+        self.weights = self._starts()
         self.biases = {
             name: nn.Parameter(layer.bias.clone())
             for name, layer in network.layers.items()
@@ -42,6 +42,25 @@ class Trainable:
         self.mixed: Mixed | None = None
         self.training = True
         self.frees = _frees(network)
+
+    def _starts(self) -> dict[str, nn.Parameter]:
+        """A parameter for every layer's weight; layers with one and the same weight have one.
+
+        It starts as the network's own, or where the network has learned to round it otherwise than to nearest
+        (AdaRound) so that it is rounded as learned; but not on a grid of another weight, with a batch norm folded in.
+        """
+        owners: dict[str, nn.Parameter] = {}
+        found: dict[str, nn.Parameter] = {}
+        for site in self.network.sites:
+            if site.kind != "weight":
+                continue
+            if site.tied not in owners:
+                weight, learned = self.network.layers[site.layer].weight, self.network.learned_weight(site.name)
+                if learned is not None and site.name in self.quantizers and self._folded(site.layer) is None:
+                    weight = self.quantizers[site.name].latent(weight, learned)
+                owners[site.tied] = nn.Parameter(weight.clone())
+            found[site.layer] = owners[site.tied]
+        return found
 
     def weight(self, layer: str) -> Tensor:
         """The latent weight of a layer, zeros where it is pruned."""
@@ -141,18 +160,6 @@ class Trainable:
             weight = self.weights[layer]
             held = codes * self.quantizers[f"{layer}.weight"].steps_of(weight) / self.factor(layer)
             weight.copy_(torch.where(frozen, held, weight))
-
-
-def _shared(network: Network) -> dict[str, nn.Parameter]:
-    """A parameter for every layer's weight; layers with one and the same weight have one."""
-    owners: dict[str, nn.Parameter] = {}
-    found: dict[str, nn.Parameter] = {}
-    for site in network.sites:
-        if site.kind == "weight":
-            if site.tied not in owners:
-                owners[site.tied] = nn.Parameter(network.layers[site.layer].weight.clone())
-            found[site.layer] = owners[site.tied]
-    return found
 
 
 def _frees(network: Network) -> dict[str, list[str]]:

@@ -71,7 +71,7 @@ class Training:
 
     def step(self, loss: float) -> None:
         """Moves the parameters along their gradients and counts."""
-        self.optimizers.step(self.rate_factor)
+        self.optimizers.step(self.factor_at(self.at))
         self.trainable.hold()
         self.at, self.batch = self.at + 1, self.batch + 1
         self.total, self.counted = self.total + loss, self.counted + 1
@@ -85,12 +85,13 @@ class Training:
         """Whether the quantizers of weights act on weights with their batch norm folded in."""
         return self.settings.batch_norm == DOUBLE
 
-    @property
-    def rate_factor(self) -> float:
-        return self.settings.factor(self.at, self.steps, self.images.per_epoch)
+    def factor_at(self, at: int) -> float:
+        """What the rates are multiplied with at the step `at`, from 0 on."""
+        return self.settings.factor(at, self.steps, self.images.per_epoch)
 
     def held_out(self, waiting: Callable[[], None] = lambda: None) -> Judged:
-        """What the network as it is now, or its average, says of the calibration images, which training never sees.
+        """What the network as it is now, or its average, says of the calibration images. No weight is trained on them;
+        the first ranges, and the first bits where a training allocates, are found on them.
 
         waiting: called after each batch.
         """

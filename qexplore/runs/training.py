@@ -15,7 +15,7 @@ class Trained:
     """The last step of a run that trains.
 
     step: its name. epoch: complete epochs, those before a pause included. accuracy: after the last of them, on `images`
-    held out from training; None where none is complete. ended: whether the step has come to its end.
+    on which no weight is trained; None where none is complete. ended: whether the step has come to its end.
     """
 
     step: str

@@ -11,7 +11,7 @@ import torch
 
 import qexplore
 from qexplore.network import Accuracy
-from qexplore.studies.statistics import Mean, mean_over_seeds
+from qexplore.studies.statistics import Mean, mean_over_seeds, rounding
 from qexplore.studies.study import Study, Verdict
 from qexplore.studies.trials import Gauge, Trials
 
@@ -57,7 +57,8 @@ def markdown(study: Study, trials: Trials, command: str, seeds: int) -> str:
         f"Accuracy is measured on the same {' or '.join(map(str, sorted(images)))} evaluation images, which nothing "
         "else has seen.",
         "Cells: mean accuracy over the seeds ± half of Student's 95 % interval over the seeds (what no seed changes "
-        "has none) / the same of the cross-entropy (mean seconds of carrying the recipe out, "
+        "has none; accuracies come in steps of one image, so that their spread counts as no less than that of rounding "
+        "to one) / the same of the cross-entropy (mean seconds of carrying the recipe out, "
         "beside whatever else the machine did). "
         f"How far other images could differ is another matter: Wilson's 95 % interval of {max(images)} images is "
         f"{', '.join(_wilson(share, max(images)) for share in (0.995, 0.95, 0.8))}.",
@@ -99,7 +100,7 @@ def _fp32(trials: Trials, task: str) -> str:
 
 def _cell(trials: Trials, table: str, name: str, task: str) -> str:
     found = trials.of(table, name, task)
-    mean = mean_over_seeds([100 * t.judged.accuracy.value for t in found])
+    mean = mean_over_seeds([100 * t.judged.accuracy.value for t in found], 100 * rounding(found[0].images))
     seconds = sum(t.seconds for t in found) / len(found)
     loss = mean_over_seeds([t.judged.loss for t in found])
     return f"{mean.value:.2f}{_spread(mean, 2)} / {loss.value:.3f}{_spread(loss, 3)} ({seconds:.1f} s)"

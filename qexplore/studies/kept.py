@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import qexplore
 from qexplore.errors import QexploreError
 from qexplore.network import Judged
 from qexplore.recipes import Recipe
@@ -29,40 +30,47 @@ class Measured:
     events: tuple[Event, ...] = ()
 
 
-class Kept:
-    """Measured trials, each under its key; with a path each is also a line of JSON in that file, written at once.
+FIRST, ANYONE = "0.1.0", ""  # version and drawing function of the lines that name none
 
+
+class Kept:
+    """Measured trials, each under its key and the name of the function that drew its images; with a path each is also a
+    line of JSON in that file, written at once.
+
+    A trial of another version of the package is measured again, since steps and their defaults may be others. Lines
+    from before there was a version in them are of the FIRST one, and whoever draws: a file is of one study.
     A last line that is torn, because the machine went down while it was written, is measured again.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         """QexploreError where the file is something else."""
-        self.path, self._known = path, dict[str, Measured]()
+        self.path, self._known = path, dict[tuple[str, str], Measured]()
         if path is None or not path.exists():
             return
         text = path.read_text(encoding="utf-8", errors="replace")
         *lines, last = text.split("\n")
         for number, line in enumerate(lines, 1):
             try:
-                key, measured = _read(line)
+                key, drawn, version, measured = _read(line)
             except (ValueError, TypeError, KeyError):
                 raise QexploreError(
                     f"Line {number} of {str(path)!r} is no trial of a study: name another file, or take the line out."
                 ) from None
-            self._known[key] = measured
+            if version == qexplore.__version__:
+                self._known[key, drawn] = measured
         if last:
             path.write_text(text.removesuffix(last), encoding="utf-8")
 
-    def get(self, key: str) -> Measured | None:
-        """What was measured under the key, if anything."""
-        return self._known.get(key)
+    def get(self, key: str, drawn: str) -> Measured | None:
+        """What was measured under the key on images that the function `drawn` gave, if anything."""
+        return self._known.get((key, drawn), self._known.get((key, ANYONE)))
 
-    def add(self, key: str, measured: Measured) -> None:
+    def add(self, key: str, measured: Measured, drawn: str) -> None:
         """Keeps a trial from now on."""
-        self._known[key] = measured
+        self._known[key, drawn] = measured
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(_written(key, measured) + "\n")
+                file.write(_written(key, measured, drawn) + "\n")
 
 
 def key_of(recipe: Recipe, task: str, model: nn.Module, seed: int) -> str:
@@ -75,13 +83,15 @@ def key_of(recipe: Recipe, task: str, model: nn.Module, seed: int) -> str:
     return digest.hexdigest()[:32]
 
 
-def _written(key: str, measured: Measured) -> str:
+def _written(key: str, measured: Measured, drawn: str) -> str:
     judged = measured.judged
     if judged.overlap is not None:
         raise QexploreError("Only trials of classifiers can be kept in a file: leave --keep out.")
     return json.dumps(
         {
             "key": key,
+            "version": qexplore.__version__,
+            "drawn": drawn,
             "right": base64.b64encode(np.packbits(judged.correct.numpy()).tobytes()).decode(),
             "images": len(judged.correct),
             "loss": judged.loss,
@@ -92,10 +102,12 @@ def _written(key: str, measured: Measured) -> str:
     )
 
 
-def _read(line: str) -> tuple[str, Measured]:
+def _read(line: str) -> tuple[str, str, str, Measured]:
+    """Key, who drew, version, and what was measured."""
     given: Mapping[str, Any] = json.loads(line)
     judged = Judged(_bits(given["right"], int(given["images"])), float(given["loss"]))
-    return str(given["key"]), Measured(judged, float(given["seconds"]), tuple(given["events"]))
+    measured = Measured(judged, float(given["seconds"]), tuple(given["events"]))
+    return str(given["key"]), str(given.get("drawn", ANYONE)), str(given.get("version", FIRST)), measured
 
 
 def _bits(packed: str, count: int) -> Tensor:

@@ -26,6 +26,7 @@ BITS = (2, 3, 4, 6, 8)
 AGAINST = "Against the measured divergence of single sites"
 SMALL = 4  # bits from which on errors are small enough for an expansion
 ORDERED, DISORDERED = 0.7, 0.5  # rank correlations
+FEWER = ", ".join(f"{int(b)} for {b:g}" for b in sorted({b for pair in AVERAGES for b in pair}) if b != int(b))
 Look = Callable[[Trials, str], Verdict]
 HOW = (
     f"{DRAWN} Ranges are those of the preset w8a8, made with 8-bit weights as on the Budgets page; then the step "
@@ -103,7 +104,10 @@ def _claims() -> tuple[Claim, ...]:
         Claim(f"Mean over the budgets, bits given out by `{BEST}` are more accurate than by `{other}`.", _better(other))
         for other in (*OTHERS, RANDOM)
     ]
-    same = f"Mean over the budgets, bits given out by `{BEST}` are more accurate than the same bits everywhere."
+    same = (
+        f"Mean over the budgets, bits given out by `{BEST}` are more accurate than the same bits everywhere, the most "
+    )
+    same += f"that uniform bits can have within each ({FEWER})."
     ordered = [Claim(f"`{BEST}` orders the sites as their divergence does at {b} bits.", _orders(b)) for b in small]
     lost = [Claim(f"The measured loss does not order them so at {b} bits.", _disorders(b)) for b in small]
     return (*better, Claim(same, _better(ALL_SAME)), *ordered, *lost)

@@ -30,13 +30,23 @@ class Mean:
         return self.value + self.half
 
 
-def mean_over_seeds(values: Sequence[float]) -> Mean:
-    """Mean of one value a seed with Student's interval; one seed alone has no interval (NaN)."""
+def rounding(images: int) -> float:
+    """Standard deviation of an accuracy (fraction) that comes in steps of one of `images` images: 1 / (n √12)."""
+    return 1 / (images * math.sqrt(12))
+
+
+def mean_over_seeds(values: Sequence[float], least: float = 0.0) -> Mean:
+    """Mean of one value a seed with Student's interval; one seed alone has no interval (NaN).
+
+    least: standard deviation that the values have at least, in their unit. Accuracies come in steps of one image, so
+    that those of three seeds are often equal by chance, which is no certainty: theirs is that of rounding to one image
+    (see `rounding`), and of a difference of two √2 of that.
+    """
     numbers = torch.tensor(values, dtype=torch.float64)
     count = len(numbers)
     if count < 2:
         return Mean(float(numbers.mean()), math.nan)
-    half = float(student.ppf(0.975, count - 1)) * float(numbers.std()) / math.sqrt(count)
+    half = float(student.ppf(0.975, count - 1)) * max(least, float(numbers.std())) / math.sqrt(count)
     return Mean(float(numbers.mean()), half)
 
 

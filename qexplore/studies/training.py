@@ -36,12 +36,12 @@ FOLDED = ["fold-bn", *RANGES]
 LOOSE = 2  # bits at which the options of training are compared: where they differ most
 HOW = (
     "Every training but that of the preset has the images and the schedule of every other one: {schedule}. A seed "
-    "draws the order of the training images, how they are moved, and bits at random; the calibration images, "
-    "which training never sees, are the task's own, so what is not trained is the same under every seed. Where all "
-    "sites cannot have the average of a budget, they have the next fewer bits in the row of LSQ. PTQ is plain "
-    "rounding, with batch norms folded and ranges by mean squared error, from which training starts: what equalization "
-    "and learned rounding reach before any training stands in docs/post-training.md. "
-    "The FP32 networks were trained with smoothed labels and trainings here are not, so a cross-entropy after training "
+    "draws the order of the training images, how they are moved, and bits at random; the calibration images, on which "
+    "ranges and first bits are found and no weight is trained, are the task's own, so what is not trained is the same "
+    "under every seed. Where all sites cannot have the average of a budget, they have the next fewer bits in the row "
+    "of LSQ. PTQ is plain rounding, with batch norms folded and ranges by mean squared error, from which training "
+    "starts: what equalization and learned rounding reach before any training stands in docs/post-training.md. The "
+    "FP32 networks were trained with smoothed labels and trainings here are not, so a cross-entropy after training "
     "may be below that of FP32: compare it between trainings, where it tells more apart than the accuracy of networks "
     "that are nearly always right."
 )

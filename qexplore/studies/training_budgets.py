@@ -1,14 +1,17 @@
-"""Whether a budget was met whenever bits were allocated, counted in whole numbers from what the trainings told."""
+"""Whether a budget was met whenever bits were allocated and by the network that was handed over, counted in whole
+numbers from the bits that the quantizers had.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
+from typing import Any
 
+from qexplore.allocate.budget import whole
+from qexplore.numerics import MAX_BITS
 from qexplore.studies.study import Extra
-from qexplore.studies.trials import Trial, Trials
+from qexplore.studies.trials import HANDED_OVER, Trial, Trials
 
 KINDS = {"weight_bits": "weight", "activation_bits": "activation"}
 
@@ -36,19 +39,26 @@ def allocations(trial: Trial) -> int:
     return sum(event["event"] == "allocation" for event in trial.events)
 
 
+def handed_over(trial: Trial) -> bool:
+    """Whether the network's bits at the end are known; trials that were kept before these were told do not."""
+    return any(event["event"] == HANDED_OVER for event in trial.events)
+
+
 def spent(trial: Trial) -> Iterator[Spent]:
-    """Every limit on average bits at every allocation of a trial, in order."""
+    """Every limit on average bits at every allocation of a trial, and of the network at its end, in order."""
     started = next((event for event in trial.events if event["event"] == "training-started"), None)
     if started is None:
         return
+    budget: dict[str, Any] = {}
     for event in trial.events:
-        if event["event"] != "allocation":
+        if event["event"] not in ("allocation", HANDED_OVER):
             continue
+        budget = event.get("budget", budget)
         for limit, kind in KINDS.items():
-            if limit in event["budget"]:
+            if limit in budget:
                 sizes = {site["site"]: site["numel"] for site in started["sites"] if site["kind"] == kind}
                 elements = sum(sizes.values())
-                cap = math.floor(Fraction(event["budget"][limit]) * elements)
+                cap = whole(budget[limit], elements, MAX_BITS * elements)
                 yield Spent(kind, sum(event["bits"][site] * n for site, n in sizes.items()), cap, elements)
 
 

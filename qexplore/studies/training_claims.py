@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from qexplore.studies.statistics import Mean, mean_over_seeds, paired
+from qexplore.studies.statistics import Mean, mean_over_seeds, paired, rounding
 from qexplore.studies.study import Claim, Verdict
-from qexplore.studies.training_budgets import allocations, spent
+from qexplore.studies.training_budgets import allocations, handed_over, spent
 from qexplore.studies.trials import Trial, Trials
 
 BITS = (4, 3, 2)
@@ -49,6 +49,12 @@ def uniform(average: float) -> str:
     return f"{uniform_bits(average)} bits everywhere (LSQ)"
 
 
+def most_uniform(average: float) -> str:
+    """The same in a sentence; where the budget is no whole number, what it leaves of it."""
+    whole = uniform_bits(average) == average
+    return uniform(average) + ("" if whole else f", the most that uniform bits can have within {average:g}")
+
+
 def _claims() -> tuple[Claim, ...]:
     found = [
         Claim(f"{at('QAT', bits)} ends within {100 * limit:.1f} points of FP32.", _near(bits, limit))
@@ -66,17 +72,17 @@ def _claims() -> tuple[Claim, ...]:
 
 def _mixed_claims(average: float) -> list[Claim]:
     name = mixed(average)
-    same = uniform(average)
+    same, said = uniform(average), most_uniform(average)
     found = [
         Claim(f"{name}: QBitOpt meets the budget at every allocation, in whole numbers.", _met(average)),
-        Claim(f"{name}: QBitOpt is at least as accurate as {same}.", _gain(average, same, accuracy, mean=True)),
+        Claim(f"{name}: QBitOpt is at least as accurate as {said}.", _gain(average, same, accuracy, mean=True)),
         Claim(
-            f"{name}: {ANSWERS} is at least as accurate as {same}.",
+            f"{name}: {ANSWERS} is at least as accurate as {said}.",
             _gain(average, same, accuracy, mean=True, mine=ANSWERS),
         ),
     ]
     if average <= 3:
-        text = f"{name}: QBitOpt's gain over {same} is outside the noise of the seeds, "
+        text = f"{name}: QBitOpt's gain over {said}{',' if said != same else ''} is outside the noise of the seeds, "
         found.append(Claim(f"{text}in accuracy.", _gain(average, same, accuracy)))
         found.append(Claim(f"{text}in cross-entropy.", _gain(average, same, loss)))
     for other in ONCE:
@@ -104,7 +110,8 @@ Look = Callable[[Trials, str], Verdict]
 
 def _near(bits: int, limit: float) -> Look:
     def look(trials: Trials, task: str) -> Verdict:
-        found = mean_over_seeds([accuracy(t) for t in trials.of(SAME, at("QAT", bits), task)])
+        mine = trials.of(SAME, at("QAT", bits), task)
+        found = mean_over_seeds([accuracy(t) for t in mine], 100 * rounding(mine[0].images))
         fp32 = 100 * trials.fp32[task].accuracy.value
         return Verdict(task, fp32 - found.value <= 100 * limit, f"{_signed(_minus(found, fp32))} points from FP32")
 
@@ -139,7 +146,9 @@ def _met(average: float) -> Look:
         every = [each for trial in found for each in spent(trial)]
         closest = min((each.cap - each.spent for each in every), default=0)
         count = sum(map(allocations, found))
-        said = f"{count} allocations in {len(found)} trainings, of which the fullest has {closest} bits left"
+        ended = sum(map(handed_over, found))
+        said = f"{count} allocations in {len(found)} trainings, of which the fullest has {closest} bits left; the bits "
+        said += f"at the end looked at in {ended} of them"
         return Verdict(task, bool(every) and all(each.met for each in every), said)
 
     return look
@@ -169,7 +178,10 @@ def _change(trials: Trials, average: float, name: str, other: str, measure: Meas
     table = mixed(average)
     mine = {t.seed: measure(t) for t in trials.of(table, name, task)}
     others = {t.seed: measure(t) for t in trials.of(table, other, task)}
-    return mean_over_seeds([mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())])
+    changes = [mine[seed] - others[seed] for seed in sorted(mine.keys() & others.keys())]
+    images = min(t.images for t in trials.of(table, name, task))
+    least = 100 * math.sqrt(2) * rounding(images) if measure is accuracy else 0.0
+    return mean_over_seeds(changes, least)
 
 
 def _said(change: Mean, measure: Measure) -> str:

@@ -19,6 +19,7 @@ from qexplore.zoo import Data, Task
 
 CALIBRATION = 256  # images a seed draws
 KEPT = ("training-started", "allocation")  # events that a trial remembers
+HANDED_OVER = "handed-over"
 
 
 class NotMeasured(QexploreError):
@@ -42,7 +43,7 @@ class Variant:
 @dataclass(frozen=True)
 class Trial:
     """One variant on one task under one seed; seconds: of carrying the recipe out, not of judging; events: those of
-    KEPT, in order.
+    KEPT, in order, and where bits were allocated HANDED_OVER with those of the network at the end.
     """
 
     table: str
@@ -52,6 +53,11 @@ class Trial:
     judged: Judged
     seconds: float
     events: tuple[Event, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """How many it was judged on."""
+        return self.judged.accuracy.images
 
 
 @dataclass(frozen=True)
@@ -137,12 +143,12 @@ def carry_out(
     ]
     done: list[Trial] = []
     for number, (variant, name, seed) in enumerate(plan):
-        key = key_of(variant.recipe, name, own[name].model, seed)
-        measured = kept.get(key)
+        key, drawn = key_of(variant.recipe, name, own[name].model, seed), getattr(draw, "__name__", "")
+        measured = kept.get(key, drawn)
         if measured is None:
             report.progress(number, len(plan), f"{variant.table}: {variant.name} on {name}, seed {seed}")
             measured = _carry_out(variant.recipe, draw(name, seed), seed)
-            kept.add(key, measured)
+            kept.add(key, measured, drawn)
         judged, seconds, events = measured.judged, measured.seconds, measured.events
         done.append(Trial(variant.table, variant.name, name, seed, judged, seconds, events))
     report.progress(len(plan), len(plan), "reading gauges")
@@ -162,6 +168,8 @@ def _carry_out(recipe: Recipe, task: Task, seed: int) -> Measured:
     clock = time.perf_counter()
     network = prepare(task, recipe, seed, report)
     seconds = time.perf_counter() - clock
+    if any(event["event"] == "allocation" for event in events):
+        events.append({"event": HANDED_OVER, "bits": network.bits})
     return Measured(_judge(task, network), seconds, tuple(events))
 
 

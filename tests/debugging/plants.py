@@ -77,7 +77,7 @@ def unlike_images(task: str, factor: float, recipe: str = "w8a8") -> Plant:
     """Calibration images scaled other than those in use."""
     opened = qx.Task(task)
     x, y = opened.data.tensors("calibration")
-    data = qx.Data(calibration=(factor * x, y), evaluation=opened.data.evaluation)
+    data = qx.Data(calibration=(factor * x, y), evaluation=opened.data.evaluation, interval=opened.data.interval)
     return Plant(qx.Task(model=opened.model, data=data), Recipe.load(recipe), ("unlike-images",))
 
 

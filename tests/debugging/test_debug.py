@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -238,6 +239,30 @@ def test_ranges_from_the_batch_norms_take_the_place_of_any_others() -> None:
     fixes = {fix.label: qx.Recipe.load(fix.recipe) for fix in finding.fixes}
     (ranges,) = (s for s in fixes["activation ranges from the batch norms"].steps if s.name == "activation-ranges")
     assert (ranges.settings["method"], "percent" in ranges.settings) == ("batch-norm", False)
+
+
+@pytest.mark.parametrize("known", ["interval", "train", "nothing"])
+def test_no_image_that_a_repair_is_measured_on_gives_it_a_range(known: str) -> None:
+    opened = qx.Task(RESNET)
+    x, y = opened.data.tensors("calibration")
+    used, labels = opened.data.tensors("evaluation")
+    used = used.clone()
+    used[7, 0, 0, 0] = 1.7  # one odd pixel of an image in use
+    more: dict[str, Any] = {"interval": {"interval": (-0.1, 1.2)}, "train": {"train": (x - 0.25, y)}}.get(known, {})
+    data = qx.Data(calibration=(0.3 * x, y), evaluation=(used, labels), **more)
+    task = qx.Task(model=opened.model, data=data, example=x[:1])
+    (finding,) = qx.debug(task, "w8a8", measure_fixes=False).findings
+    assert finding.cause == "unlike-images"
+    steps = [step for fix in finding.fixes for step in qx.Recipe.load(fix.recipe).steps]
+    told = [step.settings["input"] for step in steps if "input" in step.settings]
+    assert told == {"interval": [[-0.1, 1.2]], "train": [[-0.25, 0.75]], "nothing": []}[known]
+    assert "activation ranges anew for every image" in {fix.label for fix in finding.fixes}
+
+
+def test_the_report_says_that_the_best_of_several_fixes_is_flattered() -> None:
+    found = qx.debug(plants.unlike_images(RESNET, 0.3).task, "w8a8")
+    assert len([fix for fix in found.fixes if fix.accuracy]) > 1
+    assert "picked on the same evaluation images" in found.to_markdown()
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,7 @@ def test_settings_with_which_nothing_can_be_pruned_are_refused(settings: dict[st
         ({"method": "chanels"}, "channels"),
         ({"rate": -1.0}, "The setting 'rate' of a training"),
         ({"reestimate": 5, "batch_norm": "static"}, "set batch_norm to keep"),
+        ({"reestimate": 5, "batch_norm": "double-forward"}, "set batch_norm to keep"),
     ],
 )
 def test_settings_are_checked_before_the_first_step_of_a_recipe(settings: dict[str, Any], words: str) -> None:

@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -251,7 +252,7 @@ def test_traces_of_activations_are_exact_at_every_batch_size(batch: int) -> None
 
 
 def test_batches_of_many_images_estimate_the_same_trace_of_weights_where_gradients_are_noise() -> None:
-    """With labels at random and logits near zero the mean gradient is small against those of single images."""
+    """With labels at random and logits near zero what they have in common is small."""
     traces = {}
     for batch in (1, 8):
         _, training, _ = small(batch=batch, images=640)
@@ -261,6 +262,146 @@ def test_batches_of_many_images_estimate_the_same_trace_of_weights_where_gradien
         traces[batch] = seen_by_fisher(training, batch).traces
     # Means over the last hundred steps, or over eighty, differ by their own noise.
     assert traces[8]["head.weight"] == pytest.approx(traces[1]["head.weight"], rel=0.4)
+
+
+def one_by_one(training: Training) -> dict[str, float]:
+    """Mean over single images of Σ g², g the gradient to what the site's quantizer gives; of a weight that layers share
+    the sum of theirs, its first site alone.
+    """
+    quantizers, sums = training.trainable.quantizers, dict[str, float]()
+    found: dict[str, Tensor] = {}
+
+    def look(name: str) -> Any:
+        def seen(gradient: Tensor, unit: float) -> None:
+            first = quantizers[name].site.tied if name.endswith("weight") else name
+            found[first] = found.get(first, torch.zeros(())) + gradient / unit
+
+        return seen
+
+    for name, quantizer in quantizers.items():
+        quantizer.seen = look(name)
+    x, y = training.images.data.tensors("train")
+    for image, label in zip(x.split(1), y.split(1), strict=True):
+        found.clear()
+        training.loss(image, label).backward()
+        for name, gradient in found.items():
+            sums[name] = sums.get(name, 0.0) + float(gradient.double().square().sum()) / len(x)
+    for quantizer in quantizers.values():
+        quantizer.seen = None
+    return sums
+
+
+class Leaning(nn.Module):
+    """A weight that two layers share, between two of their own, and logits that lean to one class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.again, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, padding=1), nn.Linear(8, 5)
+        with torch.no_grad():
+            self.head.bias.copy_(torch.tensor([3.0, 0.0, 0.0, 0.0, 0.0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.again(F.relu(self.again(F.relu(self.conv(x))))))
+        return self.head(x.mean((2, 3)))
+
+
+def leaning(batch: int, images: int = 800, **settings: Any) -> Training:
+    """A training at 2 bits of a network far from its minimum: what the images' gradients have in common is large."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Leaning().eval()
+    seen = calibration((3, 8, 8), images=images)
+    network = quantized(model, seen, bits=2)
+    given_settings = Settings(**{**QUICK, "batch": batch, **settings})
+    return Training(network, seen, given_settings, quantizers_of(network, learn=True))
+
+
+def batch_by_batch(training: Training, *, signed: bool = False) -> dict[str, float]:
+    """The traces of Fisher, as plain means, after an epoch in which nothing moves; the parts of a weight that layers
+    share in one.
+    """
+    fisher, found = Fisher(0.999999, signed=signed), dict[str, float]()
+    fisher.watch(training.trainable.quantizers)
+    for number, (x, y) in enumerate(training.images.epoch(0)):
+        training.batch = number  # QuantNoise draws anew
+        training.loss(x, y).backward()
+        fisher.take(len(y), training.settings.noise)
+    for name, trace in fisher.traces.items():
+        first = training.network.site(name).tied if name.endswith("weight") else name
+        found[first] = found.get(first, 0.0) + trace
+    return found
+
+
+@pytest.fixture(scope="module")
+def single() -> dict[str, float]:
+    return one_by_one(leaning(1))
+
+
+@pytest.mark.parametrize(("batch", "tolerance"), [(8, 0.1), (32, 0.25)])
+def test_traces_are_those_of_single_images_where_these_have_much_in_common(
+    batch: int, tolerance: float, single: dict[str, float]
+) -> None:
+    """As though they had nothing in common, B times the squares of batches would be several times the trace."""
+    found, naive = batch_by_batch(leaning(batch)), batch_by_batch(leaning(batch), signed=True)
+    assert found.keys() == single.keys()
+    for name in ("conv.weight", "again.weight", "head.weight"):
+        assert found[name] == pytest.approx(single[name], rel=tolerance), name
+    for name in ("input", "conv.out", "again.out", "again#2.out", "head.out"):
+        assert found[name] == pytest.approx(single[name], rel=1e-3), name
+    if batch == 32:
+        assert naive["head.weight"] > 3 * single["head.weight"]
+
+
+def test_traces_hang_on_no_noise_of_the_weights(single: dict[str, float]) -> None:
+    """QuantNoise hides the gradients of most weights in each step, of other ones in every step."""
+    found = batch_by_batch(leaning(8, noise=0.9))
+    for name in ("conv.weight", "again.weight", "head.weight"):
+        assert found[name] == pytest.approx(single[name], rel=0.25), name
+
+
+def test_traces_hang_on_no_size_of_single_batches() -> None:
+    """Batches of 1 to 32 images, drawn at random, and a short memory: right in the mean over many trials."""
+    generator = torch.Generator().manual_seed(0)
+    gradients = 0.7 + torch.randn(4096, 6, generator=generator)  # those of single images
+    want, found = float(gradients.square().sum(1).mean()), []
+    training = leaning(1, images=24)
+    for _ in range(200):
+        fisher = Fisher(0.8)
+        fisher.watch({"head.weight": training.trainable.quantizers["head.weight"]})
+        for _ in range(8):
+            size = int(torch.randint(1, 33, (1,), generator=generator))
+            share = 0.5 + float(torch.rand(1, generator=generator)) / 2
+            seen = torch.rand(6, generator=generator) < share
+            batch = gradients[torch.randint(4096, (size,), generator=generator)].mean(0)
+            fisher._see_whole("head.weight", batch * seen, 1.0)
+            fisher.take(size, share)
+        found.append(fisher.traces["head.weight"])
+    mean, error = float(np.mean(found)), float(np.std(found)) / math.sqrt(len(found))
+    assert abs(mean - want) < 3 * error
+    assert error < 0.1 * want
+
+
+def test_the_square_of_a_first_batch_stands_in_until_there_is_another() -> None:
+    training, fisher = leaning(8, images=24), Fisher(0.99)
+    fisher.watch({"head.weight": training.trainable.quantizers["head.weight"]})
+    for slope, want in ((0.5, 8 * 40 * 0.25), (0.7, 40 * (0.49 + 7 * 0.04 / 2)), (0.7, 40 * (0.49 + 7 * 0.04 / 4))):
+        fisher._see_whole("head.weight", torch.full((5, 8), slope), 1.0)
+        fisher.take(8)
+        assert fisher.traces == {"head.weight": pytest.approx(want)}
+
+
+def test_gradients_that_drift_together_are_no_noise() -> None:
+    """As in a training, whose mean gradient is another one from one hundred steps to the next."""
+    generator, training = torch.Generator().manual_seed(0), leaning(8, images=24)
+    fisher = Fisher(0.99)
+    fisher.watch({"head.weight": training.trainable.quantizers["head.weight"]})
+    want = 0.0
+    for step in range(300):
+        mean = math.cos(step / 50)
+        want += max(0.01, 1 / (step + 1)) * (40 * (1 + mean**2) - want)
+        fisher._see_whole("head.weight", mean + torch.randn(5, 8, generator=generator) / math.sqrt(64), 1.0)
+        fisher.take(64)
+    assert fisher.traces["head.weight"] == pytest.approx(want, rel=0.1)
 
 
 def test_asked_for_answers_traces_are_the_fisher_information_of_what_the_network_says() -> None:
@@ -347,7 +488,6 @@ def test_what_is_handed_over_costs_what_was_told_with_the_last_allocation(mode: 
 
 def test_means_move_with_their_memory() -> None:
     fisher = Fisher(0.9)
-    fisher._kinds["a"] = "activation"
     values = [float(v) for v in range(1, 30)]
     expected = 0.0
     for step, value in enumerate(values, 1):
@@ -420,6 +560,21 @@ def test_channels_of_zeros_have_no_error_that_a_model_of_noise_would_see(granula
     fisher.traces = dict.fromkeys(training.trainable.quantizers, 2.0)
     measured, model_ = (fisher.losses(training, [4], error)["stem.weight", 4] for error in (MEASURED, MODELLED))
     assert model_ == pytest.approx(measured, rel=0.5)
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "channel", 5])
+def test_pruned_weights_have_no_error_that_a_model_of_noise_would_see(granularity: str | int) -> None:
+    seen, (model, _) = calibration((3, 8, 8)), built("add-relu")
+    network = quantized(model, seen, weights={"granularity": granularity})
+    weight = network.layers["stem"].weight
+    mask = torch.rand(weight.shape, generator=torch.Generator().manual_seed(0)) < 0.25
+    network.set_masks({"stem": mask})
+    training = Training(network, seen, Settings(**QUICK), quantizers_of(network, learn=True))
+    fisher = Fisher(0.99)
+    fisher.traces = dict.fromkeys(training.trainable.quantizers, 2.0)
+    found = fisher.losses(training, [4], MODELLED)["stem.weight", 4]
+    steps = training.trainable.quantizers["stem.weight"].steps_of(weight)
+    assert found == pytest.approx(float((steps.square() * mask).double().mean()) / 12, rel=1e-5)
 
 
 def test_activations_are_sampled_on_the_scales_that_they_are_measured_with() -> None:

@@ -255,3 +255,19 @@ def test_a_checkpoint_from_before_a_setting_was_there_goes_on() -> None:
         facts["owner"] = {k: v for k, v in facts["owner"].items() if k != "quantizer_optimizer"}
     assert same(trained("plain", images(keeper=memory), Report(events.append)), expected)
     assert next(event for event in events if event["event"] == "training-started")["at"] == 3
+
+
+def test_a_checkpoint_from_before_gradients_were_compared_goes_on_from_its_traces() -> None:
+    memory, events = Memory(), list[Event]()
+    with pytest.raises(Stop):
+        trained("qbitopt", images(keeper=memory), stopping_after(0, "epoch"))
+    tensors, facts = memory.states["3-qat"]
+    last = [name for name in tensors if name.startswith("reallocation/last.")]
+    batches = facts["actors"]["reallocation"].pop("batches")
+    assert facts["actors"]["reallocation"].pop("counted").keys() == batches.keys()
+    assert {name.removeprefix("reallocation/last.") for name in last} == batches.keys()
+    for name in last:
+        del tensors[name]
+    trained("qbitopt", images(keeper=memory), Report(events.append))
+    assert next(event for event in events if event["event"] == "training-started")["at"] == 3
+    assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2]

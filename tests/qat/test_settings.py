@@ -77,6 +77,13 @@ def test_rates_start_whole_rise_in_the_warm_up_and_end_as_their_schedule_says(sc
         assert found == ({1.0} if schedule == "constant" else {1.0, 0.1, 0.01})
 
 
+@pytest.mark.parametrize("warmup", [0.0, 1.0, 4.0])
+def test_the_schedule_of_steps_drops_at_half_and_at_three_quarters_whatever_the_warm_up(warmup: float) -> None:
+    it = Settings(epochs=10, schedule="step", warmup=warmup)
+    factors = [it.factor(at, 1000, 100) for at in range(1000)]
+    assert [at for at in range(1, 1000) if factors[at] < factors[at - 1]] == [500, 750]
+
+
 @pytest.mark.parametrize(
     ("preset", "settings", "kind", "words"),
     [

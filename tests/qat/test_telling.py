@@ -10,6 +10,7 @@ import torch
 from qexplore.network.table import site_table
 from qexplore.ptq import STEPS
 from qexplore.qat import telling
+from qexplore.qat.optimizing import Optimizers
 from qexplore.qat.telling import KEPT, thinned
 from qexplore.qat.training import Training
 from qexplore.report import Event, Report
@@ -58,6 +59,21 @@ def test_a_long_training_that_goes_on_tells_as_much_as_its_page_draws(monkeypatc
         assert (few["epoch"].iloc[0], few["epoch"].iloc[-1]) == (0, 20)
         assert all_.merge(few).equals(few.reset_index(drop=True))
     assert len(stage.weights("stem.weight")) == len(stage.ends[stage.ends["site"] == "stem.weight"])
+
+
+def test_the_rate_that_is_told_is_that_of_the_step_that_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "EVERY", 0.0)
+    used, events, step = list[float](), list[Event](), Optimizers.step
+
+    def watch(optimizers: Optimizers, factor: float) -> None:
+        used.append(QUICK["rate"] * factor)
+        step(optimizers, factor)
+
+    monkeypatch.setattr(Optimizers, "step", watch)
+    seen = calibration((3, 8, 8))
+    STEPS.get("qat")(quantized(built("add-relu")[0], seen), seen, Report(events.append), **QUICK, warmup=1.0)
+    assert [event["rate"] for event in events if event["event"] == "training"] == used
+    assert len(used) == 6
 
 
 def test_what_the_network_answers_before_the_first_step_is_told_once_and_begins_the_curve() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import qexplore
 from qexplore.cli.main import main
 from qexplore.errors import QexploreError
 from qexplore.network import Judged
 from qexplore.recipes import Recipe
 from qexplore.report import Report
 from qexplore.studies.kept import Kept, Measured, key_of
-from qexplore.studies.trials import Variant, carry_out
+from qexplore.studies.trials import Variant, carry_out, seeded
 from qexplore.zoo import Task
 
 TASK = "resnet-digits"
 VARIANTS = [Variant("presets", name, Recipe.load(name)) for name in ("w8a8", "w4a8")]
 
 
+@wraps(seeded)
 def forbidden(name: str, seed: int) -> Task:
     raise AssertionError(f"{name} under seed {seed} is measured again")
 
@@ -35,12 +38,13 @@ def test_what_is_kept_comes_back_as_it_was(
 ) -> None:
     path = tmp_path_factory.mktemp("kept") / "trials.jsonl"
     events: Any = ({"event": "allocation", "bits": {"a.weight": 3}, "budget": {"weight_bits": 2.5}},)
-    Kept(path).add("a key", Measured(Judged(torch.tensor(right), loss), 0.25034, events))
-    found = Kept(path).get("a key")
+    Kept(path).add("a key", Measured(Judged(torch.tensor(right), loss), 0.25034, events), "seeded")
+    found = Kept(path).get("a key", "seeded")
     assert found is not None
     assert found.judged.correct.tolist() == right
     assert (found.judged.loss, found.seconds, found.events) == (loss, 0.25034, events)
-    assert Kept(path).get("another key") is None
+    assert Kept(path).get("another key", "seeded") is None
+    assert Kept(path).get("a key", "another draw") is None
 
 
 def test_a_study_that_is_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -48,6 +52,7 @@ def test_a_study_that_is_broken_off_goes_on_where_it_was(tmp_path: Path) -> None
     first = carry_out(VARIANTS[:1], (), (TASK,), 2, Report(), kept=Kept(path))
     drawn: list[int] = []
 
+    @wraps(seeded)
     def draw(name: str, seed: int) -> Task:
         drawn.append(seed)
         return Task(name)
@@ -95,10 +100,30 @@ def test_other_weights_another_recipe_another_seed_are_other_trials() -> None:
     assert len({key, key_of(recipe, TASK, model, 0), *others}) == 5
 
 
+def test_trials_of_another_version_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, measured = tmp_path / "trials.jsonl", Measured(Judged(torch.ones(3, dtype=torch.bool), 0.1), 1.0)
+    Kept(path).add("key", measured, "seeded")
+    assert Kept(path).get("key", "seeded") is not None
+    monkeypatch.setattr(qexplore, "__version__", "99.0")
+    assert Kept(path).get("key", "seeded") is None
+    Kept(path).add("key", measured, "seeded")
+    assert Kept(path).get("key", "seeded") is not None
+
+
+@pytest.mark.parametrize(("version", "usable"), [("0.1.0", True), ("99.0", False)])
+def test_lines_that_name_no_version_are_of_the_first_one_whoever_draws(
+    version: str, usable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "trials.jsonl"
+    path.write_text('{"key":"k","right":"4A==","images":3,"loss":0.1,"seconds":1.0,"events":[]}\n')
+    monkeypatch.setattr(qexplore, "__version__", version)
+    assert (Kept(path).get("k", "seeded") is not None) == usable
+
+
 def test_masks_are_not_kept(tmp_path: Path) -> None:
     judged = Judged(torch.ones(2), 0.1, torch.ones(2, 3, 2, dtype=torch.int64))
     with pytest.raises(QexploreError, match="leave --keep out"):
-        Kept(tmp_path / "t").add("key", Measured(judged, 1.0))
+        Kept(tmp_path / "t").add("key", Measured(judged, 1.0), "seeded")
 
 
 def test_the_command_keeps_trials_and_says_so_on_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ from qexplore.studies.post_training import (
     TASKS,
     rounding_table,
 )
-from qexplore.studies.statistics import mean_over_seeds, paired
+from qexplore.studies.statistics import mean_over_seeds, paired, rounding
 from qexplore.studies.study import Study
 from qexplore.studies.trials import CALIBRATION, Gauge, Reading, Trial, Trials, Variant, carry_out, seeded
 from qexplore.zoo import Task
@@ -61,6 +61,15 @@ def test_the_mean_over_seeds_has_students_interval(values: list[float]) -> None:
 
 def test_one_seed_alone_has_no_interval() -> None:
     assert math.isnan(mean_over_seeds([0.5]).half)
+
+
+def test_equal_accuracies_of_three_seeds_are_no_certainty() -> None:
+    """They come in steps of one image; the spread counts as no less than that of rounding to one."""
+    found = mean_over_seeds([99.4] * 3, 100 * rounding(500))
+    assert found.value == pytest.approx(99.4)
+    assert found.half == pytest.approx(stats.t.ppf(0.975, 2) * 0.2 / math.sqrt(12) / math.sqrt(3))
+    assert mean_over_seeds([98.0, 99.0, 99.4], 100 * rounding(500)) == mean_over_seeds([98.0, 99.0, 99.4])
+    assert math.isnan(mean_over_seeds([0.5], 0.1).half)
 
 
 def test_a_paired_change_counts_images_and_not_seeds() -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from qexplore.allocate.budget import whole
 from qexplore.cli.main import main
 from qexplore.errors import QexploreError, UnknownName
-from qexplore.network import Judged
+from qexplore.network import Judged, Network
+from qexplore.qat import qbitopt
+from qexplore.qat.quantizers import Quantizer
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import check
 from qexplore.report import Report
@@ -105,6 +108,49 @@ def test_budgets_are_counted_in_whole_numbers() -> None:
     ]
 
 
+def test_the_cap_is_that_by_which_bits_are_allocated() -> None:
+    """A cost that was printed and typed back admits the allocation that it came from: 33 / 10 is 3.3 as floats go."""
+    sites = [{"site": "a.weight", "kind": "weight", "numel": 10}]
+    event = {"event": "allocation", "budget": {"weight_bits": 3.3}, "bits": {"a.weight": 3}}
+    found = trial("t", "n", 490, events=[{"event": "training-started", "sites": sites}, event])
+    assert [each.cap for each in spent(found)] == [whole(3.3, 10, 160)] == [33]
+
+
+@pytest.mark.parametrize(("bits", "expected"), [((2, 8, 3), True), ((3, 2, 3), False)])
+def test_the_network_that_is_handed_over_has_to_meet_the_budget_too(bits: tuple[int, int, int], expected: bool) -> None:
+    end = {"event": "handed-over", "bits": dict(zip([site["site"] for site in SITES], bits))}
+    found = trials(trial(mixed(2.5), QBITOPT, 490, events=[*told((2, 2, 2)), end]))
+    assert holds(found, mixed(2.5), "meets the budget") == expected
+
+
+def test_a_budget_is_not_met_by_bits_that_no_quantizer_took_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = {"epochs": 1, "batch": 256, "every": 3}
+    steps = ["fold-bn", "weight-ranges", "activation-ranges"]
+    limits = {"weight_bits": 2.5, "activation_bits": 2.5}
+    recipe = Recipe.from_document(
+        {"name": "v", "weights": {"bits": 4}, "steps": [*steps, {"qbitopt": {**limits, **schedule}}]}
+    )
+    monkeypatch.setattr(qbitopt, "first_allocation", idle(qbitopt.first_allocation))
+    monkeypatch.setattr(Quantizer, "set_bits", lambda *_: None)
+    variant = Variant(mixed(2.5), QBITOPT, recipe)
+    found = carry_out([variant], (), (TASK,), 1, Report(), STUDIES.get("training")().draw)
+    assert found.done[0].events[-1]["event"] == "handed-over"
+    assert not any(each.met for each in spent(found.done[0]))
+    assert holds(found, mixed(2.5), "meets the budget") is False
+
+
+def idle(allocating: Any) -> Any:
+    """An allocation after which the network keeps the bits that it had."""
+
+    def first(network: Network, *given: Any) -> Any:
+        before = network.bits
+        start = allocating(network, *given)
+        network.set_bits(before)
+        return start
+
+    return first
+
+
 @pytest.mark.parametrize(("bits", "expected"), [((2, 8, 3), True), ((3, 2, 3), False), ((2, 2, 4), False)])
 def test_one_broken_budget_in_one_training_is_enough(bits: tuple[int, int, int], expected: bool) -> None:
     fine = trial(mixed(2.5), QBITOPT, 490, events=told((2, 2, 2)))
@@ -162,6 +208,24 @@ def test_training_has_to_end_near_fp32_and_above_what_it_starts_from(right: int,
 @pytest.mark.parametrize(("right", "expected"), [(499, True), (493, True), (470, False)])
 def test_a_pruned_network_is_as_good_as_fp32_within_noise(right: int, expected: bool) -> None:
     assert holds(trials(trial(PRUNED, PRESET, right)), PRESET) == expected
+
+
+def test_one_image_more_under_every_seed_is_no_gain_outside_the_noise() -> None:
+    """Differences of accuracies that are all alike: they come in steps of one image, and that is their least spread."""
+    mine, others = (
+        [trial(mixed(3), n, right, seed=s) for s in range(3)] for n, right in ((QBITOPT, 491), (uniform(3), 490))
+    )
+    assert holds(trials(*mine, *others), "3 bits on", "outside", "in accuracy") is False
+    far = [trial(mixed(3), QBITOPT, 495, seed=seed) for seed in range(3)]
+    assert holds(trials(*far, *others), "3 bits on", "outside", "in accuracy") is True
+
+
+@pytest.mark.parametrize(("study", "said"), [("training", "within 2.5"), ("sensitivity", "(2 for 2.5)")])
+def test_a_claim_says_how_few_bits_its_rival_has(study: str, said: str) -> None:
+    texts = [claim.text for claim in STUDIES.get(study)().claims if "bits everywhere" in claim.text]
+    rivals = [text for text in texts if study == "sensitivity" or text.startswith("2.5")]
+    assert rivals
+    assert all("the most that uniform bits can have" in text and said in text for text in rivals)
 
 
 def test_a_difference_that_is_none_is_no_gain_and_no_loss() -> None:

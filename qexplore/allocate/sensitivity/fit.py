@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
+from qexplore.allocate.sensitivity.shared import shares_of
 from qexplore.network import Network, Site, image_losses
 from qexplore.network.footprint import micro_batch
 from qexplore.network.graph import flat
@@ -31,7 +32,8 @@ def fit(network: Network, calibration: Calibration, bits: Sequence[int], report:
     a tensor. Multiplying number by number before the sum, with the noise measured rather than modelled, is this
     project's choice: it sees that the zeros of a ReLU lose nothing and that a small channel next to a large one loses
     everything. The Fisher information is that of the real network, from the labels of the calibration images, the mean
-    of each image's own; the factor ½ is that of the loss's second-order expansion.
+    of each image's own; the factor ½ is that of the loss's second-order expansion. Of a weight that layers share it is
+    that of the one tensor, and each of its sites has as large a share of the loss as of its elements.
     """
     return fit_of(network, calibration, network.sites, bits, report)
 
@@ -40,7 +42,7 @@ def fit_of(
     network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
 ) -> Losses:
     """`fit` of some sites alone: the others need no range."""
-    return _scored(_Scores(network, calibration, asked_of_labels), sites, bits, report)
+    return _scored(_Scores(network, calibration, asked_of_labels, sites), sites, bits, report)
 
 
 @METRICS.register("fisher")
@@ -58,7 +60,7 @@ def fisher_of(
     network: Network, calibration: Calibration, sites: Sequence[Site], bits: Iterable[int], report: Report
 ) -> Losses:
     """`fisher` of some sites alone: the others need no range."""
-    return _scored(_Scores(network, calibration, asked_of_answers), sites, bits, report)
+    return _scored(_Scores(network, calibration, asked_of_answers, sites), sites, bits, report)
 
 
 def _scored(scores: _Scores, sites: Sequence[Site], bits: Iterable[int], report: Report) -> Losses:
@@ -96,8 +98,9 @@ def asked_of_answers(logits: Tensor, _: Tensor, generator: torch.Generator) -> T
 
 
 class _Scores:
-    """Squared gradients of what `asked` makes of logits, labels and a generator: of every weight, and of a weighted
-    sample of each activation; from PASSES batches or more, where there are as many images.
+    """Squared gradients of what `asked` makes of logits, labels and a generator: of every weight among `sites`,
+    one that layers share as the one tensor that it is, and of a weighted sample of each activation; from PASSES batches
+    or more, where there are as many images.
     """
 
     def __init__(
@@ -105,12 +108,19 @@ class _Scores:
         network: Network,
         calibration: Calibration,
         asked: Callable[[Tensor, Tensor, torch.Generator], Tensor],
+        sites: Sequence[Site],
     ) -> None:
         self.network, self.calibration, self.asked = network, calibration, asked
         self.at = {site.at: site for site in network.sites if site.kind == "activation"}
-        self.weights = {name: layer.weight.detach().requires_grad_() for name, layer in network.layers.items()}
-        self.plan = network.real_plan(self.weights)
-        self.squares = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        self.shares = shares_of(sites)
+        self.first = {site: first for first, of in self.shares.items() for site in of}
+        self.weights = {
+            first: network.layers[network.site(first).layer].weight.detach().requires_grad_() for first in self.shares
+        }
+        self.plan = network.real_plan(
+            {network.site(site).layer: self.weights[first] for site, first in self.first.items()}
+        )
+        self.squares = {first: torch.zeros_like(weight) for first, weight in self.weights.items()}
         for name, weight in self.weights.items():
             weight.register_post_accumulate_grad_hook(partial(_take, self.squares[name]))  # type: ignore[no-untyped-call]
         self.pairs: dict[str, list[tuple[Tensor, Tensor]]] = {site.name: [] for site in self.at.values()}
@@ -168,8 +178,9 @@ class _Scores:
         """Expected rise of the loss with `site` at `bits`."""
         if site.kind == "weight":
             error = self.network.quantized_weight(site, bits) - self.network.layers[site.layer].weight
-            total = float((self.squares[site.layer] * error.square_()).sum(dtype=torch.float64))
-            return 0.5 * total / self.calibration.images
+            first = self.first[site.name]
+            total = float((self.squares[first] * error.square_()).sum(dtype=torch.float64))
+            return 0.5 * total / self.calibration.images * self.shares[first][site.name]
         grid = self.network.fitted(site, bits).grid
         values, weights = self._sample(site.name)
         error = grid.values(grid.codes(values)).sub_(values).square_()

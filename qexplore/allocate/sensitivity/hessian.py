@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses
+from qexplore.allocate.sensitivity.shared import shares_of
 from qexplore.errors import QexploreError
 from qexplore.network import Network, Site, summed_loss
 from qexplore.network.footprint import micro_batch
@@ -62,7 +63,7 @@ class _Double:
 
     def __init__(self, network: Network) -> None:
         self.at = {site.at: site.name for site in network.sites if site.kind == "activation"}
-        self.shares = _shares(network)
+        self.shares = shares_of(network.sites)
         self.weights = {
             name: network.layers[network.site(name).layer].weight.detach().requires_grad_() for name in self.shares
         }
@@ -93,17 +94,6 @@ class _Double:
         images = x.detach().clone().requires_grad_()
         loss = summed_loss(self.plan.watch(images, watch), y)
         return tensors, loss
-
-
-def _shares(network: Network) -> dict[str, dict[str, float]]:
-    """Weights that differ, by the first site of each → its sites, and the share of its elements that each one counts
-    as its own.
-    """
-    found: dict[str, dict[str, float]] = {}
-    for site in network.sites:
-        if site.kind == "weight":
-            found.setdefault(site.tied, {})[site.name] = float(site.numel)
-    return {name: {site: n / sum(of.values()) for site, n in of.items()} for name, of in found.items()}
 
 
 def _curvature(name: str, slope: Tensor, tensor: Tensor, generator: torch.Generator) -> float:

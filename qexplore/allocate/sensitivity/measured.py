@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from qexplore.allocate.sensitivity.metrics import METRICS, Losses, table_of
-from qexplore.network import Network, Site, summed_loss
+from qexplore.allocate.sensitivity.shared import Shares, shares_of
+from qexplore.network import Network, summed_loss
 from qexplore.network.divergence import divergence as divergences
 from qexplore.network.execute import Plan, Step, Values, carry_out
 from qexplore.network.footprint import resumed_batch
@@ -39,11 +40,12 @@ def measured(
 
     Where activations are dynamic the range of the samples stands in. What comes before the site is computed once a
     batch: the real network is carried out step by step, and at the first step that a site changes each of its bits goes
-    on from the values that live there. The numbers are those of complete passes.
+    on from the values that live there. The numbers are those of complete passes. A weight that layers share is
+    quantized in all of them at once, and each of its sites has as large a share of what that does as of its elements.
     """
     keys = [(site.name, b) for site in network.sites for b in bits]
     sums = {name: dict.fromkeys(keys, 0.0) for name in names}
-    total, images = len(keys) * calibration.images, 0
+    total, images, shares = len(keys) * calibration.images, 0, shares_of(network.sites)
     with torch.inference_mode(), network.static(), network.using(network.uniform(None, None)):
         weights = sum(layer.weight.nbytes for layer in network.layers.values())  # a second time, beside the model's
         plan, size = network.real_plan(), resumed_batch(network.graph, calibration.batch, besides=weights)
@@ -51,14 +53,17 @@ def measured(
             done, real = 0, plan(x)
             values = plan.begin(x)
             for number, step in _halts(plan, values):
-                for site in _starting(network, step.name):
+                for first in _starting(network, step.name, shares):
+                    of = shares.get(first, {first: 1.0})
                     for b in bits:
-                        with network.using({site.name: b}):
+                        with network.using(dict.fromkeys(of, b)):
                             changed = network.plan()
                         logits = changed.resume(values, changed.steps[number:])
                         for name in names:
-                            sums[name][site.name, b] += SCORES[name](real, logits, y)
-                        done += len(y)
+                            score = SCORES[name](real, logits, y)
+                            for site, share in of.items():
+                                sums[name][site, b] += score * share
+                        done += len(y) * len(of)
                         report.progress(images * len(keys) + done, total, "one site at a time")
             images += len(y)
     return {name: {key: value / images for key, value in found.items()} for name, found in sums.items()}
@@ -102,8 +107,8 @@ def _halts(plan: Plan, values: Values) -> Iterator[tuple[int, Step]]:
         carry_out(step, values)
 
 
-def _starting(network: Network, name: str) -> list[Site]:
+def _starting(network: Network, name: str, shares: Shares) -> list[str]:
     """Sites whose quantizer changes operation `name` and none before it: an activation's grid is that of the whole
-    fused chain.
+    fused chain. Of a weight that layers share, the first site stands for all.
     """
-    return [site for site in network.sites if site.layer == name]
+    return [s.name for s in network.sites if s.layer == name and (s.kind != "weight" or s.name in shares)]

@@ -27,8 +27,9 @@ def accuracy(
     parts: pd.DataFrame | None = None,
     metric: str = "accuracy",
 ) -> Live:
-    """The curve on the calibration images, which training does not see, with its 95 % band, and diamonds measured on
-    the evaluation images.
+    """The curve on the calibration images, with its 95 % band, and diamonds measured on the evaluation images.
+
+    No weight is trained on either; first ranges, and first bits where a training allocates, are found on the former.
 
     marks: epoch (of a stage's start: before its first step), accuracy, low, high, images, stage. before: epoch at which
     training of the quantized network begins, and its accuracy; after: the accuracy at the end. fp32: accuracy of the
@@ -45,7 +46,8 @@ def accuracy(
         title=f"Curve of the {named(metric)} over the epochs on the calibration images, with its 95 % band.",
         name="training-accuracy",
         alt=_finding(rows, before, after, fp32) or f"No {named(metric)} has been told yet.",
-        look="Line and band: the calibration images, held out from training, 95 %. Diamonds: the evaluation images, "
+        look="Line and band: the calibration images, 95 %; ranges and first bits are found on them, no weight is "
+        "trained on them. Diamonds: the evaluation images, "
         f"before training and after; dotted: FP32 on them. {ZOOMS}",
         data=pd.concat([rows.assign(label="calibration images"), diamonds[_COLUMNS[:-1]]], ignore_index=True),
         spec=_spec(named(metric)),

@@ -47,7 +47,7 @@ def overlay(curves: Sequence[tuple[str, pd.DataFrame]], y: str = "accuracy", met
         title=f"Curves of the {title} of several trainings over the epochs.",
         name=f"trainings-{y}",
         alt=_finding(last, y),
-        look="The calibration images are held out: training does not see them. Each letter stands at the end of its "
+        look="The calibration images are held out: no weight is trained on them. Each letter stands at the end of its "
         f"curve{bars}; what it stands for is told below. {ZOOMS}",
         data=pd.concat(tables, ignore_index=True).drop(columns="letter"),
         spec=_spec(y, title, names),

@@ -62,7 +62,8 @@ def fixes(profile: Profile, choice: Choice, subject: Recipe, document: Document)
     if len(document["fixes"]) > 1:
         st.caption(
             "Ordered by how far the answers still lie from FP32's (least divergence first; where next to nothing is "
-            "left, by accuracy). The points are of accuracy, which few images decide."
+            "left, by accuracy). The points are of accuracy, which few images decide; the best of several is picked on "
+            "the same evaluation images, which flatters it a little."
         )
     for place, fix in enumerate(document["fixes"]):
         _fix(profile, choice, subject, fix, before, place)

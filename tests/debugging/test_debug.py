@@ -11,6 +11,7 @@ from torch import nn
 from torchvision.models import SwinTransformer
 
 import qexplore as qx
+from qexplore.debugging import edits
 from qexplore.debugging.checks import QUANTIZED, REAL
 from qexplore.debugging.evidence import channel_axis, gather
 from qexplore.debugging.finding import Finding
@@ -20,8 +21,8 @@ from qexplore.debugging.remedies import try_all
 from qexplore.network import Network
 from qexplore.network.divergence import divergence
 from qexplore.ptq import Calibration
-from qexplore.recipes import Recipe
-from qexplore.recipes.carry_out import prepare
+from qexplore.recipes import Recipe, StepSetting
+from qexplore.recipes.carry_out import BITS, check, prepare
 from qexplore.report import Report
 from tests.debugging import plants
 from tests.debugging.plants import MOBILENET, RESNET, TWIN
@@ -239,6 +240,13 @@ def test_biases_and_roundings_are_mended_behind_the_last_bits() -> None:
     steps = {fix.label: [one.name for one in qx.Recipe.load(fix.recipe).steps] for fix in finding.fixes}
     assert steps["biases corrected"][-2:] == ["set-bits", "correct-bias"]
     assert steps["rounding learned (AdaRound)"][-2:] == ["set-bits", "adaround"]
+
+
+def test_roundings_are_learned_before_the_biases_of_an_allocation_are_corrected() -> None:
+    bits = {"classifier.weight": 4, "classifier.out": 4}
+    recipe = Recipe.load("corrected-w8a8-per-tensor").with_bits(bits)
+    edit = edits.inserted("", [StepSetting("adaround")], ["weight-ranges", *BITS])
+    check(edit.apply(recipe))
 
 
 def test_more_bits_for_all_take_the_place_of_few_that_a_step_has_set() -> None:

@@ -60,9 +60,11 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     locked = {site: _width(bits) for site, bits in pairs(words.lock, "--lock").items()}
     scored = scores.read(words.table) if words.table else scores.compute(words, watcher)
     answer = allocate(scored, budget, exact=not words.hull, locked=locked)
+    refits = ""
     if words.out is not None:
-        recipe = Recipe.load(words.recipe).with_bits(answer.bits).called(words.out.stem)
-        words.out.write_text(recipe.to_yaml(), encoding="utf-8")
+        recipe = Recipe.load(words.recipe)
+        made, refits = recipe.with_bits(answer.bits).called(words.out.stem), recipe.refits
+        words.out.write_text(made.to_yaml(), encoding="utf-8")
     return {
         "bits": answer.bits,
         "cost": answer.cost,
@@ -75,6 +77,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         "seconds": answer.seconds,
         "note": answer.note,
         "uncounted": answer.uncounted,
+        "refits": refits,
     }
 
 
@@ -87,6 +90,7 @@ def text(document: Document) -> str:
         f"{found}: predicted loss {number(document['loss'])} nats, none can go below {number(document['bound'])}",
         document["note"],
         document["uncounted"],
+        document["refits"],
     ]
     return "\n".join(line for at, line in enumerate(lines) if line or at == 1)
 

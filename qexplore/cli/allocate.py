@@ -67,9 +67,11 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     locked = {site: _width(bits) for site, bits in pairs(words.lock, "--lock").items()}
     scored = scores.read(words.table) if words.table else scores.compute(words, watcher)
     answer = allocate(scored, budget, exact=not words.hull, locked=locked)
+    refits = ""
     if words.out is not None:
-        recipe = Recipe.load(words.recipe).with_bits(answer.bits).called(words.out.stem)
-        words.out.write_text(recipe.to_yaml(), encoding="utf-8")
+        recipe = Recipe.load(words.recipe)
+        made, refits = recipe.with_bits(answer.bits).called(words.out.stem), recipe.refits
+        words.out.write_text(made.to_yaml(), encoding="utf-8")
     return {
         "bits": answer.bits,
         "cost": answer.cost,
@@ -83,6 +85,7 @@ def work(words: Namespace, watcher: Watcher) -> Document:
         "seconds": answer.seconds,
         "note": answer.note,
         "uncounted": answer.uncounted,
+        "refits": refits,
     }
 
 
@@ -95,6 +98,7 @@ def text(document: Document) -> str:
         f"{found}: {_predicted(document)}, none can go below {number(document['bound'])}",
         document["note"],
         document["uncounted"],
+        document["refits"],
     ]
     return "\n".join(line for at, line in enumerate(lines) if line or at == 1)
 

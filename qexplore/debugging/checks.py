@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from qexplore.debugging.harm import HARM
-from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Judged, Network, Tally, compare
 from qexplore.network.divergence import divergence
 from qexplore.ptq import Calibration
@@ -53,15 +52,14 @@ class Check:
         }
 
 
-def check_all(task: Task, network: Network, calibration: Calibration, trail: Trail, report: Report) -> dict[str, Check]:
+def check_all(task: Task, network: Network, calibration: Calibration, report: Report) -> dict[str, Check]:
     """The five checks by name, on the evaluation images.
 
     Activations alone have the ranges that real weights give: those found behind broken weights are the weights' fault.
     """
-    with biased(network, trail.biases):
-        real = network.real_plan()
-        with network.using(_alone(network, "activation")), _behind_real_weights(network, calibration, report):
-            activations = network.plan()
+    real = network.real_plan()
+    with network.using(_alone(network, "activation")), _behind_real_weights(network, calibration, report):
+        activations = network.plan()
     with network.using(_alone(network, "weight")):
         weights = network.plan()
     networks: dict[str, Callable[[Tensor], Tensor]] = {

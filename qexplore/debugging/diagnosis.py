@@ -103,9 +103,9 @@ def debug(
     calibration = Calibration(task.data, seed, batch=images_at_once(task.example))
     trail = Trail(task, calibration)
     network = prepare(task, recipe, seed, report, trail.after)
-    checks = check_all(task, network, calibration, trail, report)
-    sites = site_divergences(network, calibration, trail, report)
-    cases = _cases(network, calibration, trail, sites, report)
+    checks = check_all(task, network, calibration, report)
+    sites = site_divergences(network, calibration, report)
+    cases = _cases(network, calibration, sites, report)
     whole = Whole(task, recipe, checks, trail.changes, _strays(network, calibration, trail))
     troubles, unexplained = _troubles(recipe, network, whole, cases)
     findings, fixes = find_fixes(task, recipe, seed, troubles, checks[QUANTIZED].judged, report, measure=measure_fixes)
@@ -113,7 +113,7 @@ def debug(
     return Diagnosis(task.name, recipe, seed, table, sites, findings, fixes, unexplained)
 
 
-def _cases(network: Network, calibration: Calibration, trail: Trail, sites: pd.DataFrame, report: Report) -> list[Case]:
+def _cases(network: Network, calibration: Calibration, sites: pd.DataFrame, report: Report) -> list[Case]:
     """Sites that do harm by themselves, the worst first, with all that is known of them."""
     if sites.empty:
         return []
@@ -124,8 +124,8 @@ def _cases(network: Network, calibration: Calibration, trail: Trail, sites: pd.D
     found = found.sort_values("divergence", ascending=False, kind="stable")
     columns = (found[name].tolist() for name in ("site", "divergence", "share"))
     rows = [(network.site(name), apart, share) for name, apart, share in zip(*columns, strict=True)]
-    suspects = gather(network, calibration, trail, rows, report) if rows else []
-    tried = try_all(network, calibration, trail, suspects, report) if suspects else []
+    suspects = gather(network, calibration, rows, report) if rows else []
+    tried = try_all(network, calibration, suspects, report) if suspects else []
     # A lone site of its kind is no measure of itself.
     medians = {kind: median(list(of["divergence"])) if len(of) > 1 else 0.0 for kind, of in sites.groupby("kind")}
     return [Case(one, left, medians[one.site.kind]) for one, left in zip(suspects, tried, strict=True)]

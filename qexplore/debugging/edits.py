@@ -8,6 +8,7 @@ from typing import Any
 
 from qexplore.ptq import STEPS
 from qexplore.recipes import Recipe, StepSetting
+from qexplore.recipes.carry_out import role
 from qexplore.recipes.settings import defaults_of
 from qexplore.registry import key_of
 
@@ -77,13 +78,13 @@ def step_method(label: str, step: str, changed: Mapping[str, Any]) -> Edit:
 
 
 def inserted(label: str, steps: Sequence[StepSetting], after: Sequence[str]) -> Edit:
-    """New steps behind the last of the steps `after` (else in front); those that the recipe has already stay where they
-    are.
+    """New steps behind the last of the steps `after`, which are roles in the order of steps (else in front); those that
+    the recipe has already stay where they are.
     """
     behind = {key_of(name) for name in after}
 
     def apply(recipe: Recipe) -> Recipe:
-        have = [key_of(step.name) for step in recipe.steps]
+        have = [key_of(role(step)) for step in recipe.steps]
         new = tuple(step for step in steps if key_of(step.name) not in have)
         at = max((number for number, key in enumerate(have, 1) if key in behind), default=0)
         return replace(recipe, steps=(*recipe.steps[:at], *new, *recipe.steps[at:]))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Network, Site
 from qexplore.network.execute import Values
 from qexplore.network.fitting import Fitted
@@ -50,16 +49,15 @@ class Suspect:
 def gather(
     network: Network,
     calibration: Calibration,
-    trail: Trail,
     found: Sequence[tuple[Site, float, float]],
     report: Report,
 ) -> list[Suspect]:
     """The suspects of (site, divergence, share), with what one pass over the calibration images tells of them."""
     real = {one.name: None for one in network.sites if one.kind == "weight"}
-    with biased(network, trail.biases), network.using(real):
+    with network.using(real):
         samples, ends = collect_samples(network, calibration, report)
-    watchers = {site.name: _Watcher(network, trail, site) for site, _, _ in found}
-    _watch(network, calibration, trail, list(watchers.values()))
+    watchers = {site.name: _Watcher(network, site) for site, _, _ in found}
+    _watch(network, calibration, list(watchers.values()))
     return [_suspect(network, site, apart, share, samples, ends, watchers[site.name]) for site, apart, share in found]
 
 
@@ -90,16 +88,16 @@ def _suspect(
 class _Watcher:
     """One site while the real network runs."""
 
-    def __init__(self, network: Network, trail: Trail, site: Site) -> None:
+    def __init__(self, network: Network, site: Site) -> None:
         self.network, self.site = network, site
         self._ends: list[tuple[Tensor, Tensor]] = []
         self._sums: list[Tensor] = []
         self._count, self._square = 0, 0.0
         if site.kind == "weight":
-            layer = network.layers[site.layer]
+            bits, weight = network.bits[site.name], network.layers[site.layer].weight
             self.source = network.graph.by_name[site.at].inputs[0]
-            self.change = network.quantized_weight(site, network.bits[site.name]) - layer.weight
-            self.shift = _zero(layer.bias, len(layer.weight)) - trail.biases[site.layer]
+            self.change = network.quantized_weight(site, bits) - weight
+            self.shift = network.correction(site, bits)
 
     def look(self, known: Values) -> None:
         """Takes note of one batch."""
@@ -158,9 +156,8 @@ def _layers_beside(network: Network, site: Site) -> set[str]:
     return kinds
 
 
-def _watch(network: Network, calibration: Calibration, trail: Trail, watchers: Sequence[_Watcher]) -> None:
-    with biased(network, trail.biases):
-        real = network.real_plan()
+def _watch(network: Network, calibration: Calibration, watchers: Sequence[_Watcher]) -> None:
+    real = network.real_plan()
     with torch.inference_mode():
         for x, _ in calibration.batches():
             known: Values = {}
@@ -168,7 +165,3 @@ def _watch(network: Network, calibration: Calibration, trail: Trail, watchers: S
             known[real.input] = known.get(real.input, x)
             for watcher in watchers:
                 watcher.look(known)
-
-
-def _zero(bias: Tensor | None, channels: int) -> Tensor:
-    return torch.zeros(channels) if bias is None else bias

@@ -11,7 +11,6 @@ from torch import Tensor
 from qexplore.allocate.sensitivity.alone import Alone
 from qexplore.debugging.evidence import Suspect, channel_axis
 from qexplore.debugging.sites import divergences
-from qexplore.debugging.trail import Trail, biased
 from qexplore.network import Network, Own, Site
 from qexplore.network.fitting import Estimator
 from qexplore.numerics import Range, Spec, apply_estimator, estimate_range, grid_of, quantize
@@ -47,60 +46,57 @@ class Tried:
 
 
 def try_all(
-    network: Network, calibration: Calibration, trail: Trail, suspects: Sequence[Suspect], report: Report
+    network: Network, calibration: Calibration, suspects: Sequence[Suspect], report: Report
 ) -> list[dict[str, Tried]]:
     """For each suspect what every remedy would leave, all measured in one pass over the calibration images."""
-    proposed = [remedies(network, trail, suspect) for suspect in suspects]
+    proposed = [remedies(network, suspect) for suspect in suspects]
     changes = [remedy.change for some in proposed for remedy in some]
-    left = iter(divergences(network, calibration, trail, changes, report, "looking for causes"))
+    left = iter(divergences(network, calibration, changes, report, "looking for causes"))
     return [{remedy.name: Tried(next(left), remedy.noise, remedy.span) for remedy in some} for some in proposed]
 
 
-def remedies(network: Network, trail: Trail, suspect: Suspect) -> list[Remedy]:
+def remedies(network: Network, suspect: Suspect) -> list[Remedy]:
     """The changes that could help a suspect."""
     methods: dict[str, Estimator] = {name: (name, dict(OPTIONS.get(name, {}))) for name in METHODS}
     if suspect.rows.logits is not None:
         methods[CROSS_ENTROPY] = (CROSS_ENTROPY, {})
     if suspect.site.kind == "activation" and network.own.get(suspect.site.name, Own()).range is None:
         methods[OWN] = network.estimator(suspect.site)
-    ranges = [_ranged(network, trail, suspect, name, methods[name]) for name in methods]
-    wider = [_usual_bits(network, trail, suspect)] if suspect.bits < suspect.usual else []
+    ranges = [_ranged(network, suspect, name, methods[name]) for name in methods]
+    wider = [_usual_bits(network, suspect)] if suspect.bits < suspect.usual else []
     if suspect.site.kind == "activation":
-        return [*wider, *ranges, _split_activation(network, trail, suspect)]
-    split = [] if suspect.fitted.spec.granularity != "tensor" else [_split_weight(network, trail, suspect)]
-    return [*wider, *ranges, *split, _corrected(network, trail, suspect)]
+        return [*wider, *ranges, _split_activation(network, suspect)]
+    split = [] if suspect.fitted.spec.granularity != "tensor" else [_split_weight(network, suspect)]
+    return [*wider, *ranges, *split, _corrected(network, suspect)]
 
 
-def _usual_bits(network: Network, trail: Trail, suspect: Suspect) -> Remedy:
-    with biased(network, _others(trail, suspect)):
-        return Remedy("bits", Alone.quantized(network, suspect.site, suspect.usual))
+def _usual_bits(network: Network, suspect: Suspect) -> Remedy:
+    return Remedy("bits", Alone.quantized(network, suspect.site, suspect.usual))
 
 
-def _ranged(network: Network, trail: Trail, suspect: Suspect, name: str, estimator: Estimator) -> Remedy:
+def _ranged(network: Network, suspect: Suspect, name: str, estimator: Estimator) -> Remedy:
     spec, present = suspect.fitted.spec, suspect.fitted.range
     interval = apply_estimator(suspect.rows, spec, *estimator)
     noise = _noise(suspect, spec, interval)
     span = float(((interval.hi - interval.lo) / (present.hi - present.lo).clamp(min=1e-30)).median())
     if suspect.site.kind == "weight":
         weight = network.layers[suspect.site.layer].weight
-        return Remedy(name, _with_weight(network, trail, suspect, quantize(weight, spec, interval)), noise, span)
-    with network.fixing({suspect.site.name: interval}), biased(network, trail.biases):
+        return Remedy(name, _with_weight(network, suspect, quantize(weight, spec, interval)), noise, span)
+    with network.fixing({suspect.site.name: interval}):
         return Remedy(name, Alone.quantized(network, suspect.site, suspect.bits), noise, span)
 
 
-def _split_weight(network: Network, trail: Trail, suspect: Suspect) -> Remedy:
+def _split_weight(network: Network, suspect: Suspect) -> Remedy:
     weight, spec = network.layers[suspect.site.layer].weight, replace(suspect.fitted.spec, granularity="channel")
     split = quantize(weight, spec, estimate_range(weight, spec, "mse"))
     noise = float((split - weight).double().square().mean())
-    return Remedy("channels", _with_weight(network, trail, suspect, split), noise)
+    return Remedy("channels", _with_weight(network, suspect, split), noise)
 
 
-def _split_activation(network: Network, trail: Trail, suspect: Suspect) -> Remedy:
+def _split_activation(network: Network, suspect: Suspect) -> Remedy:
     spec = replace(suspect.fitted.spec, granularity="channel")
-    with biased(network, trail.biases):
-        plan = network.real_plan()
     enter = partial(_by_channel, network, suspect.site, spec, Range(suspect.lo, suspect.hi))
-    return Remedy("channels", Alone(network, suspect.site, plan, enter))
+    return Remedy("channels", Alone(network, suspect.site, network.real_plan(), enter))
 
 
 def _by_channel(network: Network, site: Site, spec: Spec, interval: Range, value: Tensor) -> Tensor:
@@ -110,25 +106,17 @@ def _by_channel(network: Network, site: Site, spec: Spec, interval: Range, value
     return quantize(value.movedim(axis, 0), spec, interval).movedim(0, axis)
 
 
-def _corrected(network: Network, trail: Trail, suspect: Suspect) -> Remedy:
+def _corrected(network: Network, suspect: Suspect) -> Remedy:
     assert suspect.lean is not None
-    layer = network.layers[suspect.site.layer]
-    bias = -suspect.lean if layer.bias is None else layer.bias - suspect.lean
-    weight = network.quantized_weight(suspect.site, suspect.bits)
-    with biased(network, {**trail.biases, suspect.site.layer: bias}):
-        plan = network.real_plan({suspect.site.layer: weight})
-    return Remedy("bias", Alone(network, suspect.site, plan))
+    site, before = suspect.site, network.correction(suspect.site, suspect.bits)
+    weight = network.quantized_weight(site, suspect.bits)
+    shift = -suspect.lean if before is None else before - suspect.lean
+    return Remedy("bias", Alone(network, site, network.real_plan({site.layer: weight}, {site.layer: shift})))
 
 
-def _with_weight(network: Network, trail: Trail, suspect: Suspect, weight: Tensor) -> Alone:
-    with biased(network, _others(trail, suspect)):
-        return Alone(network, suspect.site, network.real_plan({suspect.site.layer: weight}))
-
-
-def _others(trail: Trail, suspect: Suspect) -> dict[str, Tensor]:
-    """Biases of the layers but the suspect's own, which keeps what was corrected for it."""
-    own = suspect.site.layer if suspect.site.kind == "weight" else ""
-    return {name: bias for name, bias in trail.biases.items() if name != own}
+def _with_weight(network: Network, suspect: Suspect, weight: Tensor) -> Alone:
+    """Another weight in the place of the suspect's, whose correction was for the present one."""
+    return Alone(network, suspect.site, network.real_plan({suspect.site.layer: weight}))
 
 
 def _noise(suspect: Suspect, spec: Spec, interval: Range) -> float:

@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 
 from qexplore.allocate.sensitivity.alone import Alone
-from qexplore.debugging.trail import Trail, biased
-from qexplore.network import Network, Site
+from qexplore.network import Network
 from qexplore.network.divergence import divergence
 from qexplore.network.execute import Values
 from qexplore.network.table import power
@@ -20,21 +19,14 @@ from qexplore.report import Report
 COLUMNS = ["site", "index", "kind", "layer", "op", "bits", "divergence", "share", "sqnr_db"]
 
 
-def alone(network: Network, trail: Trail, site: Site) -> Alone:
-    """`site` as the recipe has left it; a weight comes with the bias that was corrected for it."""
-    with biased(network, _biases(network, trail, site)):
-        return Alone.quantized(network, site, network.bits[site.name])
-
-
 def divergences(
-    network: Network, calibration: Calibration, trail: Trail, changes: Sequence[Alone], report: Report, text: str
+    network: Network, calibration: Calibration, changes: Sequence[Alone], report: Report, text: str
 ) -> list[float]:
     """Mean divergence in nats of each change from the network with every site real, on the calibration images.
 
     What comes before a change is computed once a batch; what does not depend on it is not computed again.
     """
-    with biased(network, trail.biases):
-        real = network.real_plan()
+    real = network.real_plan()
     sums = [0.0] * len(changes)
     images = 0
     with torch.inference_mode():
@@ -49,11 +41,13 @@ def divergences(
     return [total / images for total in sums]
 
 
-def site_divergences(network: Network, calibration: Calibration, trail: Trail, report: Report) -> pd.DataFrame:
-    """A row for each quantized site: site, index, kind, layer, op, bits, divergence, share (of the sum), sqnr_db."""
+def site_divergences(network: Network, calibration: Calibration, report: Report) -> pd.DataFrame:
+    """A row for each quantized site: site, index, kind, layer, op, bits, divergence, share (of the sum), sqnr_db. A
+    weight comes with the bias that was corrected for it.
+    """
     sites = [site for site in network.sites if site.name in network.bits]
-    changes = [alone(network, trail, site) for site in sites]
-    found = divergences(network, calibration, trail, changes, report, "site by site")
+    changes = [Alone.quantized(network, site, network.bits[site.name]) for site in sites]
+    found = divergences(network, calibration, changes, report, "site by site")
     total = sum(found)
     rows = [
         {
@@ -70,7 +64,3 @@ def site_divergences(network: Network, calibration: Calibration, trail: Trail, r
         for site, apart in zip(sites, found, strict=True)
     ]
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _biases(network: Network, trail: Trail, site: Site) -> dict[str, torch.Tensor]:
-    return {name: bias for name, bias in trail.biases.items() if site.kind != "weight" or name != site.layer}

@@ -111,14 +111,16 @@ def compile_plan(
     weights: Callable[[str], Weight],
     grids: Mapping[str, Grid],
     dynamic: Mapping[str, Spec] | None = None,
+    shifts: Mapping[str, Tensor] | None = None,
 ) -> Plan:
     """The plan of `graph` with `weights` (layer → real values, asked for one by one, so that what is made for the plan
     need not be there all at once) and the `grids` of the activation sites that are quantized.
 
+    shifts: what is added to the biases of layers, in real units, [channels] each.
     dynamic: the quantizers of the sites whose range each image finds for itself. They store real numbers, and what
     reuses their grid but leaves it, an average or another clamp, is quantized again over its own range.
     """
-    return _Compiler(graph, layers, placement, weights, grids, dynamic or {}).plan()
+    return _Compiler(graph, layers, placement, weights, grids, dynamic or {}, shifts or {}).plan()
 
 
 def _blocks(x: Tensor) -> Sequence[Tensor]:
@@ -155,10 +157,11 @@ class _Compiler:
         weights: Callable[[str], Weight],
         grids: Mapping[str, Grid],
         dynamic: Mapping[str, Spec],
+        shifts: Mapping[str, Tensor],
     ) -> None:
         self.graph, self.layers, self.placement, self.weights = graph, layers, placement, weights
         self.sites = {at: site.name for at, site in placement.at.items()}
-        self.grids, self.dynamic = grids, dynamic
+        self.grids, self.dynamic, self.shifts = grids, dynamic, shifts
         self.units: dict[str, float] = {}
         self.clamped: set[str] = set()  # operations whose clamp the layer before them does
         self.over: dict[str, Action] = {}
@@ -246,7 +249,8 @@ class _Compiler:
         layer, (source,) = self.layers[op.name], op.inputs
         unit = self.units[op.name] = self._target(op)
         weight = _weight(self.weights(op.name), self.units[source] / unit)
-        bias = layer.bias if layer.bias is None or unit == 1.0 else layer.bias / unit
+        real = layer.shifted(self.shifts.get(op.name))
+        bias = real if real is None or unit == 1.0 else real / unit
         grid = self._grid_at(op.name)
         fused = self._fused(op, layer)
         forward = layer.forward if fused is None else fused

@@ -84,6 +84,12 @@ class Layer:
     def depthwise(self) -> bool:
         return self.kind == "conv" and self.groups > 1 and self.weight.shape[1] == 1
 
+    def shifted(self, shift: Tensor | None) -> Tensor | None:
+        """The bias plus `shift`, one value a channel; None where there is neither."""
+        if shift is None or self.bias is None:
+            return self.bias if shift is None else shift
+        return self.bias + shift
+
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The layer's arithmetic with other weights."""
         if self.kind == "linear":

@@ -56,6 +56,7 @@ class Network:
         self._fitted: dict[tuple[str, int], Fitted] = {}
         self._codes: dict[tuple[str, int], Tensor] = Kept(lambda codes: codes.nbytes)
         self._learned: dict[tuple[str, int], Tensor] = {}
+        self._corrections: dict[tuple[str, int], Tensor] = {}
         self._plan: Plan | None = None
 
     @staticmethod
@@ -316,9 +317,50 @@ class Network:
         self.placement = place(self.graph, self.layers)
 
     def set_bias(self, name: str, bias: Tensor) -> None:
-        """Gives a layer another bias; its quantized weights stay."""
+        """Gives a layer another bias; its quantized weights stay, and what was corrected for them."""
         self.layers[name].bias = bias
         self._plan = None
+
+    def bias(self, name: str) -> Tensor | None:
+        """The bias of a layer as the network has it at its present bits: with the correction of its quantized weight,
+        where there is one. The real network has `layers[name].bias` alone.
+        """
+        return self.layers[name].shifted(self._shift(name))
+
+    def correction(self, site: Site, bits: int) -> Tensor | None:
+        """What is added to the bias of the layer of `site` while its weight has `bits` [channels]; None: nothing."""
+        return self._corrections.get((site.name, bits))
+
+    def set_correction(self, site: Site, bits: int, shift: Tensor) -> None:
+        """Adds `shift` [channels] to the bias of a layer, in place of an earlier one, while its weight has `bits`.
+
+        It makes good the error of these quantized weights, so that it is forgotten with them; the real weights, and
+        those at other bits, go with the layer's own bias.
+        """
+        self._corrections[site.name, bits] = shift
+        self._plan = None
+
+    def forget_corrections(self) -> None:
+        """The biases of all layers are their own again, at any bits."""
+        self._corrections.clear()
+        self._plan = None
+
+    def settle_corrections(self) -> None:
+        """Makes the corrections at the present bits part of the layers' own biases, and forgets the others: for a
+        training, which starts from the quantized network and leaves no other.
+        """
+        for name, shift in self._shifts().items():
+            self.layers[name].bias = self.layers[name].shifted(shift)
+        self.forget_corrections()
+
+    def _shift(self, layer: str) -> Tensor | None:
+        """The correction of a layer's bias at the present bits of its weight."""
+        name = f"{layer}.weight"
+        return self._corrections.get((name, self._bits[name])) if name in self._bits else None
+
+    def _shifts(self) -> dict[str, Tensor]:
+        """Layer → correction at the present bits, of those that have one."""
+        return {name: shift for name in self.layers if (shift := self._shift(name)) is not None}
 
     def set_graph(self, graph: Graph) -> None:
         """After a change of the operations: places the sites anew."""
@@ -355,8 +397,9 @@ class Network:
 
     def set_quantized(self, site: Site, bits: int, weight: Tensor) -> None:
         """Gives a weight at `bits` grid values other than the nearest ones; kept until the weight changes. What is
-        pruned stays 0.
+        pruned stays 0. A correction of the bias was for the values before and is forgotten.
         """
+        self._corrections.pop((site.name, bits), None)
         self._learned[site.name, bits] = masked(channels_last(weight), self.masks.get(site.layer))
         self._plan = None
 
@@ -390,7 +433,7 @@ class Network:
                 dynamic[site.name] = self._spec(site, bits)
             elif bits is not None:
                 grids[site.name] = self.fitted(site, bits).grid
-        return compile_plan(self.graph, self.layers, self.placement, self._present, grids, dynamic)
+        return compile_plan(self.graph, self.layers, self.placement, self._present, grids, dynamic, self._shifts())
 
     def _present(self, layer: str) -> Weight:
         """The weight of a layer at its present bits; what makes it from codes, where it is large."""
@@ -406,10 +449,14 @@ class Network:
         by_hand = self._fixed_range(site) is not None or self.own.get(site.name, Own()).estimator is not None
         return self.dynamic and not by_hand
 
-    def real_plan(self, weights: Mapping[str, Tensor] | None = None) -> Plan:
-        """The network in float32 whatever its bits, with other weights by layer where given."""
+    def real_plan(
+        self, weights: Mapping[str, Tensor] | None = None, shifts: Mapping[str, Tensor] | None = None
+    ) -> Plan:
+        """The network in float32 whatever its bits, with other weights by layer, and with `shifts` added to the biases
+        of layers, where given.
+        """
         own = {**{name: layer.weight for name, layer in self.layers.items()}, **(weights or {})}
-        return compile_plan(self.graph, self.layers, self.placement, own.__getitem__, {})
+        return compile_plan(self.graph, self.layers, self.placement, own.__getitem__, {}, shifts=shifts)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [images, classes] of the batch `x` at the present bits."""
@@ -419,7 +466,7 @@ class Network:
     @property
     def _by_fit(self) -> tuple[dict[tuple[str, int], Any], ...]:
         """What hangs on the ranges of sites."""
-        return self._fitted, self._codes, self._learned
+        return self._fitted, self._codes, self._learned, self._corrections
 
     def _forget(self, name: str) -> None:
         """The values of a site have changed."""

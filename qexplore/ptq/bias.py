@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from qexplore.errors import UnknownName
-from qexplore.network import Network
-from qexplore.network.graph import Layer
+from qexplore.network import Network, Site
 from qexplore.ptq.memory import DEFAULT, Memory
 from qexplore.ptq.moments import mean_error, told_inputs
 from qexplore.ptq.steps import STEPS, Calibration
@@ -29,6 +29,8 @@ def correct_bias(
 ) -> Network:
     """Bias correction: b ← b - ΔW E[x], ΔW = Ŵ - W (white paper §3.3).
 
+    The correction is part of the quantized layer: it holds while the weight has the bits and the grid that it has now,
+    and takes the place of an earlier one; the real weights keep the bias b.
     empirical: E[Ŵx] - E[Wx] on the calibration images, layer after layer, each with the inputs that its corrected
     predecessors give. analytic: E[x] from the batch norm before the layer, no image; layers whose input no batch norm
     describes stay as they are. Quantize the weights first.
@@ -36,38 +38,42 @@ def correct_bias(
     """
     if method not in METHODS:
         raise UnknownName("method of bias correction", method, METHODS)
+    network.forget_corrections()
+    sites = _quantized(network)
     if method == "analytic":
-        return _analytic(network, report)
+        return _analytic(network, sites, report)
     corrected: dict[str, Tensor] = {}
     for step, real, quantized in side_by_side(network, calibration, batch, Memory(memory)):
         quantized.carry_out(step)
-        layer = network.layers.get(step.name)
-        if layer is not None:
+        if step.name in sites:
+            layer = network.layers[step.name]
             error = channel_means(quantized.of(step.name), layer) - channel_means(real.of(step.name), layer)
             for y in quantized.of(step.name):
                 y.sub_(per_channel(error.float(), layer, y))
-            corrected[step.name] = _bias(layer) - error.float()
-            report.progress(len(corrected), len(network.layers), "correcting biases")
-    for name, bias in corrected.items():
-        network.set_bias(name, bias)
+            corrected[step.name] = -error.float()
+            report.progress(len(corrected), len(sites), "correcting biases")
+    for name, shift in corrected.items():
+        network.set_correction(sites[name], network.bits[sites[name].name], shift)
     return network
 
 
-def _analytic(network: Network, report: Report) -> Network:
-    told, bits = told_inputs(network), network.bits
+def _analytic(network: Network, sites: Mapping[str, Site], report: Report) -> Network:
+    told = told_inputs(network)
     if not told:
         report.event(
             "log",
             text="correct-bias: no batch norm tells of the input of any layer, so that no bias is corrected; method: "
             "empirical asks the calibration images.",
         )
-    for site in network.sites:
-        if site.kind == "weight" and site.name in bits and site.layer in told:
-            layer = network.layers[site.layer]
-            change = network.quantized_weight(site, bits[site.name]) - layer.weight
-            network.set_bias(site.layer, _bias(layer) - mean_error(change, told[site.layer].moments.mean, layer))
+    for name, site in sites.items():
+        if name not in told:
+            continue
+        layer, bits = network.layers[name], network.bits[site.name]
+        change = network.quantized_weight(site, bits) - layer.weight
+        network.set_correction(site, bits, -mean_error(change, told[name].moments.mean, layer))
     return network
 
 
-def _bias(layer: Layer) -> Tensor:
-    return torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
+def _quantized(network: Network) -> dict[str, Site]:
+    """Layer → site of its weight, of those that are quantized."""
+    return {site.layer: site for site in network.sites if site.kind == "weight" and site.name in network.bits}

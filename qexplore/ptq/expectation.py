@@ -22,7 +22,8 @@ def compare_means(network: Network, calibration: Calibration, report: Report | N
     standard deviation. Empirical ones are taken over images and places of the real network. What both differ by is what
     the assumption of a normal distribution, and batch-norm statistics of other images, cost.
     """
-    told = told_inputs(network)
+    with network.using(network.uniform(None, None)):
+        told = told_inputs(network)
     sources = {layer: network.graph.by_name[layer].inputs[0] for layer in told}
     places = {sources[layer]: found.channels for layer, found in told.items()}
     sums = _sums(network, calibration, places, report or Report())

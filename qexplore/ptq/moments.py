@@ -28,7 +28,8 @@ def tell(network: Network) -> dict[str, Told]:
     A batch norm has the mean β and the deviation |γ|, folded or not. From there (derived for this project, all values
     taken as normal and as independent of each other): a clamp has the moments of the clamped normal, an addition adds
     means and variances, a layer without a batch norm has the mean W E[x] + b and the variance Σ W² Var[x], averages and
-    reshapes keep. What follows a maximum, another function or the network's input alone is not known.
+    reshapes keep. What follows a maximum, another function or the network's input alone is not known. The bias b is
+    that of the present bits.
     """
     told: dict[str, Told] = {}
     known = results_of_nothing(network)
@@ -52,7 +53,7 @@ def told_inputs(network: Network) -> dict[str, Told]:
 
 def _of(op: Op, network: Network, told: Mapping[str, Told], known: Mapping[str, Any]) -> Told | None:
     if op.kind in LAYERS:
-        return _of_layer(network.layers[op.name], network.graph.by_name[op.inputs[0]], told)
+        return _of_layer(network.layers[op.name], network.bias(op.name), network.graph.by_name[op.inputs[0]], told)
     if op.kind == "batchnorm" and op.module is not None:
         moments = Moments(*moments_of(op.module))
         return Told(moments, Channels(len(moments.mean), last=False))
@@ -90,7 +91,7 @@ def _side_by_side(op: Op, sources: list[Told]) -> Told | None:
     return Told(moments, Channels(number, last=False))
 
 
-def _of_layer(layer: Layer, source: Op, told: Mapping[str, Told]) -> Told | None:
+def _of_layer(layer: Layer, bias: Tensor | None, source: Op, told: Mapping[str, Told]) -> Told | None:
     channels = Channels.of(layer)
     if layer.mean is not None and layer.std is not None:
         return Told(Moments(layer.mean, layer.std), channels)
@@ -99,7 +100,7 @@ def _of_layer(layer: Layer, source: Op, told: Mapping[str, Told]) -> Told | None
         return None
     mean = mean_error(layer.weight, before.moments.mean, layer)
     variance = mean_error(layer.weight.square(), before.moments.std.square(), layer)
-    return Told(Moments(mean if layer.bias is None else mean + layer.bias, variance.sqrt()), channels)
+    return Told(Moments(mean if bias is None else mean + bias, variance.sqrt()), channels)
 
 
 def _sums_over(layer: Layer, channels: Channels, source: Op) -> bool:

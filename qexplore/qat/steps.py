@@ -97,11 +97,13 @@ def make_ready(
     name: str,
     budget: Mapping[str, float] | None = None,
 ) -> None:
-    """Batch norms folded where they are static, and of positive gains where they are not; QexploreError, before
-    anything is computed, where these cannot be trained or folded afterwards, where no site is quantized, or on a grid
-    that cannot be trained. Rounding that was learned (AdaRound) and is lost by that is told.
+    """Corrections made part of the biases, of which the training starts; batch norms folded where they are static, and
+    of positive gains where they are not; QexploreError, before anything is computed, where these cannot be trained or
+    folded afterwards, where no site is quantized, or on a grid that cannot be trained. Rounding that was learned
+    (AdaRound) and is lost by that is told.
     """
     rounded = _rounded(network)
+    network.settle_corrections()
     if settings.batch_norm == STATIC:
         fold_statically(network, calibration)
     _check_norms(network, settings, budget)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from qexplore.errors import QexploreError
@@ -11,7 +11,7 @@ from qexplore.network import Network
 from qexplore.numerics import Spec
 from qexplore.ptq import STEPS, Calibration, Keeper
 from qexplore.ptq.steps import images_at_once
-from qexplore.recipes.schema import BadRecipe, Recipe
+from qexplore.recipes.schema import SET_BITS, BadRecipe, Recipe, StepSetting, is_weight
 from qexplore.recipes.settings import check_step
 from qexplore.recipes.sites import apply_sites, check_site
 from qexplore.report import Report
@@ -19,15 +19,20 @@ from qexplore.zoo import Task
 
 RESCALE = ("replace-relu6", "equalize", "absorb-high-bias")
 RANGES = ("weight-ranges", "activation-ranges")
-BITS = ("allocate-bits", "set-bits")
+# 'set-bits' where it names weights alone, or activations alone, whose bits nothing that fits weights depends on.
+WEIGHT_BITS, ACTIVATION_BITS = "set-bits of weights", "set-bits of activations"
+BITS = ("allocate-bits", "set-bits", WEIGHT_BITS)
 # What is not done to a network that was trained on its grids.
-UNTRAINED = ("fold-bn", *RESCALE, "weight-ranges", "adaround", "correct-bias", "activation-ranges", *BITS)
+UNTRAINED = ("fold-bn", *RESCALE, *RANGES, "adaround", "correct-bias", *BITS, ACTIVATION_BITS)
+OF_BITS = "changes the grids that bits are for"
 # What a step needs behind it, because it would undo the step or make nonsense of it, and why.
 BEFORE = {
     "weight-ranges": (("prune",), "trains the real weights"),
     "activation-ranges": ((*RESCALE, "prune"), "changes the size of activations"),
-    "allocate-bits": (("fold-bn", *RESCALE, *RANGES, "prune"), "changes the grids that bits are for"),
-    "set-bits": (("fold-bn", *RESCALE, *RANGES, "prune", "allocate-bits"), "changes the grids that bits are for"),
+    "allocate-bits": (("fold-bn", *RESCALE, *RANGES, "prune"), OF_BITS),
+    "set-bits": (("fold-bn", *RESCALE, *RANGES, "prune", "allocate-bits"), OF_BITS),
+    ACTIVATION_BITS: (("fold-bn", *RESCALE, *RANGES, "prune", "allocate-bits"), OF_BITS),
+    WEIGHT_BITS: (("fold-bn", *RESCALE, "weight-ranges", "prune", "allocate-bits"), OF_BITS),
     "adaround": (("fold-bn", *RESCALE, "weight-ranges", *BITS), "changes the weights or their grids"),
     "correct-bias": (
         ("fold-bn", *RESCALE, "weight-ranges", *BITS, "adaround"),
@@ -88,7 +93,7 @@ def _past(task: Task, recipe: Recipe, number: int) -> str:
 
 def check(recipe: Recipe) -> None:
     """Raises UnknownName or QexploreError for a step, a setting or a quantizer that does not exist."""
-    _check_order([step.name for step in recipe.steps])
+    _check_order(recipe.steps)
     for step in recipe.steps:
         check_step(step)
     for name, own in recipe.sites.items():
@@ -116,19 +121,29 @@ def parts_of(task: Task, recipe: Recipe) -> tuple[str, ...]:
     return ("train", "calibration", "evaluation")
 
 
-def _check_order(steps: list[str]) -> None:
+def _check_order(steps: Sequence[StepSetting]) -> None:
     """BadRecipe where a step would undo an earlier one, or fit to what is not there yet."""
-    names = [STEPS.canonical(name) for name in steps]
+    names = [role(step) for step in steps]
     for name in ONCE:
         if names.count(name) > 1:
             raise BadRecipe(f"The step {name!r} stands {names.count(name)} times in the recipe: keep one of them.")
     for later, (before, reason) in BEFORE.items():
         for name in names[names.index(later) :] if later in names else ():
             if name in before:
-                raise BadRecipe(f"The step {name!r} {reason}: put it before {later!r}.")
+                step, behind = (SET_BITS if each in (WEIGHT_BITS, ACTIVATION_BITS) else each for each in (name, later))
+                raise BadRecipe(f"The step {step!r} {reason}: put it before {behind!r}.")
     for name in ("adaround", "correct-bias"):
         if name in names and "weight-ranges" not in names:
             raise BadRecipe(f"The step {name!r} works on quantized weights: put the step 'weight-ranges' before it.")
+
+
+def role(step: StepSetting) -> str:
+    """The name under which the order of steps knows this one: its own, or WEIGHT_BITS or ACTIVATION_BITS."""
+    name = STEPS.canonical(step.name)
+    if name != SET_BITS or not step.settings:
+        return name
+    weights = [is_weight(site) for site in step.settings]
+    return WEIGHT_BITS if all(weights) else name if any(weights) else ACTIVATION_BITS
 
 
 def _activations(recipe: Recipe) -> Spec:

@@ -27,6 +27,13 @@ POST_TRAINING, TRAINING = "post-training", "training"
 TRAINS = ("prune", "qat", "qbitopt")  # steps that train
 NEEDED = ("fold-bn", "weight-ranges", "activation-ranges")
 NEEDS_WEIGHTS = ("adaround", "correct-bias")
+ON_GRIDS = ("qat", "qbitopt")  # steps that train quantized weights
+SET_BITS = "set-bits"
+# What QBitOpt is told of the bits that it gives out; the rest is its training's.
+ALLOCATION = (
+    *("weight_bits", "activation_bits", "kb", "gbops", "least", "most", "exact"),
+    *("every", "wait", "freeze", "gradients", "memory", "error"),
+)
 MAX_BYTES = 64_000
 LONGEST = 200  # letters of a name
 HUGE = 10**18  # what torch can count up to, with a margin
@@ -150,8 +157,38 @@ class Recipe:
         return replace(self, name=name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…", title="")
 
     def with_bits(self, bits: Mapping[str, int]) -> Recipe:
-        """The recipe, and then an allocation: other bits at single sites, with what it has calibrated."""
-        return replace(self, steps=(*self.steps, StepSetting("set-bits", dict(bits))))
+        """The recipe with an allocation, other bits at single sites, given as late as the order of its steps allows.
+
+        That is at the end, with what the recipe has calibrated, so that it measures what the prepared network does at
+        these bits; or before the first step that fits weights to their bits, which then does so at these (`refits`).
+        A training keeps them, also one that changes the bits of others; QBitOpt has none left to give out, and trains
+        as 'qat' does.
+        """
+        late = self._first(ON_GRIDS)
+        early = min(self._first(NEEDS_WEIGHTS), late)
+        first = {site: given for site, given in bits.items() if early < late and is_weight(site)}
+        steps = [_without_allocation(step) for step in self.steps]
+        for at, given in ((late, {site: bits[site] for site in bits if site not in first}), (early, first)):
+            steps[at:at] = [StepSetting(SET_BITS, given)] if given else []
+        held = {site: {**self.sites.get(site, {}), "bits": bits[site]} for site in bits if _changes(steps, site)}
+        return replace(self, steps=tuple(steps), sites={**self.sites, **held})
+
+    @property
+    def refits(self) -> str:
+        """Where `with_bits` changes what weights are fitted to: a sentence that says so; else nothing."""
+        fits = {key_of(name) for name in (*NEEDS_WEIGHTS, *ON_GRIDS)}
+        names = list(dict.fromkeys(step.name for step in self.steps if key_of(step.name) in fits))
+        if not names:
+            return ""
+        return (
+            f"The recipe does {' and '.join(names)} anew at these bits, which the network that was scored has had done "
+            "at the recipe's own, so that the two can differ in accuracy."
+        )
+
+    def _first(self, names: Iterable[str]) -> int:
+        """The place of the first step of these names; the end where there is none."""
+        keys = {key_of(name) for name in names}
+        return next((at for at, step in enumerate(self.steps) if key_of(step.name) in keys), len(self.steps))
 
     def with_settings(self, settings: Mapping[str, Any]) -> Recipe:
         """The recipe with `settings` changed: {"weights.bits": 4, "activation-ranges.method": "percentile"}; strings
@@ -180,6 +217,24 @@ class Recipe:
         changed = {setting: _plain(value, setting)}
         steps = tuple(StepSetting(s.name, {**s.settings, **changed}) if s.name == where else s for s in self.steps)
         return replace(self, steps=steps)
+
+
+def is_weight(site: str) -> bool:
+    """Whether a site of this name holds weights: the sites of activations are called 'input' or end in '.out'."""
+    return site.endswith(".weight")
+
+
+def _without_allocation(step: StepSetting) -> StepSetting:
+    """The step; the training of QBitOpt alone, in place of QBitOpt."""
+    if key_of(step.name) != key_of("qbitopt"):
+        return step
+    return StepSetting("qat", {key: value for key, value in step.settings.items() if key not in ALLOCATION})
+
+
+def _changes(steps: Iterable[StepSetting], site: str) -> bool:
+    """Whether a training changes the bits of `site`, unless it has bits of its own."""
+    setting = "weight_bits" if is_weight(site) else "activation_bits"
+    return any(key_of(step.name) == key_of("qat") and step.settings.get(setting) for step in steps)
 
 
 def value_of(key: str, text: str) -> Any:

@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from qexplore.recipes import Recipe
+from qexplore.recipes.carry_out import check
+
 TASK = "mobilenet-digits"
 
 
@@ -92,6 +95,15 @@ def test_an_allocation_is_written_as_a_recipe_that_runs(say, scores, tmp_path):
     assert ran.status == 0, ran.err
     assert ran.document["recipe"]["name"] == "mine"
     assert {row["site"]: row["bits"] for row in ran.document["sites"]} == spoken.document["bits"]
+
+
+@pytest.mark.parametrize("recipe", ["data-free-w8a8", "w8a8"])
+def test_a_recipe_that_fits_its_weights_to_other_bits_is_told(say, scores, tmp_path, recipe):
+    file = tmp_path / "mine.yaml"
+    spoken = say(*f"allocate --table {scores} --weight-bits 3 --recipe {recipe} --out {file}".split())
+    assert spoken.status == 0, spoken.err
+    assert ("The recipe does correct-bias anew at these bits" in spoken.out) == (recipe != "w8a8")
+    check(Recipe.load(file))
 
 
 @pytest.mark.parametrize(

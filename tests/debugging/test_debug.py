@@ -12,15 +12,19 @@ from torch import nn
 from torchvision.models import SwinTransformer
 
 import qexplore as qx
+from qexplore.debugging import edits
 from qexplore.debugging.checks import QUANTIZED, REAL
-from qexplore.debugging.evidence import channel_axis
+from qexplore.debugging.evidence import channel_axis, gather
 from qexplore.debugging.finding import Finding
 from qexplore.debugging.harm import HARM
 from qexplore.debugging.proposals import Trouble, propose
+from qexplore.debugging.remedies import try_all
 from qexplore.network import Network
 from qexplore.network.divergence import divergence
-from qexplore.recipes import Recipe
-from qexplore.recipes.carry_out import prepare
+from qexplore.ptq import Calibration
+from qexplore.recipes import Recipe, StepSetting
+from qexplore.recipes.carry_out import BITS, check, prepare
+from qexplore.report import Report
 from tests.debugging import plants
 from tests.debugging.plants import MOBILENET, RESNET, TWIN
 
@@ -120,9 +124,11 @@ def test_corrected_biases_are_no_change_of_the_network() -> None:
     recipe = Recipe.from_document({**plant.recipe.to_document(), "steps": steps})
     network = prepare(plant.task, recipe)
     x, _ = plant.task.data.tensors("evaluation")
-    with torch.inference_mode():
-        apart = kl(plant.task.model(x), real_with_corrected_biases(network, x))
-    assert float(apart.mean()) > 0.01  # they do matter
+    weights = network.uniform_activations(None)
+    with torch.inference_mode(), network.using(weights):
+        corrected = network(x)
+        network.forget_corrections()
+        assert float(kl(corrected, network(x)).mean()) > 0.01  # they do matter
     without, found = (
         qx.debug(plant.task, one, measure_fixes=False) for one in (recipe.without(["correct-bias"]), recipe)
     )
@@ -132,9 +138,25 @@ def test_corrected_biases_are_no_change_of_the_network() -> None:
     assert "network-changed" not in {one.cause for one in found.findings}
 
 
-def real_with_corrected_biases(network: Network, x: torch.Tensor) -> torch.Tensor:
-    with network.using(network.uniform(None, None)):
-        return network(x)
+def test_another_weight_in_its_place_is_tried_without_the_correction_of_the_present_one() -> None:
+    plant = plants.few_bits(MOBILENET, "blocks.1.project.conv.weight")
+    found = []
+    for correction in ([], ["correct-bias"]):
+        steps = ["fold-bn", "weight-ranges", *correction, "activation-ranges"]
+        network = prepare(plant.task, Recipe.from_document({**plant.recipe.to_document(), "steps": steps}))
+        calibration = Calibration(plant.task.data)
+        suspects = gather(network, calibration, [(network.site(plant.site), 1.0, 1.0)], Report())
+        found += try_all(network, calibration, suspects, Report())
+    for name in ("bits", "min-max"):
+        assert found[1][name].divergence == pytest.approx(found[0][name].divergence, rel=1e-4), name
+
+
+def test_too_few_bits_are_found_behind_a_corrected_bias() -> None:
+    site = "blocks.1.project.conv.weight"
+    recipe = Recipe.load("corrected-w8a8-per-tensor").with_settings({f"sites.{site}.bits": 2})
+    found = qx.debug(MOBILENET, recipe, measure_fixes=False)
+    assert ("too-few-bits", site) in {(one.cause, one.site) for one in found.findings}
+    assert not found.unexplained
 
 
 def test_a_training_on_grids_changes_the_network_on_purpose() -> None:
@@ -219,6 +241,13 @@ def test_biases_and_roundings_are_mended_behind_the_last_bits() -> None:
     steps = {fix.label: [one.name for one in qx.Recipe.load(fix.recipe).steps] for fix in finding.fixes}
     assert steps["biases corrected"][-2:] == ["set-bits", "correct-bias"]
     assert steps["rounding learned (AdaRound)"][-2:] == ["set-bits", "adaround"]
+
+
+def test_roundings_are_learned_before_the_biases_of_an_allocation_are_corrected() -> None:
+    bits = {"classifier.weight": 4, "classifier.out": 4}
+    recipe = Recipe.load("corrected-w8a8-per-tensor").with_bits(bits)
+    edit = edits.inserted("", [StepSetting("adaround")], ["weight-ranges", *BITS])
+    check(edit.apply(recipe))
 
 
 def test_more_bits_for_all_take_the_place_of_few_that_a_step_has_set() -> None:

@@ -17,12 +17,13 @@ import qexplore as qx
 from qexplore.allocate import Budget
 from qexplore.figures.words import percent
 from qexplore.recipes import Recipe
+from qexplore.recipes.carry_out import check
 from qexplore.runs import prepared, profiles
 from qexplore.runs.profiles import METRIC, Profile
 from qexplore.ui.bench import Measured
 from qexplore.ui.budgets.answers import Found, Question, find
 from qexplore.ui.budgets.editor import edited
-from qexplore.ui.budgets.keep import recipe_of
+from qexplore.ui.budgets.keep import recipe_of, said_of_recipe
 from qexplore.ui.budgets.numbers import dearer, dearest, verdict
 from qexplore.ui.budgets.picture import beside
 from qexplore.ui.budgets.tried import remember_tried, tried
@@ -159,6 +160,19 @@ def test_the_allocation_as_a_recipe_measures_what_the_page_measures(opened: Open
     read = Recipe.from_document(yaml.safe_load(shared.to_yaml()))
     asked = {"task": profile.task, "recipe": profile.recipe, "seed": profile.seed, "bits": bars(at)}
     assert qx.run(profile.task, read).accuracy.to_document() == prepared.answer(asked)["accuracy"]
+
+
+@pytest.mark.parametrize(("recipe", "same"), [("w8a8", True), ("data-free-w8a8", False), ("standard-w4a8", False)])
+def test_the_page_says_where_the_recipe_measures_something_else(
+    recipe: str, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = profiles.load("resnet-digits")
+    monkeypatch.setitem(profile.header, "recipe", Recipe.load(recipe).to_document())
+    said = said_of_recipe(profile)
+    assert ("carried out, it measures the same" in said) == same
+    assert ("anew at these bits" in said) != same
+    shared = recipe_of(profile, find(Question(profile, scores(profile, METRIC), Budget(weight_bits=3.0), {})))
+    check(shared)
 
 
 COSTS = [(w, a) for w in (2, 3, 4) for a in (2, 3, 8)]

@@ -119,7 +119,7 @@ def test_a_step_gives_the_same_network_whatever_the_bound(step: str, settings: d
     found = []
     for gigabytes in (2.0, 0.0):
         network = STEPS.get(step)(*prepare(), Report(), memory=gigabytes, **settings)  # type: ignore[call-arg]
-        found.append([*weights(network), *(layer.bias for layer in network.layers.values())])
+        found.append([*weights(network), *(network.bias(name) for name in network.layers)])
     for a, b in zip(*found, strict=True):
         assert torch.equal(a, b)
 

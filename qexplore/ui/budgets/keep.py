@@ -86,14 +86,22 @@ def _files(question: Question, found: Found) -> None:
     text = json.dumps(document(question, found), indent=1)
     rows = profile.sites.assign(bits=profile.sites["site"].map(found.answer.bits)).to_csv(index=False)
     name = _name(profile)
-    st.caption(
-        f"As a file. The recipe prepares the network with {profile.recipe['name']}, as this page does, and gives each "
-        f"site its bits then: carried out, it measures the same{_on_all(profile)}."
-    )
+    st.caption(f"As a file. {said_of_recipe(profile)}")
     with st.container(horizontal=True):
         _download("Recipe", recipe_of(profile, found).to_yaml(), f"{name}.yaml", "text/yaml")
         _download("JSON", text, f"{name}.json", "application/json")
         _download("CSV", rows, f"{name}.csv", "text/csv")
+
+
+def said_of_recipe(profile: Profile) -> str:
+    """What the shared recipe measures, beside this page."""
+    name, refits = profile.recipe["name"], Recipe.from_document(profile.recipe).refits
+    if refits:
+        return f"The recipe is {name} at these bits. {refits}"
+    return (
+        f"The recipe prepares the network with {name}, as this page does, and gives each site its bits then: carried "
+        f"out, it measures the same{_on_all(profile)}."
+    )
 
 
 def _on_all(profile: Profile) -> str:
@@ -102,7 +110,7 @@ def _on_all(profile: Profile) -> str:
 
 
 def recipe_of(profile: Profile, found: Found) -> Recipe:
-    """The allocation as a recipe: carried out, it gives the network that the page measures."""
+    """The allocation as a recipe: carried out, it gives the network that the page measures, where it refits nothing."""
     return Recipe.from_document(profile.recipe).with_bits(found.answer.bits).called(_name(profile))
 
 

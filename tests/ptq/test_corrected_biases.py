@@ -183,7 +183,7 @@ def test_what_batch_norms_tell_is_compared_with_the_real_network(images: Tensor)
 def test_training_starts_from_the_corrected_network(images: Tensor, mode: str) -> None:
     network, calibration = prepared(images, "correct-bias", fold=mode == "static", granularity="channel")
     logits = network(images)
-    make_ready(network, calibration, Settings(batch_norm=mode), name="qat")
+    make_ready(network, calibration, Report(), Settings(batch_norm=mode), name="qat")
     trainable = Trainable(network, quantizers_of(network, learn=True), mode)
     trainable.training = False
     torch.testing.assert_close(network(images), logits, atol=1e-5, rtol=1e-4)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 from scipy.stats import spearmanr
@@ -13,8 +14,8 @@ from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
 from qexplore.report import Report
 from qexplore.studies.statistics import mean_over_seeds, paired
-from qexplore.studies.study import DRAWN, STUDIES, Claim, Study, Verdict
-from qexplore.studies.trials import Gauge, Trial, Trials, Variant
+from qexplore.studies.study import DRAWN, STUDIES, Claim, Extra, Study, Verdict
+from qexplore.studies.trials import Gauge, NotMeasured, Trial, Trials, Variant
 from qexplore.zoo import Task
 
 TASKS = ("resnet-digits", "mobilenet-digits", "mobilenet-digits-unbalanced")
@@ -41,7 +42,8 @@ def sensitivity() -> Study:
     does to the answers.
     """
     gauges = (Gauge(AGAINST, "correlation or ratio", _against),)
-    return Study("Which sensitivity metric gives bits out best", TASKS, tuple(_variants()), _claims(), gauges, how=HOW)
+    title = "Which sensitivity metric gives bits out best"
+    return Study(title, TASKS, tuple(_variants()), _claims(), gauges, extras=(OVERALL,), how=HOW)
 
 
 def budget(weights: float, activations: float) -> str:
@@ -127,17 +129,35 @@ def _all(trials: Trials, name: str, task: str) -> list[Trial]:
     return [trial for pair in AVERAGES for trial in trials.of(budget(*pair), name, task)]
 
 
+def _overall(trials: Trials, tasks: Sequence[str]) -> Sequence[Sequence[str]]:
+    """What each way of giving bits out has over all budgets and seeds, a cell a task."""
+
+    def cell(name: str, task: str) -> str:
+        try:
+            found = _all(trials, name, task)
+        except NotMeasured:
+            return ""
+        share, loss = (mean(each) for each in zip(*((t.judged.accuracy.value, t.judged.loss) for t in found)))
+        return f"{100 * share:.2f} / {loss:.3f}"
+
+    rows = [[name, *(cell(name, task) for task in tasks)] for name in (ALL_SAME, RANDOM, BEST, *OTHERS)]
+    return [row for row in rows if any(row[1:])]
+
+
+OVERALL = Extra("Mean over the budgets", "accuracy, % / cross-entropy, nats", _overall)
+
+
 def _orders(bits: int) -> Look:
     def look(trials: Trials, task: str) -> Verdict:
-        mean = mean_over_seeds(trials.read(AGAINST, correlation(BEST, bits), task))
-        return Verdict(task, mean.value >= ORDERED, f"{mean.value:.2f}, threshold {ORDERED}")
+        over = mean_over_seeds(trials.read(AGAINST, correlation(BEST, bits), task))
+        return Verdict(task, over.value >= ORDERED, f"{over.value:.2f}, threshold {ORDERED}")
 
     return look
 
 
 def _disorders(bits: int) -> Look:
     def look(trials: Trials, task: str) -> Verdict:
-        mean = mean_over_seeds(trials.read(AGAINST, correlation("loss", bits), task))
-        return Verdict(task, mean.value < DISORDERED, f"{mean.value:.2f}, below {DISORDERED}")
+        over = mean_over_seeds(trials.read(AGAINST, correlation("loss", bits), task))
+        return Verdict(task, over.value < DISORDERED, f"{over.value:.2f}, below {DISORDERED}")
 
     return look

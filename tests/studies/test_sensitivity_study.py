@@ -15,6 +15,7 @@ from qexplore.studies.sensitivity import (
     BEST,
     BITS,
     OTHERS,
+    OVERALL,
     RANDOM,
     budget,
     correlation,
@@ -55,6 +56,16 @@ def test_claims_hold_where_fisher_is_ahead_and_not_where_it_is_behind() -> None:
 def test_a_lead_within_the_noise_of_the_images_is_none() -> None:
     found = verdicts(trials({BEST: 481, "fit": 480}, {}))
     assert list(found.values()) == [False]
+
+
+def test_the_mean_over_the_budgets_is_that_of_all_their_trials() -> None:
+    done = [
+        Trial(budget(*pair), BEST, TASK, seed, Judged(torch.arange(500) < 400 + 10 * at + seed, 0.1 * at), 1.0)
+        for at, pair in enumerate(AVERAGES)
+        for seed in range(3)
+    ]
+    found = Trials({TASK: Judged(torch.arange(500) < 495, 0.05)}, tuple(done))
+    assert OVERALL.rows(found, [TASK, "mobilenet-digits"]) == [[BEST, "84.20 / 0.200", ""]]
 
 
 @pytest.mark.parametrize("pair", AVERAGES)

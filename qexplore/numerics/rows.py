@@ -158,7 +158,8 @@ class Rows:
         above = Below(
             self.values.shape[1] - high.number, self.sums[:, -1:] - high.sum, self.squares[:, -1:] - high.squares
         )
-        inside = high.number - low.number - self.zeros
+        # Zeros lie below `hi` only where it is above 0: of a grid that ends at 0 they are not among those counted.
+        inside = high.number - low.number - self.zeros * (hi > 0)
         return low.distance(lo) + above.distance(hi) + inside * s.square() / 12
 
     def _below(self, edges: Tensor) -> Below:

@@ -175,7 +175,8 @@ class Network:
         if name not in self._rows:
             values = self.values(site)
             if site.kind == "weight":
-                self._rows[name] = Rows.of(self.specs["weight"].slices(values), what_of(site))
+                spec = self.specs["weight"]
+                self._rows[name] = Rows.of(spec.slices(values), what_of(site), padding=spec.padding(values.shape))
             else:
                 whole = self.keeps_images(site)
                 self._rows[name] = rows_of(site, values, self._ends.get(name), self.bands.get(name), whole=whole)

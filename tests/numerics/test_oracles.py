@@ -228,6 +228,18 @@ def test_a_percentile_is_the_quantile_on_both_sides(percent: float, count: int) 
     assert float(found.hi) == pytest.approx(max(float(want[1]), 0.0), abs=1e-4)
 
 
+@pytest.mark.parametrize("percent", [60.0, 90.0, 99.9, 100.0])
+def test_the_percentile_of_a_short_last_group_counts_its_own_elements_alone(percent: float) -> None:
+    torch.manual_seed(0)
+    x = torch.cat([torch.arange(1.0, 11)[None], -torch.rand(1, 10), torch.randn(3, 10)])
+    found = estimate_range(x, Spec(granularity=4), "percentile", percent=percent)
+    alone = [
+        estimate_range(group, Spec(), "percentile", percent=percent) for channel in x for group in channel.split(4)
+    ]
+    assert found.lo.tolist() == [float(each.lo) for each in alone]
+    assert found.hi.tolist() == [float(each.hi) for each in alone]
+
+
 def test_the_hundredth_percentile_of_a_sample_is_min_max_of_all_that_was_seen() -> None:
     rows = Rows.of(torch.randn(1, 1000), ends=(torch.tensor([-9.0]), torch.tensor([8.0])))
     found = apply_estimator(rows, Spec(symmetric=False), "percentile", {"percent": 100.0})

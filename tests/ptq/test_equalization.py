@@ -322,6 +322,45 @@ def test_replacing_relu6_leaves_gates_hard_swishes_and_the_output_bounded() -> N
     assert changed(model, 10 * IMAGES, "replace-relu6")[1] < 1e-5
 
 
+GATES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
+    "a view": (
+        lambda: Net(lambda s, x: (x * F.hardtanh(40 * s.gate(x.mean((2, 3))), 0.0, 1.0).view(-1, 3, 1, 1)).flatten(1),
+                    gate=nn.Linear(3, 3)), IMAGES),
+    "a pool": (
+        lambda: Net(lambda s, x: (x * F.adaptive_max_pool2d(torch.clamp(4 * s.gate(x), 0, 1), 1)).flatten(1),
+                    gate=conv(3, 3)), IMAGES),
+    "a concatenation of chunks": (
+        lambda: Net(lambda s, x: (x * torch.cat(torch.clamp(4 * s.gate(x), 0, 1).chunk(3, 1)[::-1], 1)).flatten(1),
+                    gate=conv(3, 3, 1)), IMAGES),
+    "a layer beside it": (
+        lambda: Net(lambda s, x: (lambda g: (s.b(g) + x * g.flatten(1).view(-1, 3, 8, 8)).flatten(1))(
+            torch.clamp(4 * s.gate(x), 0, 1)), gate=conv(3, 3, 1), b=conv(3, 3, 1)), IMAGES),
+    "a matrix product": (
+        lambda: Net(lambda s, x: torch.matmul(torch.clamp(4 * s.a(x), 0, 1), x).flatten(1), a=nn.Linear(8, 8)), TOKENS),
+    "a matrix product of what is reshaped": (
+        lambda: Net(lambda s, x: (torch.clamp(4 * s.a(x), 0, 1).unflatten(-1, (4, 2)) @ s.b(x).unflatten(-1, (2, 4)))
+                    .flatten(1), a=nn.Linear(8, 8), b=nn.Linear(8, 8)), TOKENS),
+    "the output": (lambda: Net(lambda s, x: F.relu6(30 * s.a(x)).mean((2, 3)), a=conv(3, 4)), IMAGES),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_replacing_relu6_leaves_bounds_whose_values_a_product_reads_by_way_of(name: str) -> None:
+    build, x = GATES[name]
+    torch.manual_seed(0)
+    assert changed(build().eval(), x, "replace-relu6")[1] < 1e-5
+
+
+@pytest.mark.parametrize(
+    "between", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Dropout(), nn.Sequential(nn.Flatten(2), nn.Unflatten(2, (6, 6)))]
+)
+def test_replacing_relu6_lifts_the_bounds_that_a_layer_reads_by_way_of_pools_and_reshapes(between: nn.Module) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(conv(3, 8), nn.ReLU6(), between, conv(8, 4), nn.Flatten()).eval()
+    network = steps(Network.of(model, IMAGES[:1]), "replace-relu6")
+    assert [op.upper for op in network.graph.ops if op.kind == "clamp"] == [None]
+
+
 def test_replacing_relu6_lifts_the_bounds_between_layers() -> None:
     torch.manual_seed(0)
     model = triple(nn.ReLU6).eval()

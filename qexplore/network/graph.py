@@ -147,9 +147,9 @@ class Graph:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Images and their kernels in the memory order in which convolutions are fast on CPU."""
+    """Images and their kernels in the memory order in which convolutions are fast on CPU; other tensors row by row."""
     if x.dim() != 4:
-        return x
+        return x.contiguous()
     x = x.contiguous(memory_format=torch.channels_last)
     _, channels, height, width = x.shape
     # With one channel, or one pixel, both orders are the same memory, and torch keeps the strides of the slow one.

@@ -25,6 +25,7 @@ LAYERS = {
     "reflected": (nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect"), (3, 6, 6)),
     "same": (nn.Conv2d(4, 4, 3, padding="same", groups=4), (4, 6, 6)),
     "one dimension": (nn.Conv1d(4, 6, 3, padding=1), (4, 9)),
+    "three dimensions": (nn.Conv3d(3, 4, 2, padding=1), (3, 3, 3, 3)),
     "linear": (nn.Linear(12, 7), (12,)),
     "linear on tokens": (nn.Linear(6, 7), (5, 6)),
 }

@@ -263,6 +263,35 @@ def test_dead_channels_stay_and_nothing_becomes_infinite() -> None:
     assert torch.equal(network.layers["4"].weight[:, 3], model[4].weight[:, 3])
 
 
+@pytest.mark.parametrize(("r1", "r2"), [(1e-45, 10.0), (1e-40, 1.0), (1e-20, 0.5), (1.0, 1e-40), (1e9, 1e-31)])
+def test_a_channel_whose_weights_are_all_but_zero_stays_and_nothing_grows(r1: float, r2: float) -> None:
+    """Its bias is all that it says: divided by a tiny scale it would drive the range of the activation alone."""
+    torch.manual_seed(0)
+    model = nn.Sequential(conv(3, 4, 1), nn.ReLU(), conv(4, 2, 1), nn.Flatten()).eval().requires_grad_(False)
+    model[0].weight[0], model[0].bias[0], model[2].weight[:, 0] = r1, 0.02, r2
+    largest = max(float(model[0](IMAGES).max()), 1.0)
+    network, change = changed(model, IMAGES, "equalize")
+    assert change <= 1e-5
+    first, seen = network.layers["0"], {}
+    assert torch.equal(first.weight[0], model[0].weight[0])
+    assert float(first.bias[0]) == pytest.approx(0.02)  # type: ignore[index]
+    network.real_plan().watch(IMAGES, lambda name, value: seen.update({name: float(value.abs().max())}))
+    assert max(seen.values()) < 20 * largest
+
+
+def test_ranges_whose_quotient_no_float_holds_meet_all_the_same() -> None:
+    torch.manual_seed(0)
+    first, second = nn.Linear(3, 4), nn.Linear(4, 2)
+    with torch.no_grad():
+        first.weight.mul_(1e20)
+        first.bias.mul_(1e20)
+        second.weight.mul_(1e-20)
+    network, change = changed(nn.Sequential(first, nn.ReLU(), second).eval(), torch.randn(8, 3), "equalize")
+    assert change <= 1e-5
+    one, two = network.layers.values()
+    assert torch.allclose(output_ranges(one), input_ranges(two, 4), rtol=1e-3)
+
+
 def test_no_scale_crosses_a_residual_addition() -> None:
     task = qx.Task("mobilenet-digits")
     network = steps(Network.of(task.model, task.example), "fold-bn", "replace-relu6")

@@ -339,8 +339,8 @@ class _Compiler:
         """Operations that work on codes as on real numbers; an average is rounded to the grid of its input."""
         assert op.call is not None
         call, sources, name = op.call, op.inputs, op.name
-        unit = next((self.units[s] for s in sources if self.units[s] != 1.0), 1.0)
-        self.units[name] = unit if op.kind != "value" else 1.0
+        # The first operand is the tensor itself; others give a shape or places.
+        self.units[name] = 1.0 if op.kind == "value" else self.units[sources[0]]
         average = op.kind == "avg-pool" and self.placement.grid[name] in self.grids
 
         def act(values: Values) -> None:

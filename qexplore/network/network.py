@@ -66,7 +66,14 @@ class Network:
         """
         captured = capture(model, example)
         network = Network(captured.graph, layers_of(captured.graph), weights, activations)
-        captured.check(network.real_plan())
+        plan = network.real_plan()
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def run(x: Tensor) -> Tensor:
+            return plan.watch(x, lambda name, value: shapes.update({name: getattr(value, "shape", ())}), keeps=False)
+
+        captured.check(run)  # with two images in the end
+        captured.graph.settle_axes(shapes)
         return network
 
     # --- sites -------------------------------------------------------------------------------------------------

@@ -10,22 +10,20 @@ from torch import Tensor
 from qexplore.numerics import Range, Spec, grid_of
 
 
-def each_image(spec: Spec, one: tuple[int, ...] = ()) -> Callable[[Tensor], Tensor]:
-    """What a dynamic site does to its values: a new tensor of reals, each image on the grid of `spec` over its own
-    least and greatest value, so that an image's result does not hang on the others in its batch (survey §III-D:
-    dynamic ranges are accurate and costly, static ones the default).
+def each_image(spec: Spec, axis: int | None = 0) -> Callable[[Tensor, int], Tensor]:
+    """What a dynamic site does to its values, given the number of images: a new tensor of reals, each image on the grid
+    of `spec` over its own least and greatest value, so that an image's result does not hang on the others in its batch
+    (survey §III-D: dynamic ranges are accurate and costly, static ones the default).
 
-    one: shape of the values of a single image; images lie along the dimension that is longer than there, one after
-    another: [tokens, images, …] or [images × windows, …], say. Without it along the first.
+    axis: the dimension along which images lie, one after another: [tokens, images, …] or [images × windows, …], say;
+    None where the values are no image's own and have one range.
     """
 
-    def quantize(x: Tensor) -> Tensor:
+    def quantize(x: Tensor, images: int) -> Tensor:
         if x.numel() == 0:
             return x
-        if x.dim() == 0:
-            return over(x.view(1, 1), 0).view(())
-        axis = next((d for d, (many, few) in enumerate(zip(x.shape, one)) if many != few), 0)
-        images = x.shape[axis] // one[axis] if axis < len(one) else x.shape[axis]
+        if axis is None:
+            return over(x[None], 0)[0]
         apart = x.view(*x.shape[:axis], images, -1, *x.shape[axis + 1 :])
         return over(apart, axis).reshape(x.shape)
 

@@ -160,6 +160,7 @@ class _Compiler:
         shifts: Mapping[str, Tensor],
     ) -> None:
         self.graph, self.layers, self.placement, self.weights = graph, layers, placement, weights
+        self.entry = next(op for op in graph.ops if op.kind == "input")
         self.sites = {at: site.name for at, site in placement.at.items()}
         self.grids, self.dynamic, self.shifts = grids, dynamic, shifts
         self.units: dict[str, float] = {}
@@ -167,7 +168,7 @@ class _Compiler:
         self.over: dict[str, Action] = {}
 
     def plan(self) -> Plan:
-        entry = next(op for op in self.graph.ops if op.kind == "input")
+        entry = self.entry
         grid = self._grid_at(entry.name)
         self.units[entry.name] = 1.0 if grid is None else float(grid.scale)
         acts = [(entry.name, self._entry(entry.name, grid))]
@@ -176,8 +177,9 @@ class _Compiler:
         over = {name: self._each_image(name, act) for name, act in self.over.items()}
         last = {source: op.name for op in self.graph.ops for source in op.inputs}
         frees: dict[str, list[str]] = {}
+        kept = {self.graph.output, entry.name if self.dynamic else ""}  # the input tells the number of images
         for source, reader in last.items():
-            if source != self.graph.output:
+            if source not in kept:
                 frees.setdefault(reader, []).append(source)
         steps = tuple(Step(name, act, tuple(frees.get(name, ())), over.get(name)) for name, act in acts)
         return Plan(steps, entry.name, self.graph.output, self.units[self.graph.output])
@@ -210,11 +212,12 @@ class _Compiler:
         spec = self.dynamic.get(self.placement.grid[name] if again else self.sites.get(name, ""))
         if spec is None:
             return act
-        quantize = each_image(spec, op.shape)
+        entry = self.entry.name
+        quantize = each_image(spec, op.axis)
 
         def act_and_quantize(values: Values) -> None:
             act(values)
-            values[name] = quantize(values[name])
+            values[name] = quantize(values[name], len(values[entry]))
 
         return act_and_quantize
 
@@ -343,8 +346,8 @@ class _Compiler:
         """Operations that work on codes as on real numbers; an average is rounded to the grid of its input."""
         assert op.call is not None
         call, sources, name = op.call, op.inputs, op.name
-        unit = next((self.units[s] for s in sources if self.units[s] != 1.0), 1.0)
-        self.units[name] = unit if op.kind != "value" else 1.0
+        # The first operand is the tensor itself; others give a shape or places.
+        self.units[name] = 1.0 if op.kind == "value" else self.units[sources[0]]
         average = op.kind == "avg-pool" and self.placement.grid[name] in self.grids
 
         def act(values: Values) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -41,6 +41,8 @@ class Op:
     lower, upper: the bounds of a clamp (ReLU: 0 and None), upper perhaps one value a channel.
     module: the user's module, where there is one.
     reason: why its inside is not quantized, where it is not.
+    axis: the dimension of its result along which images lie, one after another; None where it is as long for two images
+        as for one.
     macs: of a product of two activations, its multiply-accumulates an image.
     """
 
@@ -54,6 +56,7 @@ class Op:
     reason: str = ""
     shape: tuple[int, ...] = ()
     macs: int = 0
+    axis: int | None = 0
 
     @property
     def on_grid(self) -> bool:
@@ -115,6 +118,17 @@ class Graph:
         self.ops = [new.get(op.name, op) for op in self.ops]
         self._index()
 
+    def settle_axes(self, two: Mapping[str, tuple[int, ...]]) -> None:
+        """Sets the axis of each operation, the first dimension in which a result for two images, whose shapes these
+        are, differs from that for one.
+        """
+
+        def axis(op: Op) -> int | None:
+            pairs = enumerate(zip(op.shape, two[op.name]))
+            return next((dim for dim, (few, many) in pairs if few != many), None)
+
+        self.replace([replace(op, axis=axis(op)) for op in self.ops])
+
     def remove(self, name: str) -> None:
         """Takes an operation with one input out; whoever read it reads that input."""
         source = self.by_name[name].inputs[0]
@@ -153,9 +167,9 @@ class Graph:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Images and their kernels in the memory order in which convolutions are fast on CPU."""
+    """Images and their kernels in the memory order in which convolutions are fast on CPU; other tensors row by row."""
     if x.dim() != 4:
-        return x
+        return x.contiguous()
     x = x.contiguous(memory_format=torch.channels_last)
     _, channels, height, width = x.shape
     # With one channel, or one pixel, both orders are the same memory, and torch keeps the strides of the slow one.

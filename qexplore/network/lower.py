@@ -174,8 +174,9 @@ def _settle(op: Op, values: dict[str, Any], done: dict[str, Op]) -> Op:
         return replace(op, inputs=op.inputs[:1], call=None)  # its constants are the bounds; what remains is what flows
     if op.kind == "clamp" or (op.kind in ("add", "concat") and len(real) < max(2, len(op.inputs))):
         return replace(op, kind="function", lower=None, upper=None)
-    if op.kind in ("max-pool", "avg-pool", "reshape", "product") and not real:
-        return replace(op, kind="function")  # its input lies on no grid that it could share
+    off = op.kind in ("max-pool", "avg-pool", "reshape") and op.inputs[0] not in real
+    if off or (op.kind == "product" and not real):
+        return replace(op, kind="function")  # the tensor itself lies on no grid that it could share
     if op.kind == "function" and len(op.inputs) == 1 and not op.reason and same_shape and _does_nothing(op, source):
         return replace(op, kind="reshape")  # in eval mode (stochastic depth, say)
     return op

@@ -67,7 +67,14 @@ class Network:
         """
         captured = capture(model, example)
         network = Network(captured.graph, layers_of(captured.graph), weights, activations)
-        captured.check(network.real_plan())
+        plan = network.real_plan()
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def run(x: Tensor) -> Tensor:
+            return plan.watch(x, lambda name, value: shapes.update({name: getattr(value, "shape", ())}), keeps=False)
+
+        captured.check(run)  # with two images in the end
+        captured.graph.settle_axes(shapes)
         return network
 
     # --- sites -------------------------------------------------------------------------------------------------
@@ -176,7 +183,8 @@ class Network:
         if name not in self._rows:
             values = self.values(site)
             if site.kind == "weight":
-                self._rows[name] = Rows.of(self.specs["weight"].slices(values), what_of(site))
+                spec = self.specs["weight"]
+                self._rows[name] = Rows.of(spec.slices(values), what_of(site), padding=spec.padding(values.shape))
             else:
                 whole = self.keeps_images(site)
                 self._rows[name] = rows_of(site, values, self._ends.get(name), self.bands.get(name), whole=whole)
@@ -213,6 +221,19 @@ class Network:
                 self.own = before
 
     @contextmanager
+    def estimating(self, kind: str, method: str, options: dict[str, Any]) -> Iterator[Network]:
+        """The network with another range estimator for all weights or all activations; always restores, learned
+        roundings too.
+        """
+        before = self.estimators[kind]
+        with self._refitting(site.name for site in self.sites if site.kind == kind):
+            try:
+                self.set_estimator(kind, method, options)
+                yield self
+            finally:
+                self.estimators[kind] = before
+
+    @contextmanager
     def _refitting(self, names: Iterable[str]) -> Iterator[None]:
         """Inside, the ranges and quantized weights of these sites are found anew; afterwards those from before hold."""
         sites = [self.site(name).name for name in names]
@@ -232,7 +253,9 @@ class Network:
         return self.own.get(site.name, Own()).estimator or self.estimators[site.kind]
 
     def set_estimator(self, kind: str, method: str, options: dict[str, Any]) -> None:
-        """The range estimator of all weights or all activations."""
+        """The range estimator of all weights or all activations; learned roundings, which hang on ranges, are
+        forgotten.
+        """
         self.estimators[kind] = (method, options)
         for site in self.sites:
             if site.kind == kind:
@@ -266,15 +289,16 @@ class Network:
         """What calibration has seen of each activation site: values in one dimension, and where they are a sample the
         least and the greatest of all values, one element each. Of the logits every value, in the order of the images.
         """
+        changed = self.samples.keys() | samples.keys()  # a site without a sample now has no values to go by
         self.samples, self._ends = dict(samples), dict(ends or {})
-        for name in samples:
+        for name in changed:
             self._forget(name)
 
     @contextmanager
     def seeing(self, samples: Mapping[str, Tensor], ends: Mapping[str, tuple[Tensor, Tensor]]) -> Iterator[Network]:
         """The network with other samples of its activations, of which their ranges are found anew; always restores."""
         before = self.samples, self._ends
-        with self._refitting(samples):
+        with self._refitting(site.name for site in self.sites if site.kind == "activation"):
             try:
                 self.set_samples(samples, ends)
                 yield self

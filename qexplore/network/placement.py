@@ -70,7 +70,7 @@ def place(graph: Graph, layers: dict[str, Layer]) -> Placement:
         if not op.on_grid:
             grid[op.name] = ""
         elif op.kind in ("max-pool", "avg-pool", "reshape", "clamp"):
-            grid[op.name] = next((grid[i] for i in op.inputs if grid[i]), "")
+            grid[op.name] = grid[op.inputs[0]]  # what else it reads gives a shape or places
         else:
             chain = graph.chain(op.name)
             inside.update(link.name for link in chain[1:])

@@ -91,7 +91,8 @@ def estimate_range(x: Tensor, spec: Spec, method: str = "mse", **options: Any) -
     options.
     """
     logits = x.detach().float() if x.dim() == 2 and spec.granularity == "tensor" else None
-    return apply_estimator(Rows.of(spec.slices(x), logits=logits), spec, method, options)
+    rows = Rows.of(spec.slices(x), logits=logits, padding=spec.padding(x.shape))
+    return apply_estimator(rows, spec, method, options)
 
 
 def apply_estimator(rows: Rows, spec: Spec, method: str, options: dict[str, Any]) -> Range:

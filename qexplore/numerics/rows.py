@@ -35,6 +35,7 @@ class Rows:
     logits: the tensor as it was [images, classes], where it is the output of a classifier.
     band: where its values lie by what batch norms tell. Known without values (no element in the one row) it is all
         that there is: whoever asks for a value then gets a QexploreError.
+    padding: how many zeros of each row fill it up and are no elements of the tensor [rows].
     """
 
     values: Tensor
@@ -42,6 +43,7 @@ class Rows:
     what: str = "The tensor"
     logits: Tensor | None = None
     band: Band | None = None
+    padding: Tensor | None = None
 
     @staticmethod
     def of(
@@ -51,13 +53,14 @@ class Rows:
         *,
         logits: Tensor | None = None,
         band: Band | None = None,
+        padding: Tensor | None = None,
     ) -> Rows:
         """Sorts `slices` [rows, elements]; QexploreError where there is nothing to sort or NaN or infinity in it."""
         if slices.numel() == 0:
             raise NotFinite(f"{what} is empty: a range needs at least one number.")
         # numpy sorts floats with vector instructions: 20 to 30 times faster than torch on a CPU.
         values = torch.from_numpy(np.sort(slices.detach().float().numpy(force=True), axis=1))
-        rows = Rows(values, ends, what, logits, band)
+        rows = Rows(values, ends, what, logits, band, padding)
         if not bool(torch.isfinite(torch.stack([rows.least, rows.greatest, values[:, 0], values[:, -1]])).all()):
             raise NotFinite(f"{what} holds NaN or infinity: repair the weights or the images it comes from.")
         return rows
@@ -99,13 +102,26 @@ class Rows:
         return upto - below
 
     def quantile(self, q: float) -> Tensor:
-        """The q-quantile of each row, interpolated linearly; of a sample, the true ends at q = 0 and 1."""
+        """The q-quantile of each row, interpolated linearly, padding left out; of a sample, the true ends at q = 0
+        and 1.
+        """
         if q in (0, 1):
             return self.least if q == 0 else self.greatest
+        if self.padding is not None:
+            return self._quantile_between_padding(q, self.padding)
         at = q * (self._seen.shape[1] - 1)
         low = int(at)
         high = min(low + 1, self.values.shape[1] - 1)
         return torch.lerp(self.values[:, low], self.values[:, high], at - low)
+
+    def _quantile_between_padding(self, q: float, padding: Tensor) -> Tensor:
+        at = q * (self._seen.shape[1] - padding - 1).double()
+        low = at.long()
+        high = torch.minimum(low + 1, self.values.shape[1] - padding - 1)
+        # Padding stands behind the negative numbers: what comes after them has moved up by as much.
+        negative = torch.searchsorted(self.values, torch.zeros(len(self.values), 1))[:, 0]
+        ends = (self.values.gather(1, (index + padding * (index >= negative))[:, None])[:, 0] for index in (low, high))
+        return torch.lerp(*ends, (at - low).float())
 
     def squared_errors(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
         """Sums of squared quantization errors, float64, for scales and zero points, all [rows, candidates].
@@ -158,7 +174,8 @@ class Rows:
         above = Below(
             self.values.shape[1] - high.number, self.sums[:, -1:] - high.sum, self.squares[:, -1:] - high.squares
         )
-        inside = high.number - low.number - self.zeros
+        # Zeros lie below `hi` only where it is above 0: of a grid that ends at 0 they are not among those counted.
+        inside = high.number - low.number - self.zeros * (hi > 0)
         return low.distance(lo) + above.distance(hi) + inside * s.square() / 12
 
     def _below(self, edges: Tensor) -> Below:

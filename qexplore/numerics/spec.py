@@ -72,6 +72,20 @@ class Spec:
         group = min(int(self.granularity), max(1, rows.shape[1]))
         return torch.nn.functional.pad(rows, (0, -rows.shape[1] % group)).reshape(-1, group)
 
+    def padding(self, shape: torch.Size) -> Tensor | None:
+        """How many of the zeros in each row of `slices` of a tensor of `shape` are padding [slices]; None where none
+        is.
+        """
+        if self.granularity in ("tensor", "channel") or len(shape) < 2 or shape.numel() == 0:
+            return None
+        elements = shape[1:].numel()
+        group = min(int(self.granularity), elements)
+        if elements % group == 0:
+            return None
+        each = torch.zeros(shape[0], -(-elements // group), dtype=torch.int64)
+        each[:, -1] = -elements % group
+        return each.flatten()
+
     def unslice(self, rows: Tensor, shape: torch.Size) -> Tensor:
         """The inverse of `slices`: [slices, elements] back to `shape`, the padding dropped."""
         if self.granularity in ("tensor", "channel"):

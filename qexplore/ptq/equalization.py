@@ -16,6 +16,10 @@ from qexplore.ptq.channels import Channels, results_of_nothing
 from qexplore.ptq.steps import STEPS, Calibration
 from qexplore.report import Report
 
+# Share of the largest range in its tensor below which a channel counts as dead: its bias is all that it says, and
+# divided by a tiny scale that would set the range of the whole activation.
+NEGLIGIBLE = 1e-6
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -38,6 +42,7 @@ def equalize(network: Network, calibration: Calibration, report: Report, *, swee
     Pairs are joined by a single path of ReLU, PReLU, pooling and flattening, so only inside residual blocks; a
     depthwise triple is two pairs with the fixed point c = (r₁ r₂ r₃)^(1/3). The bound of a ReLU6 between them becomes
     6 / s, one value a channel, so that the function stays the same. Sweeps end when no scale moves by more than 1 %.
+    Dead channels, r₁ or r₂ below a millionth of the largest in its tensor, keep s = 1 (project's own choice).
     """
     if sweeps < 1:
         raise QexploreError(f"Equalization needs at least one sweep over the pairs; not {sweeps}.")
@@ -93,7 +98,7 @@ def _equalize_pair(network: Network, pair: Pair) -> float:
     """Scales one pair; returns how far the largest scale was from 1, in octaves."""
     first, second = network.layers[pair.first], network.layers[pair.second]
     r1, r2 = output_ranges(first), input_ranges(second, len(first.weight))
-    scale = torch.where((r1 > 0) & (r2 > 0), torch.sqrt(r1 / r2.clamp(min=1e-30)), torch.ones_like(r1))
+    scale = _scales(r1, r2)
     moved = float(scale.log2().abs().max())
     if moved == 0:
         return 0.0
@@ -104,6 +109,14 @@ def _equalize_pair(network: Network, pair: Pair) -> float:
     network.set_layer(pair.second, _scale_inputs(second, scale), second.bias)
     _scale_bound(network, pair.clamp, scale, Channels.of(first))
     return moved
+
+
+def _scales(r1: Tensor, r2: Tensor) -> Tensor:
+    """√(r₁ / r₂) of each channel, 1 where either is dead."""
+    alive = (r1 > NEGLIGIBLE * r1.max()) & (r2 > NEGLIGIBLE * r2.max())
+    ratio = r1 / r2
+    fits = torch.isfinite(ratio) & (ratio > torch.finfo(ratio.dtype).tiny)
+    return torch.where(alive, torch.where(fits, ratio.sqrt(), r1.sqrt() / r2.sqrt()), torch.ones_like(r1))
 
 
 def output_ranges(layer: Layer) -> Tensor:

@@ -24,7 +24,8 @@ CACHED = 2_000_000  # bytes of a batch's columns above which a convolution is no
 
 class Objective(Protocol):
     """The squared distance between a layer's output and its targets, summed over channels, mean over images and
-    places.
+    places; of a batch, its share of that, so that batches drawn evenly lead where all images do, the last one too,
+    which may be shorter.
     """
 
     def gradient(self, weight: Tensor, pick: int) -> Tensor:
@@ -49,6 +50,11 @@ class Problem:
             for x, target in zip(self.inputs, self.targets, strict=True)
         )
 
+    @property
+    def places(self) -> float:
+        """Images × places of a batch, in the mean."""
+        return sum(target.numel() for target in self.targets) / len(self.layer.weight) / len(self.targets)
+
     def objective(self, room: float = math.inf) -> Objective:
         """The fastest form that keeps at most `room` bytes."""
         layer = self.layer
@@ -69,7 +75,7 @@ class _Convolution:
     """Any convolution, as one."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+        self.problem, self.slope = problem, 2 / problem.places
         module: Any = problem.layer.module
         dims, padding = problem.layer.weight.dim() - 2, module.padding
         self.pads = isinstance(padding, str) or module.padding_mode != "zeros"  # which the primitive does not know
@@ -85,7 +91,7 @@ class _Convolution:
         slope = _slope(y, target, problem.lower, problem.upper)
         wanted = [False, True, False]
         _, found, _ = torch.ops.aten.convolution_backward(slope, x, kernel, None, *self.places, wanted)
-        return flat(channels_last(found)).mul_(2 * target.shape[1] / target.numel())
+        return flat(channels_last(found)).mul_(self.slope)
 
 
 class _Matrix:
@@ -93,7 +99,7 @@ class _Matrix:
 
     def __init__(self, problem: Problem) -> None:
         layer = problem.layer
-        self.channels, self.bias = len(layer.weight), layer.bias
+        self.channels, self.bias, self.slope = len(layer.weight), layer.bias, 2 / problem.places
         self.inputs = [_columns(layer, x) for x in problem.inputs]
         self.targets = [_places(layer, t) for t in problem.targets]
         self.lower, self.upper = (b.flatten() if isinstance(b, Tensor) else b for b in (problem.lower, problem.upper))
@@ -102,7 +108,7 @@ class _Matrix:
         x, target = self.inputs[pick], self.targets[pick]
         y = nn.functional.linear(x, weight.view(self.channels, -1), self.bias)
         slope = _slope(y, target, self.lower, self.upper)
-        return torch.mm(slope.t(), x).view(-1).mul_(2 / len(x))
+        return torch.mm(slope.t(), x).view(-1).mul_(self.slope)
 
 
 class _Products:
@@ -110,13 +116,13 @@ class _Products:
 
     def __init__(self, problem: Problem) -> None:
         layer = problem.layer
-        self.channels = len(layer.weight)
+        self.channels, slope = len(layer.weight), 2 / problem.places
         self.squares, self.pulls = [], []
         for x, target in zip(problem.inputs, problem.targets, strict=True):
             rows, wanted = _columns(layer, x), _places(layer, target)
             wanted = wanted if layer.bias is None else wanted - layer.bias
-            self.squares.append(rows.t().mm(rows).mul_(2 / len(rows)))
-            self.pulls.append(wanted.t().mm(rows).mul_(2 / len(rows)))
+            self.squares.append(rows.t().mm(rows).mul_(slope))
+            self.pulls.append(wanted.t().mm(rows).mul_(slope))
 
     def gradient(self, weight: Tensor, pick: int) -> Tensor:
         matrix = weight.view(self.channels, -1)

@@ -136,8 +136,8 @@ class Forward:
     def _on_grid(self, op: Op) -> Any:
         """Operations that work on codes as on real numbers; an average is rounded to the grid of its input."""
         assert op.call is not None
-        unit = next((self.units[name] for name in op.inputs if self.units[name] is not None), None)
-        self.units[op.name] = unit if op.kind != "value" else None
+        # The first operand is the tensor itself; others give a shape or places.
+        unit = self.units[op.name] = None if op.kind == "value" else self.units[op.inputs[0]]
         result = op.call(*[self.values[name] for name in op.inputs])
         return round_straight(result) if op.kind == "avg-pool" and unit is not None else result
 

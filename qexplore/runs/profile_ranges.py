@@ -109,17 +109,16 @@ def estimator_table(task: Task, network: Network, report: Report, measured: bool
 
 @contextmanager
 def _everywhere(network: Network, kind: str, method: str) -> Iterator[None]:
-    """The network with the ranges of all sites of a kind by `method`; always restores."""
-    before, dynamic = network.estimators[kind], network.dynamic
+    """The network with the ranges of all sites of a kind by `method`; always restores, learned roundings too."""
+    dynamic = network.dynamic
     logits = network.logits if method == LOGITS else None
-    network.set_estimator(kind, {LOGITS: "mse", DYNAMIC: "min-max"}.get(method, method), {})
-    network.set_dynamic(method == DYNAMIC or (dynamic and kind == "weight"))
-    try:
-        with nullcontext() if logits is None else trying(network, {logits.name: {"method": "cross-entropy"}}):
-            yield
-    finally:
-        network.set_estimator(kind, *before)
-        network.set_dynamic(dynamic)
+    with network.estimating(kind, {LOGITS: "mse", DYNAMIC: "min-max"}.get(method, method), {}):
+        network.set_dynamic(method == DYNAMIC or (dynamic and kind == "weight"))
+        try:
+            with nullcontext() if logits is None else trying(network, {logits.name: {"method": "cross-entropy"}}):
+                yield
+        finally:
+            network.set_dynamic(dynamic)
 
 
 def _by_bits(task: Task, network: Network, kind: str) -> list[dict[str, Any]]:

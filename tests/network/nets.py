@@ -105,6 +105,22 @@ def _shuffle(self: Net, x: Tensor) -> Tensor:
     return self.second(x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w))
 
 
+class LikeAnother(Net):
+    """A constant in the shape of an activation, on whose grid it does not lie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.linspace(-0.7, 1.9, 512).view(1, 64, 8))
+        self.second = nn.Conv2d(8, 8, 1)
+
+    def body(self, x: Tensor) -> Tensor:
+        image = x[:1].mean(0, keepdim=True)  # one image in every batch
+        return self.second(x) * self.weights.view_as(image)
+
+
+NETS["constant-like-another"] = (LikeAnother, IMAGE)
+
+
 class Bounded(Net):
     """ReLU with one bound a channel, as equalization leaves it."""
 
@@ -150,6 +166,7 @@ block("mean", lambda s, x: s.second(F.relu(x)).mean([2, 3]), second=conv(8, 8))
 block("amax", lambda s, x: s.second(x).amax((2, 3)), second=conv(8, 8))
 block("view", lambda s, x: s.second(x).view(x.size(0), -1), second=conv(8, 8))
 block("reshape-of-shape", lambda s, x: s.second(x).reshape(x.shape[0], 8, -1).permute(0, 2, 1), second=conv(8, 8))
+block("view-as-another", lambda s, x: s.second(x).view_as(s.third(30 * x)) + x, second=conv(8, 8), third=conv(8, 8))
 block("chunk", _halves, second=conv(4, 4))
 block("getitem", lambda s, x: s.second(x[:, 2:6, ::2]), second=conv(4, 4))
 block("shuffle", _shuffle, second=conv(8, 8, groups=2))

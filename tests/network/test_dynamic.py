@@ -110,6 +110,43 @@ def test_images_that_do_not_stand_along_the_first_dimension_alone_have_their_own
     assert torch.allclose(network(x), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
 
 
+@pytest.mark.parametrize("images", [1, 2, 3])
+@pytest.mark.parametrize("side", [6, 8, 11, 16])
+def test_pictures_of_another_size_than_the_examples_have_one_range_each(side: int, images: int) -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    model = nn.Sequential(*layers).eval()
+    network = dynamic(model, torch.randn(5, 3, 8, 8), 2, None)
+    x = torch.randn(images, 3, side, side) * torch.linspace(0.2, 3, images * side).view(images, 1, side, 1)
+    spec = Spec(2, symmetric=False)
+    with torch.no_grad():
+        pooled = by_image(by_image(F.relu(layers[0](by_image(x, spec))), spec).mean((2, 3)), spec)
+        logits = by_image(layers[-1](pooled), spec)
+    assert torch.allclose(network(x), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
+
+
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize("tokens", [2, 4, 10])
+def test_windows_of_more_or_fewer_tokens_than_the_examples_belong_to_their_image(tokens: int, images: int) -> None:
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            windows = F.relu(self.first(x.reshape(-1, 2, 4)))
+            return self.head(windows.reshape(x.shape[0], -1, 6).mean(1))
+
+    torch.manual_seed(0)
+    model, spec = Windows().eval(), Spec(4, symmetric=False)
+    network = dynamic(model, torch.randn(6, 4, 4), 4, None)
+    x = torch.randn(images, tokens, 4) * torch.logspace(-1, 1, images * tokens).view(images, tokens, 1)
+    with torch.no_grad():
+        means = by_image(by_image(F.relu(model.first(by_image(x, spec))), spec).mean(1), spec)
+        logits = by_image(model.head(means), spec)
+    assert torch.allclose(network(x), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
+
+
 @pytest.mark.parametrize("bits", [8, 3])
 def test_a_network_equals_its_forward_written_by_hand(bits: int) -> None:
     class Branches(nn.Module):
@@ -148,14 +185,14 @@ def test_each_image_lies_on_the_grid_over_its_own_range(spec: Spec, shape: tuple
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     before = x.clone()
     for order in (x, x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x):
-        found = each_image(spec)(order)
+        found = each_image(spec)(order, len(x))
         assert torch.equal(found, by_image(x, spec) if x.numel() else x)
     assert torch.equal(x, before)
 
 
 def test_an_image_of_zeros_stays_zero() -> None:
     x = torch.cat([torch.zeros(1, 3, 2, 2), torch.randn(1, 3, 2, 2)])
-    assert not each_image(Spec(4, symmetric=False))(x)[0].any()
+    assert not each_image(Spec(4, symmetric=False))(x, 2)[0].any()
 
 
 # --- as a setting of a recipe -----------------------------------------------------------------------------------------

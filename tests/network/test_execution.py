@@ -82,6 +82,15 @@ def test_any_mixture_of_quantized_and_real_sites_has_the_codes_of_the_formulas(n
             assert_equals_fake_quantization(network, x)
 
 
+@pytest.mark.parametrize("name", ["view-as-another", "constant-like-another", "max-pool", "view", "chunk"])
+def test_a_tensor_lies_on_its_own_grid_whatever_gives_it_its_shape(name: str) -> None:
+    model, x = built(name)
+    network = calibrated(model, x, 6, 6)
+    for site in network.sites:
+        with network.using({**network.uniform(None, None), site.name: 4}):
+            assert_equals_fake_quantization(network, x)
+
+
 SPECS = {
     "symmetric activations": (Spec(granularity="channel"), Spec(symmetric=True)),
     "powers of two": (Spec(power_of_two=True), Spec(symmetric=True, power_of_two=True)),

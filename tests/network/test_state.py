@@ -102,12 +102,45 @@ def test_other_samples_hold_inside_seeing_alone(network: Network, x: torch.Tenso
     assert torch.equal(network(x), logits)
 
 
+@pytest.mark.parametrize("kind", ["weight", "activation"])
+def test_another_estimator_holds_inside_estimating_alone(network: Network, x: torch.Tensor, kind: str) -> None:
+    logits, before = network(x), dict(network.estimators)
+    with network.estimating(kind, "percentile", {"percent": 70.0}) as same:
+        assert same is network
+        assert network.estimators[kind] == ("percentile", {"percent": 70.0})
+        assert not torch.equal(network(x), logits)
+    assert network.estimators == before
+    assert torch.equal(network(x), logits)
+    with pytest.raises(ZeroDivisionError), network.estimating(kind, "percentile", {"percent": 70.0}):
+        _ = 1 / 0
+    assert network.estimators == before
+    assert torch.equal(network(x), logits)
+
+
+def test_a_sample_that_is_taken_away_leaves_no_sorted_values_behind(network: Network) -> None:
+    site = network.site("add.out")
+    samples = dict(network.samples)
+    elements = network.rows(site).values.numel()
+    network.set_samples({name: values for name, values in samples.items() if name != site.name})
+    assert network.rows(site).values.numel() == 0
+    with pytest.raises(QexploreError, match=r"'add\.out'.*calibrate first"):
+        network.fitted(site, 8)
+    with network.seeing(samples, {}):
+        assert network.rows(site).values.numel() == elements
+    assert network.rows(site).values.numel() == 0
+
+
 def test_a_learned_rounding_comes_back_after_other_ranges_were_tried(network: Network, x: torch.Tensor) -> None:
     site = network.site("stem.weight")
     bits, hand = network.bits[site.name], Range(torch.tensor([-0.2]), torch.tensor([0.1]))
     network.set_quantized(site, bits, network.quantized_weight(site, bits).roll(1, 0))
     learned = network(x)
-    for tried in (network.fixing({site.name: hand}), network.owning({site.name: Own(range=hand)})):
+    others = (
+        network.fixing({site.name: hand}),
+        network.owning({site.name: Own(range=hand)}),
+        network.estimating("weight", "percentile", {"percent": 90.0}),
+    )
+    for tried in others:
         with tried:
             assert not torch.equal(network(x), learned)
         assert torch.equal(network(x), learned)
@@ -153,7 +186,7 @@ def test_a_plan_that_is_kept_is_dropped_by_every_change(network: Network, x: tor
         lambda: network.set_bits({"stem.out": 3}),
         lambda: network.set_estimator("weight", "min-max", {}),
         lambda: network.set_estimator("activation", "min-max", {}),
-        lambda: network.set_samples({"stem.out": 0.2 * network.samples["stem.out"]}),
+        lambda: network.set_samples({**network.samples, "stem.out": 0.2 * network.samples["stem.out"]}),
         lambda: network.set_layer("stem", 0.5 * layer.weight, layer.bias),
         lambda: network.set_graph(network.graph),
         lambda: network.forget_weights(ranges=True),

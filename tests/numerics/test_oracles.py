@@ -166,6 +166,26 @@ def test_the_zeros_of_a_relu_do_not_pull_a_fine_grid_together() -> None:
     assert quantization_error(x, spec, estimate_range(x, spec, "mse")).mse <= best * 1.03
 
 
+@pytest.mark.parametrize("bits", [9, 10, 12])
+def test_negative_numbers_have_the_mirrored_range_of_positive_ones_on_fine_grids_too(bits: int) -> None:
+    torch.manual_seed(0)
+    x = torch.cat([torch.zeros(300_000), torch.distributions.Exponential(1.0).sample((40_000,))])
+    spec = Spec(bits, symmetric=False)
+    up, down = (estimate_range(each, spec, "mse") for each in (x, -x))
+    assert float(down.lo) == pytest.approx(-float(up.hi), rel=1e-6)
+    errors = [quantization_error(each, spec, interval).mse for each, interval in ((x, up), (-x, down))]
+    assert errors[1] == pytest.approx(errors[0], rel=1e-3)
+
+
+def test_the_uniform_noise_of_a_grid_that_ends_at_zero_is_never_negative() -> None:
+    x = torch.cat([torch.zeros(300_000), -torch.rand(40_000)])
+    rows = Rows.of(x[None])
+    scale = torch.tensor([[0.5, 1.0, 2.0]]) / 1023
+    found = rows._by_noise(scale, torch.full((1, 3), 1023.0), 0, 1023)
+    exact = rows._by_element(scale, torch.full((1, 3), 1023.0), 0, 1023)
+    assert torch.allclose(found, exact, rtol=0.02)
+
+
 @pytest.mark.parametrize(("qmin", "qmax"), [(-2, 1), (0, 15), (-128, 127)])
 def test_errors_summed_by_levels_by_elements_and_by_noise_agree(qmin: int, qmax: int) -> None:
     torch.manual_seed(3)
@@ -206,6 +226,18 @@ def test_a_percentile_is_the_quantile_on_both_sides(percent: float, count: int) 
     want = torch.quantile(x.double(), torch.tensor([1 - percent / 100, percent / 100], dtype=torch.float64))
     assert float(found.lo) == pytest.approx(min(float(want[0]), 0.0), abs=1e-4)
     assert float(found.hi) == pytest.approx(max(float(want[1]), 0.0), abs=1e-4)
+
+
+@pytest.mark.parametrize("percent", [60.0, 90.0, 99.9, 100.0])
+def test_the_percentile_of_a_short_last_group_counts_its_own_elements_alone(percent: float) -> None:
+    torch.manual_seed(0)
+    x = torch.cat([torch.arange(1.0, 11)[None], -torch.rand(1, 10), torch.randn(3, 10)])
+    found = estimate_range(x, Spec(granularity=4), "percentile", percent=percent)
+    alone = [
+        estimate_range(group, Spec(), "percentile", percent=percent) for channel in x for group in channel.split(4)
+    ]
+    assert found.lo.tolist() == [float(each.lo) for each in alone]
+    assert found.hi.tolist() == [float(each.hi) for each in alone]
 
 
 def test_the_hundredth_percentile_of_a_sample_is_min_max_of_all_that_was_seen() -> None:

@@ -109,6 +109,21 @@ def test_one_estimator_everywhere_is_the_recipe_with_that_method(
     assert ("weight", "cross-entropy") not in found.index
 
 
+def test_one_estimator_everywhere_keeps_roundings_that_were_learned(
+    task: qx.Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile_ranges, "MENU", (8,))
+    monkeypatch.setattr(profile_ranges, "RANGES", ("min-max", "mse"))
+    network = prepare(task, W8A8)
+    site = network.site("classifier.weight")
+    network.set_quantized(site, 8, network.quantized_weight(site, 8).roll(1, 0))  # every class is called by another
+    learned = evaluate(network, task.data.batches("evaluation"))
+    found = estimator_table(task, network, Report()).set_index(["kind", "method"])["accuracy"]
+    assert found["activation", "mse"] == learned.value < 0.5
+    assert found["weight", "mse"] > 0.9  # which rounds to nearest
+    assert evaluate(network, task.data.batches("evaluation")) == learned
+
+
 def test_channels_are_those_of_the_recipe_before_and_of_equalization_after(task: qx.Task, network: Network) -> None:
     table = channel_table(task, network, W8A8, 0)
     pair = prepare(task, Recipe.from_document({"steps": ["fold-bn", "replace-relu6", "equalize"]}))

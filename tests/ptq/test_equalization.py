@@ -263,6 +263,35 @@ def test_dead_channels_stay_and_nothing_becomes_infinite() -> None:
     assert torch.equal(network.layers["4"].weight[:, 3], model[4].weight[:, 3])
 
 
+@pytest.mark.parametrize(("r1", "r2"), [(1e-45, 10.0), (1e-40, 1.0), (1e-20, 0.5), (1.0, 1e-40), (1e9, 1e-31)])
+def test_a_channel_whose_weights_are_all_but_zero_stays_and_nothing_grows(r1: float, r2: float) -> None:
+    """Its bias is all that it says: divided by a tiny scale it would drive the range of the activation alone."""
+    torch.manual_seed(0)
+    model = nn.Sequential(conv(3, 4, 1), nn.ReLU(), conv(4, 2, 1), nn.Flatten()).eval().requires_grad_(False)
+    model[0].weight[0], model[0].bias[0], model[2].weight[:, 0] = r1, 0.02, r2
+    largest = max(float(model[0](IMAGES).max()), 1.0)
+    network, change = changed(model, IMAGES, "equalize")
+    assert change <= 1e-5
+    first, seen = network.layers["0"], {}
+    assert torch.equal(first.weight[0], model[0].weight[0])
+    assert float(first.bias[0]) == pytest.approx(0.02)  # type: ignore[index]
+    network.real_plan().watch(IMAGES, lambda name, value: seen.update({name: float(value.abs().max())}))
+    assert max(seen.values()) < 20 * largest
+
+
+def test_ranges_whose_quotient_no_float_holds_meet_all_the_same() -> None:
+    torch.manual_seed(0)
+    first, second = nn.Linear(3, 4), nn.Linear(4, 2)
+    with torch.no_grad():
+        first.weight.mul_(1e20)
+        first.bias.mul_(1e20)
+        second.weight.mul_(1e-20)
+    network, change = changed(nn.Sequential(first, nn.ReLU(), second).eval(), torch.randn(8, 3), "equalize")
+    assert change <= 1e-5
+    one, two = network.layers.values()
+    assert torch.allclose(output_ranges(one), input_ranges(two, 4), rtol=1e-3)
+
+
 def test_no_scale_crosses_a_residual_addition() -> None:
     task = qx.Task("mobilenet-digits")
     network = steps(Network.of(task.model, task.example), "fold-bn", "replace-relu6")
@@ -320,6 +349,45 @@ def test_replacing_relu6_leaves_gates_hard_swishes_and_the_output_bounded() -> N
 
     model = Net(gated, a=conv(3, 8), b=conv(8, 8), gate=nn.Linear(8, 8), head=nn.Linear(8, 4)).eval()
     assert changed(model, 10 * IMAGES, "replace-relu6")[1] < 1e-5
+
+
+GATES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
+    "a view": (
+        lambda: Net(lambda s, x: (x * F.hardtanh(40 * s.gate(x.mean((2, 3))), 0.0, 1.0).view(-1, 3, 1, 1)).flatten(1),
+                    gate=nn.Linear(3, 3)), IMAGES),
+    "a pool": (
+        lambda: Net(lambda s, x: (x * F.adaptive_max_pool2d(torch.clamp(4 * s.gate(x), 0, 1), 1)).flatten(1),
+                    gate=conv(3, 3)), IMAGES),
+    "a concatenation of chunks": (
+        lambda: Net(lambda s, x: (x * torch.cat(torch.clamp(4 * s.gate(x), 0, 1).chunk(3, 1)[::-1], 1)).flatten(1),
+                    gate=conv(3, 3, 1)), IMAGES),
+    "a layer beside it": (
+        lambda: Net(lambda s, x: (lambda g: (s.b(g) + x * g.flatten(1).view(-1, 3, 8, 8)).flatten(1))(
+            torch.clamp(4 * s.gate(x), 0, 1)), gate=conv(3, 3, 1), b=conv(3, 3, 1)), IMAGES),
+    "a matrix product": (
+        lambda: Net(lambda s, x: torch.matmul(torch.clamp(4 * s.a(x), 0, 1), x).flatten(1), a=nn.Linear(8, 8)), TOKENS),
+    "a matrix product of what is reshaped": (
+        lambda: Net(lambda s, x: (torch.clamp(4 * s.a(x), 0, 1).unflatten(-1, (4, 2)) @ s.b(x).unflatten(-1, (2, 4)))
+                    .flatten(1), a=nn.Linear(8, 8), b=nn.Linear(8, 8)), TOKENS),
+    "the output": (lambda: Net(lambda s, x: F.relu6(30 * s.a(x)).mean((2, 3)), a=conv(3, 4)), IMAGES),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_replacing_relu6_leaves_bounds_whose_values_a_product_reads_by_way_of(name: str) -> None:
+    build, x = GATES[name]
+    torch.manual_seed(0)
+    assert changed(build().eval(), x, "replace-relu6")[1] < 1e-5
+
+
+@pytest.mark.parametrize(
+    "between", [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Dropout(), nn.Sequential(nn.Flatten(2), nn.Unflatten(2, (6, 6)))]
+)
+def test_replacing_relu6_lifts_the_bounds_that_a_layer_reads_by_way_of_pools_and_reshapes(between: nn.Module) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(conv(3, 8), nn.ReLU6(), between, conv(8, 4), nn.Flatten()).eval()
+    network = steps(Network.of(model, IMAGES[:1]), "replace-relu6")
+    assert [op.upper for op in network.graph.ops if op.kind == "clamp"] == [None]
 
 
 def test_replacing_relu6_lifts_the_bounds_between_layers() -> None:

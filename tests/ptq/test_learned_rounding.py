@@ -1,6 +1,7 @@
 """AdaRound, bias correction and absorption: what each must never do, and what it must bring."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -121,6 +122,35 @@ def test_adaround_is_deterministic_under_a_seed(images: Tensor) -> None:
         STEPS.get("adaround")(network, calibration, Report(), iterations=20)  # type: ignore[call-arg]
         found.append([network.quantized_weight(s, 3) for s in network.sites if s.kind == "weight"])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def strided(module: nn.Module, order: tuple[int, ...]) -> nn.Module:
+    """The module with the dimensions of its weight in this order in memory."""
+    back = sorted(range(len(order)), key=order.__getitem__)
+    module.weight.data = module.weight.data.permute(order).contiguous().permute(back)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "order"),
+    [
+        (lambda: nn.Conv3d(4, 8, 3), (4, 4, 4, 4), (0, 2, 3, 4, 1)),  # channels_last_3d
+        (lambda: nn.Conv1d(4, 8, 3), (4, 10), (0, 2, 1)),
+        (lambda: nn.Linear(4, 8), (8, 4), (1, 0)),
+    ],
+)
+def test_adaround_learns_the_same_whatever_the_order_of_a_weight_in_memory(
+    layer: Callable[[], nn.Module], shape: tuple[int, ...], order: tuple[int, ...]
+) -> None:
+    found = []
+    for place in (sorted(order), order):
+        torch.manual_seed(0)
+        first = strided(layer(), tuple(place))
+        model = nn.Sequential(first, nn.Flatten(), nn.Linear(64, 3)).eval()
+        network, calibration = quantized(task_of(model, torch.randn(32, *shape)), 3)
+        STEPS.get("adaround")(network, calibration, Report(), iterations=100)  # type: ignore[call-arg]
+        found.append(network.quantized_weight(network.site("0.weight"), 3))
+    assert float((found[1] == found[0]).float().mean()) > 0.99
 
 
 def test_adaround_before_weight_ranges_says_what_is_missing(images: Tensor) -> None:

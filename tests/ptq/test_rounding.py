@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from qexplore.network.clamps import clamp
-from qexplore.network.graph import Layer, channels_last
+from qexplore.network.graph import Layer, channels_last, flat
 from qexplore.numerics import Grid, Spec, estimate_range, grid_of
 from qexplore.ptq.reconstruction import Problem
 from qexplore.ptq.rounding import Rounding, Schedule
@@ -25,6 +26,7 @@ LAYERS = {
     "reflected": (nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect"), (3, 6, 6)),
     "same": (nn.Conv2d(4, 4, 3, padding="same", groups=4), (4, 6, 6)),
     "one dimension": (nn.Conv1d(4, 6, 3, padding=1), (4, 9)),
+    "three dimensions": (nn.Conv3d(3, 4, 2, padding=1), (3, 3, 3, 3)),
     "linear": (nn.Linear(12, 7), (12,)),
     "linear on tokens": (nn.Linear(6, 7), (5, 6)),
 }
@@ -66,7 +68,8 @@ def plainly(problem: Problem, spec: Spec, grid: Grid, picks: list[int]) -> Tenso
         h = (torch.sigmoid(v) * 1.2 - 0.1).clamp(0, 1)
         weight = scale * (below + h).clamp(grid.qmin, grid.qmax)
         y = clamp(layer.forward(problem.inputs[pick], weight, layer.bias), problem.lower, problem.upper)
-        loss = (y - problem.targets[pick]).square().sum(dim=axis).mean()
+        distance = (y - problem.targets[pick]).square().sum(dim=axis)
+        loss = distance.sum() * len(problem.targets) / sum(t.numel() // t.shape[axis] for t in problem.targets)
         beta = SCHEDULE.beta(iteration)
         if beta is not None:
             loss = loss + SCHEDULE.regularizer * (1 - (2 * h - 1).abs() ** beta).sum()
@@ -97,11 +100,24 @@ def test_every_form_of_a_layer_has_the_gradient_of_autograd(name: str, bounds: s
     weight = (layer.weight + 0.05).requires_grad_()
     y = clamp(layer.forward(problem.inputs[2], weight, layer.bias), problem.lower, problem.upper)
     channel = -1 if layer.kind == "linear" else 1
-    (exact,) = torch.autograd.grad((y - problem.targets[2]).square().sum(dim=channel).mean(), weight)
+    places = sum(target.numel() // target.shape[channel] for target in problem.targets) / len(problem.targets)
+    (exact,) = torch.autograd.grad((y - problem.targets[2]).square().sum() / places, weight)
     line = channels_last(weight.detach()).as_strided((weight.numel(),), (1,))
     for room in (math.inf, 0.0):
         found = problem.objective(room).gradient(line, 2).as_strided(layer.weight.shape, layer.weight.stride())
         torch.testing.assert_close(found, exact, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bounds", ["none", "relu6"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_batches_drawn_evenly_stand_for_all_images_evenly_whatever_their_sizes(name: str, bounds: str) -> None:
+    problem = problem_of(name, bounds)
+    together = replace(problem, inputs=[torch.cat(problem.inputs)], targets=[torch.cat(problem.targets)])
+    line = flat(problem.layer.weight + 0.05)
+    for room in (math.inf, 0.0):
+        split, whole = problem.objective(room), together.objective(room)
+        mean = sum(split.gradient(line, pick).clone() for pick in range(3)) / 3
+        torch.testing.assert_close(mean, whole.gradient(line, 0), atol=1e-5, rtol=1e-4)
 
 
 def test_a_layer_without_activation_needs_no_image_while_it_learns() -> None:

@@ -120,8 +120,10 @@ class Rows:
         high = torch.minimum(low + 1, self.values.shape[1] - padding - 1)
         # Padding stands behind the negative numbers: what comes after them has moved up by as much.
         negative = torch.searchsorted(self.values, torch.zeros(len(self.values), 1))[:, 0]
-        ends = (self.values.gather(1, (index + padding * (index >= negative))[:, None])[:, 0] for index in (low, high))
-        return torch.lerp(*ends, (at - low).float())
+        first, second = (
+            self.values.gather(1, (index + padding * (index >= negative))[:, None])[:, 0] for index in (low, high)
+        )
+        return torch.lerp(first, second, (at - low).float())
 
     def squared_errors(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
         """Sums of squared quantization errors, float64, for scales and zero points, all [rows, candidates].

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from qexplore.numerics.grid import Range
 from qexplore.numerics.rows import Rows
-from qexplore.numerics.search import better, error_of, one_clip_point
+from qexplore.numerics.search import better, error_of, one_clip_point, past_outliers
 from qexplore.numerics.spec import Spec
 
 RATIO = (5**0.5 - 1) / 2
@@ -25,7 +25,14 @@ def golden_section_range(rows: Rows, spec: Spec) -> Range:
     Symmetric grids and one-sided rows have one clip point; otherwise both ends are searched in turn, the other one
     held.
     """
-    full = Range(rows.least, rows.greatest).around_zero()
+
+    def find(rows: Rows, full: Range) -> Range:
+        return _within(rows, spec, full)
+
+    return past_outliers(rows, spec, find)
+
+
+def _within(rows: Rows, spec: Spec, full: Range) -> Range:
     if one_clip_point(spec, full):
         kept = _minimum(lambda share: error_of(rows, spec, _part(full, share, share)), len(full.lo))
         return better(rows, spec, _part(full, kept, kept), full)

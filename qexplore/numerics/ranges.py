@@ -22,7 +22,11 @@ RANGES: Registry[Estimator] = Registry("range estimator")
 
 @RANGES.register("min-max")
 def min_max(rows: Rows, spec: Spec) -> Range:
-    """From the least to the greatest element: nothing is clipped (white paper §3.1)."""
+    """From the least to the greatest element (white paper §3.1).
+
+    Nothing is clipped where the zero point is 0, as far as the grid has codes on both sides; an asymmetric grid rounds
+    its zero point, which can leave one end up to half a step outside.
+    """
     return Range(rows.least, rows.greatest).around_zero()
 
 
@@ -39,7 +43,7 @@ def percentile(rows: Rows, spec: Spec, *, percent: float = 99.99) -> Range:
 
 @RANGES.register("mse")
 def mse(rows: Rows, spec: Spec) -> Range:
-    """The range of least squared error ‖x - x̂‖² (white paper §3.1), searched from coarse to fine."""
+    """The range of least squared error ‖x - x̂‖² (white paper §3.1), as near as a search from coarse to fine comes."""
     return least_squares_range(rows, spec)
 
 

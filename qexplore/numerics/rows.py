@@ -19,6 +19,7 @@ from qexplore.numerics.normal import Band
 
 PIECE = 1 << 16  # elements of one temporary tensor: they stay in a CPU's cache, and the system is not asked for pages
 FEW = 2  # candidates for which going through all elements costs less than any table
+TAIL = 0.001  # share of the elements on each side that are no part of the core
 BY_ELEMENT = 64  # elements a level up to which the same holds for any number of candidates (measured)
 
 
@@ -108,22 +109,39 @@ class Rows:
         if q in (0, 1):
             return self.least if q == 0 else self.greatest
         if self.padding is not None:
-            return self._quantile_between_padding(q, self.padding)
+            return self._quantile_without(self.padding, q)
         at = q * (self._seen.shape[1] - 1)
         low = int(at)
         high = min(low + 1, self.values.shape[1] - 1)
         return torch.lerp(self.values[:, low], self.values[:, high], at - low)
 
-    def _quantile_between_padding(self, q: float, padding: Tensor) -> Tensor:
-        at = q * (self._seen.shape[1] - padding - 1).double()
+    @cached_property
+    def core(self) -> tuple[Tensor, Tensor]:
+        """What lies within all but TAIL of the elements other than 0 on each side, least and greatest [rows]."""
+        zeros = self.zeros[:, 0]
+        return self._quantile_without(zeros, TAIL), self._quantile_without(zeros, 1 - TAIL)
+
+    def _quantile_without(self, zeros: Tensor, q: float) -> Tensor:
+        """The q-quantile of each row with so many of its zeros left out [rows]; 0 where nothing is left."""
+        last = (self._seen.shape[1] - zeros - 1).clamp(min=0)
+        at = q * last.double()
         low = at.long()
-        high = torch.minimum(low + 1, self.values.shape[1] - padding - 1)
-        # Padding stands behind the negative numbers: what comes after them has moved up by as much.
+        # Zeros stand behind the negative numbers: what comes after them has moved up by as much.
         negative = torch.searchsorted(self.values, torch.zeros(len(self.values), 1))[:, 0]
-        first, second = (
-            self.values.gather(1, (index + padding * (index >= negative))[:, None])[:, 0] for index in (low, high)
-        )
-        return torch.lerp(first, second, (at - low).float())
+
+        def value(index: Tensor) -> Tensor:
+            place = (index + zeros * (index >= negative)).clamp(max=self.values.shape[1] - 1)
+            return self.values.gather(1, place[:, None])[:, 0]
+
+        return torch.lerp(value(low), value(torch.minimum(low + 1, last)), (at - low).float())
+
+    def some(self, which: Tensor) -> Rows:
+        """The rows where `which` [rows] holds."""
+        if bool(which.all()):
+            return self
+        ends = None if self.ends is None else (self.ends[0][which], self.ends[1][which])
+        padding = None if self.padding is None else self.padding[which]
+        return Rows(self.values[which], ends, self.what, padding=padding)
 
     def squared_errors(self, scale: Tensor, zero: Tensor, qmin: int, qmax: int) -> Tensor:
         """Sums of squared quantization errors, float64, for scales and zero points, all [rows, candidates].

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qexplore.numerics.grid import Range, grid_of
-from qexplore.numerics.rows import Rows
+from qexplore.numerics.rows import TAIL, Rows
 from qexplore.numerics.spec import Spec
 
 # Fractions of the full range. Long tails at two bits put the optimum far below one half; 2^-6.4 is about 1 %.
@@ -21,16 +21,63 @@ FINE_SHORT = (torch.linspace(-0.5, 0.4, 129), torch.linspace(-0.007, 0.007, 7))
 FINE_PAIRS = (torch.linspace(-0.6, 0.6, 7), torch.linspace(-0.15, 0.15, 7), torch.linspace(-0.04, 0.04, 5))
 
 
+# Rare massive elements can put the optimum far below that. Where the full range is OUTLYING times the core (all
+# elements but a thousandth on each side) or more, the search starts again within a range DEEPER times smaller, but not
+# smaller than WIDER times the core. Of a range less than OUTLYING times the core the search reaches a third of the core
+# in any case; and where more than a thousandth lie further out than it reaches, they are worth their room: to clip one
+# costs over a thousand times the mean square of the core, which is all that rounding can lose there.
+OUTLYING = 16
+DEEPER = 32  # less than the search reaches down, so that no place stays between
+WIDER = 2
+
+
 # Errors of candidates: (scale, zero point, least code, greatest code), the first two [rows, candidates].
 Errors = Callable[[Tensor, Tensor, int, int], Tensor]
 
 
 def least_squares_range(rows: Rows, spec: Spec) -> Range:
-    """argmin over (lo, hi) of the squared error of each row; never worse than the full range."""
-    full = Range(rows.least, rows.greatest).around_zero()
-    found = search(rows.squared_errors, spec, full, short=rows.values.shape[1] <= SHORT)
-    # The search may go by estimates.
-    return found if spec.power_of_two else better(rows, spec, found, full)
+    """A range (lo, hi) of small squared error of each row, searched from coarse to fine: near the least, as far as has
+    been tried, though no search proves that.
+
+    Its error is exact and no larger than that of the full range; only among powers of two with more than 2^8 levels
+    and long rows estimates are compared (Rows.squared_errors), so that it can be larger there.
+    """
+
+    def find(rows: Rows, full: Range) -> Range:
+        found = search(rows.squared_errors, spec, full, short=rows.values.shape[1] <= SHORT)
+        # The search may go by estimates.
+        return found if spec.power_of_two else better(rows, spec, found, full)
+
+    return past_outliers(rows, spec, find)
+
+
+def past_outliers(rows: Rows, spec: Spec, find: Callable[[Rows, Range], Range]) -> Range:
+    """What `find` finds within the full range of each row, or, where rare elements take up nearly all of that, within a
+    smaller one, whichever has the least squared error.
+    """
+    start = Range(rows.least, rows.greatest).around_zero()
+    found = find(rows, start)
+    if rows.values.shape[1] * TAIL < 1:
+        return found
+    core = Range(*rows.core).around_zero()
+    outlying = _outlying(start, core)
+    while bool(outlying.any()):
+        start = Range(
+            torch.maximum(start.lo, torch.minimum(start.lo / DEEPER, core.lo * WIDER)),
+            torch.minimum(start.hi, torch.maximum(start.hi / DEEPER, core.hi * WIDER)),
+        )
+        some = rows.some(outlying)
+        inner = find(some, Range(start.lo[outlying], start.hi[outlying]))
+        inner = better(some, spec, Range(found.lo[outlying], found.hi[outlying]), inner)
+        found = Range(found.lo.masked_scatter(outlying, inner.lo), found.hi.masked_scatter(outlying, inner.hi))
+        outlying &= _outlying(start, core)
+    return found
+
+
+def _outlying(full: Range, core: Range) -> Tensor:
+    """Whether the core of each row takes up little of the range [rows]."""
+    widths = [each.hi.double() - each.lo.double() for each in (full, core)]
+    return (widths[0] >= OUTLYING * widths[1]) & (widths[1] > 0)
 
 
 def search(

@@ -104,6 +104,62 @@ def test_one_clip_point_is_found_as_by_brute_force(case: str, bits: int) -> None
     assert found <= best * (1.05 if case == "steps" else 1.01) + 1e-12
 
 
+MASSIVE = {
+    # elements N(0, 1), what outliers are added, and the greatest clip point that brute force tries
+    "one": (1_000_000, [400.0], 6.0),
+    "one on each side": (1_000_000, [500.0, -300.0], 6.0),
+    "one that is nearly worth its room": (1_000_000, [900.0], 6.0),
+    "one beside many that are worth theirs": (1_000_000, [800.0, *[25.0] * 900], 40.0),
+}
+
+
+@pytest.mark.parametrize("method", ["mse", "golden-section"])
+@pytest.mark.parametrize(("bits", "symmetric"), [(2, True), (4, True), (4, False), (8, False)])
+@pytest.mark.parametrize("case", MASSIVE)
+def test_rare_massive_outliers_hide_no_range(case: str, bits: int, symmetric: bool, method: str) -> None:
+    count, outliers, most = MASSIVE[case]
+    x, spec = torch.cat([normal(count), torch.tensor(outliers)]), Spec(bits, symmetric)
+    error = quantization_error(x, spec, estimate_range(x, spec, method)).mse
+    tried = []
+    for end in torch.linspace(1, most, 40):
+        tried.append(quantization_error(x, spec, Range(-end.clamp(max=6).view(1), end.view(1))).mse)
+    full = quantization_error(x, spec, estimate_range(x, spec, "min-max")).mse
+    # Golden section finds one valley, which need not be the lowest.
+    assert error <= min(*tried, full) * (1.01 if method == "mse" else 1.2)
+
+
+@pytest.mark.parametrize("power", [True, False])
+@pytest.mark.parametrize("zeros", [0, 30_000])
+def test_rows_without_outliers_keep_their_range_beside_rows_with_some(power: bool, zeros: int) -> None:
+    torch.manual_seed(0)
+    x = torch.cat([torch.randn(6, 20_000), torch.zeros(6, zeros)], dim=1)
+    x[1, 3], x[4, 7] = 120.0, -9e6
+    spec = Spec(4, granularity="channel", power_of_two=power)
+    found, one = estimate_range(x, spec, "mse"), Spec(4, power_of_two=power)
+    alone = [estimate_range(row, one, "mse") for row in x]
+    assert found.lo.tolist() == [float(each.lo) for each in alone]
+    assert found.hi.tolist() == [float(each.hi) for each in alone]
+    assert float(found.hi[1]) < 8
+    assert float(found.hi[4] - found.lo[4]) > 1e6  # so far out that to clip it would cost more than all the others
+
+
+def test_an_outlier_that_the_sample_lacks_does_not_blow_the_range_up() -> None:
+    rows = Rows.of(normal(1 << 17)[None], ends=(torch.tensor([-5.0]), torch.tensor([2000.0])))
+    for method in ("mse", "golden-section"):
+        found = apply_estimator(rows, Spec(4, symmetric=False), method, {})
+        assert float(found.hi) < 6
+        assert float(found.lo) > -6
+
+
+def test_a_range_between_the_core_and_the_outliers_is_found_too() -> None:
+    rows = Rows.of(
+        torch.cat([normal(1 << 17), torch.full((100,), 25.0)])[None], ends=(torch.tensor([-5.0]), torch.tensor([1e5]))
+    )
+    for method in ("mse", "golden-section"):
+        found = apply_estimator(rows, Spec(8, symmetric=False), method, {})
+        assert float(found.hi) == pytest.approx(25, abs=1)
+
+
 @pytest.mark.parametrize("elements", [1, 2, 9, 25, 64])
 @pytest.mark.parametrize("bits", [2, 4, 6, 8])
 def test_channels_of_few_weights_find_their_lowest_valley(elements: int, bits: int) -> None:

@@ -49,7 +49,7 @@ def _finding(x: Values, on: Grid, site: str) -> str:
 def _spec(height: int) -> dict[str, Any]:
     x = {"field": "from", "type": "quantitative", "title": "value", "scale": {"nice": False, "zero": False}}
     names = ["inside the grid", "clipped"]
-    count = {"field": "count", "type": "quantitative", "title": "number of values"}
+    count = {"field": "count", "type": "quantitative", "title": "count"}
     colour = {"field": "where", "scale": {"domain": names, "range": [BLUE, OCHRE]}, "legend": None}
     return {
         "height": height,

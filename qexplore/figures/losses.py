@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from qexplore.figures.figure import PADDING, Live
-from qexplore.figures.metrics import scale_of
+from qexplore.figures.metrics import Scale, scale_of
 from qexplore.figures.palette import BLUE, GREY, VERMILLION
 from qexplore.figures.words import POWERS, small
 
@@ -26,7 +26,7 @@ def losses(table: pd.DataFrame, site: str, bits: int | None = None, *, metric: s
         alt=_finding(rows, site, bits, scale.unit),
         look="The ring is the present width. The steeper the line there, the more the next bit buys.",
         data=rows,
-        spec=_spec(scale.title),
+        spec=_spec(scale),
         tables={"rows": shown},
     )
 
@@ -44,11 +44,11 @@ def _finding(rows: pd.DataFrame, site: str, bits: int | None, unit: str) -> str:
 _X: dict[str, Any] = {"field": "bits", "type": "ordinal", "title": "bits", "axis": {"labelAngle": 0}}
 
 
-def _spec(title: str) -> dict[str, Any]:
+def _spec(scale: Scale) -> dict[str, Any]:
     y = {
         "field": "loss",
         "type": "quantitative",
-        "title": title,
+        "title": scale.unit.strip() or scale.name,  # short, as the figure is low
         "scale": {"type": "log"},
         "axis": {"labelExpr": POWERS, "tickCount": 4},
     }
@@ -62,7 +62,7 @@ def _spec(title: str) -> dict[str, Any]:
             {"mark": {"type": "line", "color": GREY}},
             {
                 "mark": {"type": "point", "filled": True, "size": 45, "color": BLUE, "opacity": 1},
-                "encoding": {"tooltip": [{"field": "bits"}, {"field": "loss", "title": title, "format": ".3g"}]},
+                "encoding": {"tooltip": [{"field": "bits"}, {"field": "loss", "title": scale.title, "format": ".3g"}]},
             },
             {
                 "transform": [{"filter": "datum.now"}],

@@ -110,17 +110,17 @@ def _how(profile: Profile) -> str:
     return (
         f"Every measured point has the ranges of one calibration, made with {bits}-bit weights{some}. A recipe that "
         "rounds the weights to few bits before it calibrates finds other ranges for the activations, and another "
-        f"{named(profile.metric)}. The recipe under Share makes exactly the networks of this page."
+        f"{named(profile.metric)}: what the recipe under Share measures is said there."
     )
 
 
 def _solved(found: Found) -> str:
     """How the allocation was found, and how good it is proven to be."""
-    quick = f"quick answer (convex hull) in {seconds(found.hull.seconds)}"
+    quick = f"convex hull in {seconds(found.hull.seconds)}"
     if not found.exact:
         return f"{quick}; the exact optimum is being worked out …"
     answer = found.answer
-    worse = f"the quick answer is {100 * answer.hull_gap:.2f} % worse by these scores"
+    worse = f"the hull {100 * answer.hull_gap:.2f} % worse"
     same = "same allocation" if answer.bits == found.hull.bits else worse
     proof = "proven optimal" if answer.exact else f"within {100 * answer.gap:.2f} % of the optimum"
     return f"{quick}, exact optimum in {seconds(answer.seconds)}: {same}; {proof} for these scores. {answer.note}"

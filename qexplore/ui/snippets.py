@@ -49,10 +49,13 @@ def allocate_cell(
 
 
 def allocate_command(
-    task: str, metric: str, limits: Mapping[str, float], locked: Mapping[str, int], file: str, seed: int
+    task: str, metric: str, limits: Mapping[str, float], locked: Mapping[str, int], file: str, recipe: Any, seed: int
 ) -> str:
-    """Two command lines: the allocation of the page into a recipe file, and its measurement."""
-    words = [f"--metric {metric}"]
+    """Two command lines: the allocation of the page into a recipe file, and its measurement.
+
+    recipe: what prepares the network, a preset or a document, which stands in RECIPE.yaml then.
+    """
+    words = [f"--metric {metric}", f"--recipe {shlex.quote(recipe) if isinstance(recipe, str) else 'RECIPE.yaml'}"]
     words += [f"--{name.replace('_', '-')} {value:g}" for name, value in limits.items()]
     words += [f"--lock {shlex.quote(site)}={bits}" for site, bits in locked.items()]
     words += [f"--seed {seed}", f"--out {shlex.quote(file)}"]

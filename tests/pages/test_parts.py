@@ -72,15 +72,17 @@ def test_a_snippet_is_python(cell: str) -> None:
     ast.parse(cell)
 
 
-def test_the_command_line_of_an_allocation_keeps_metric_and_locks() -> None:
-    locked = {"stem.conv.weight": 8}
-    said = snippets.allocate_command("resnet-digits", "fit", {"weight_bits": 3.0}, locked, "an allocation.yaml", 2)
+@pytest.mark.parametrize(("recipe", "named"), [("w4a4", "w4a4"), ({"name": "mine"}, "RECIPE.yaml")])
+def test_the_command_line_of_an_allocation_keeps_metric_locks_and_recipe(recipe: Any, named: str) -> None:
+    locked, file = {"stem.conv.weight": 8}, "an allocation.yaml"
+    said = snippets.allocate_command("resnet-digits", "fit", {"weight_bits": 3.0}, locked, file, recipe, 2)
     first, second = said.splitlines()
     parser = ArgumentParser()
     allocate.arguments(parser)
     words = parser.parse_args(shlex.split(first)[4:])
     assert (words.metric, words.weight_bits, words.lock, words.seed) == ("fit", 3.0, ["stem.conv.weight=8"], 2)
-    assert str(words.out) == "an allocation.yaml"
+    assert words.recipe == named
+    assert str(words.out) == file
     assert shlex.split(second)[3:5] == ["run", "an allocation.yaml"]
 
 

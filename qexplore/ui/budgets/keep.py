@@ -42,7 +42,7 @@ def _share(question: Question, metric: str, found: Found) -> None:
     recipe = word(Recipe.from_document(profile.recipe))
     st.code(allocate_cell(profile.task, metric, limits, locked, recipe, profile.seed))
     st.caption("The same on the command line")
-    lines = allocate_command(profile.task, metric, limits, locked, f"{_name(profile)}.yaml", profile.seed)
+    lines = allocate_command(profile.task, metric, limits, locked, f"{_name(profile)}.yaml", recipe, profile.seed)
     st.code(lines, language="bash", wrap_lines=True)
     _files(question, found)
 

@@ -108,8 +108,8 @@ def _claims() -> tuple[Claim, ...]:
     ]
     same = (
         f"Mean over the budgets, bits given out by `{BEST}` are more accurate than the same bits everywhere, the most "
+        f"that uniform bits can have within each ({FEWER})."
     )
-    same += f"that uniform bits can have within each ({FEWER})."
     ordered = [Claim(f"`{BEST}` orders the sites as their divergence does at {b} bits.", _orders(b)) for b in small]
     lost = [Claim(f"The measured loss does not order them so at {b} bits.", _disorders(b)) for b in small]
     return (*better, Claim(same, _better(ALL_SAME)), *ordered, *lost)

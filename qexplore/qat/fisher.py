@@ -176,10 +176,8 @@ class Fisher:
         """
         found: dict[tuple[str, int], float] = {}
         for name, quantizer in training.trainable.quantizers.items():
-            trace, values = (
-                max(0.0, self.traces.get(name, 0.0)),
-                self._values(training, name) if error == MEASURED else None,
-            )
+            trace = max(0.0, self.traces.get(name, 0.0))  # of little noise the estimate may come out below 0
+            values = self._values(training, name) if error == MEASURED else None
             errors = self._modelled(training, name, menu) if values is None else measured(quantizer, values, menu)
             found |= {(name, bits): 0.5 * trace * square for bits, square in zip(menu, errors, strict=True)}
         return found

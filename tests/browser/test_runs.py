@@ -28,7 +28,9 @@ def test_a_recipe_is_measured_step_by_step_and_is_listed(page: Page, app_url: st
 
 def test_the_cancel_button_ends_a_run(page: Page, app_url: str) -> None:
     go(page, app_url, "network?task=mobilenet-digits")
-    page.get_by_role("button", name="Measure anew").click()
+    anew = page.get_by_role("button", name="Measure anew")
+    anew.click()
+    expect(anew).to_be_disabled(timeout=30_000)  # the click has arrived: leaving before could lose it
     go(page, app_url, "runs")
     cancel = page.get_by_role("button", name="Cancel")
     cancel.first.click(timeout=30_000)

@@ -35,6 +35,8 @@ def functional_layer(node: fx.Node, constants: dict[str, Any]) -> Written | None
         return None
     if not isinstance(weight, Tensor) or not weight.is_floating_point() or not isinstance(bias, Tensor | None):
         return None
+    if isinstance(shift := given.get("bias"), fx.Node) and shift.name not in constants:
+        return None
     layer = _layer(node, weight, bias, {name: given[name] for name in SETTINGS if name in given})
     return None if layer is None else Written(layer, source)
 
@@ -55,11 +57,18 @@ def _layer(node: fx.Node, weight: Tensor, bias: Tensor | None, settings: dict[st
         return _with_weights(nn.Linear(*weight.shape, **BARE), weight.t().contiguous(), None)
     if node.target is F.linear and weight.dim() == 2:
         return _with_weights(nn.Linear(weight.shape[1], weight.shape[0], **BARE), weight, bias)
-    if node.target not in CONVOLUTIONS or any(isinstance(value, fx.Node) for value in settings.values()):
+    if node.target not in CONVOLUTIONS or _hang_on_images(settings):
         return None
     outputs, inputs, *kernel = weight.shape
     inputs *= settings.get("groups", 1)
     return _with_weights(CONVOLUTIONS[node.target](inputs, outputs, tuple(kernel), **BARE, **settings), weight, bias)
+
+
+def _hang_on_images(settings: dict[str, Any]) -> bool:
+    """Whether one of them, or a number of a tuple among them, is worked out while the network runs."""
+    found: list[fx.Node] = []
+    fx.node.map_arg(tuple(settings.values()), found.append)
+    return bool(found)
 
 
 def _with_weights(module: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -73,7 +74,7 @@ def kind_of(
         kind = FUNCTIONS.get(node.target, "function")
         if kind == "clamp":
             bounds = _function_bounds(node, constants)
-            return ("function", None, None, "") if bounds is None else ("clamp", *bounds, "")
+            return ("function", None, None, "") if bounds is None else _clamp(*bounds)
         constant = any(n.name in constants for n in node.all_input_nodes)
         if kind == "reshape" and node.target is F.pad and not _pads_with_zeros(node):
             kind = "function"
@@ -96,7 +97,7 @@ def kind_of(
     if isinstance(module, nn.ReLU):
         return "clamp", 0.0, None, ""
     if isinstance(module, nn.Hardtanh):  # ReLU6 is one
-        return "clamp", float(module.min_val), float(module.max_val), ""
+        return _clamp(_finite(module.min_val), _finite(module.max_val))
     for kinds, kind in ((MAX_POOLS, "max-pool"), (AVG_POOLS, "avg-pool"), (RESHAPES, "reshape")):
         if isinstance(module, kinds) and getattr(module, "divisor_override", None) is None:
             return kind, None, None, ""
@@ -104,6 +105,11 @@ def kind_of(
         return "function", None, None, f"{type(module).__name__} of torch.ao: its weights are packed or quantized"
     matrix = any(p.dim() >= 2 for p in module.parameters())
     return "function", None, None, f"no quantizer for the weights of {type(module).__name__}" if matrix else ""
+
+
+def _clamp(lower: float | None, upper: Any) -> tuple[Kind, float | None, Any, str]:
+    """What a clamp is: without bounds it hands on what it is given."""
+    return ("reshape" if lower is None and upper is None else "clamp"), lower, upper, ""
 
 
 def _function_bounds(node: fx.Node, constants: dict[str, Any]) -> tuple[float | None, Any] | None:
@@ -115,7 +121,7 @@ def _function_bounds(node: fx.Node, constants: dict[str, Any]) -> tuple[float | 
         return 0.0, None
     given = [node.kwargs.get("min", node.kwargs.get("min_val")), node.kwargs.get("max", node.kwargs.get("max_val"))]
     if name == "minimum":
-        given = [None, node.args[1]]
+        given = [None, node.args[1] if len(node.args) > 1 else node.kwargs.get("other")]
     else:
         for place, value in enumerate(node.args[1:3]):
             given[place] = value
@@ -144,7 +150,12 @@ def _constant(value: Any, constants: dict[str, Any]) -> Any:
     """A bound as a number or a tensor; the string "variable" where it depends on the image."""
     if isinstance(value, fx.Node):
         return constants.get(value.name, "variable")
-    return value if value is None or isinstance(value, Tensor) else float(value)
+    return value if value is None or isinstance(value, Tensor) else _finite(value)
+
+
+def _finite(bound: float) -> float | None:
+    """The bound of a clamp; None where it is infinite, and bounds nothing."""
+    return float(bound) if math.isfinite(bound) else None
 
 
 def name_of(node: fx.Node) -> str:

@@ -33,6 +33,8 @@ def multiplications(node: fx.Node, operands: Sequence[Tensor], result: Tensor) -
     if node.target is not torch.einsum:
         return result.numel() * operands[0].shape[-1]
     terms, _, kept = str(node.args[0]).replace(" ", "").partition("->")
+    if "," not in terms:
+        return 0  # it only moves numbers, or adds them up
     sizes = {
         letter: size
         for term, operand in zip(terms.split(","), operands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -140,6 +141,12 @@ block("relu6-module", lambda s, x: s.act(x), act=lambda: nn.ReLU6(inplace=True))
 block("relu-read-twice", lambda s, x: (r := F.relu(x)) * s.second(r), second=conv(8, 8))
 block("conv-read-twice", lambda s, x: s.second(F.relu(x)) + s.third(x), second=conv(8, 8), third=conv(8, 8))
 block("clamp-on-a-shared-grid", lambda s, x: F.hardtanh(x, -0.33, 0.77) * x)
+block("minimum-by-name", lambda s, x: s.second(torch.minimum(x, other=torch.tensor(0.5))), second=conv(8, 8))
+block(
+    "clamp-from-infinity", lambda s, x: s.third(s.second(x).clamp(-math.inf, 0.7)), second=conv(8, 8), third=conv(8, 8)
+)
+block("clamp-to-infinity", lambda s, x: s.second(s.act(x)), act=lambda: nn.Hardtanh(0, math.inf), second=conv(8, 8))
+block("clamp-without-bounds", lambda s, x: s.second(x.clamp(-math.inf, math.inf)) + x, second=conv(8, 8))
 block("add-of-unequal-scales", lambda s, x: 30 * x + s.second(x), second=conv(8, 8))
 block("add-relu", lambda s, x: F.relu(x + s.second(x)), second=conv_bn(8, 8))
 block("add-relu6-inplace", lambda s, x: s.act(x + s.second(x)), second=conv_bn(8, 8), act=lambda: nn.ReLU6(True))

@@ -153,6 +153,13 @@ def test_the_multiplications_of_an_einsum_follow_from_its_letters(equation: str,
     assert [op.macs for op in network.graph.ops if op.kind == "product"] == [macs]
 
 
+def test_an_einsum_of_one_operand_multiplies_nothing() -> None:
+    network = Network.of(
+        Around(lambda s, x: torch.einsum("nij->nji", x).transpose(1, 2) + x).eval(), torch.randn(1, 7, 8)
+    )
+    assert all(op.macs == 0 for op in network.graph.ops)
+
+
 STAYS_WHOLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "added keys": (lambda: Around(plain, attention=heads(add_bias_kv=True)), "added keys"),
     "a mask for each head": (

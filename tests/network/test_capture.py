@@ -172,6 +172,23 @@ def test_a_constant_that_is_added_or_multiplied_is_no_opaque_weight() -> None:
     assert_equals_fake_quantization(network, x)
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda self, x: F.linear(x.mean((2, 3)), self.weight, x.mean((0, 1, 2, 3)).expand(5)),
+        lambda self, x: F.conv2d(x, self.kernel, None, 1, (x.shape[2] // 6, 1)).mean((2, 3)),
+        lambda self, x: F.conv2d(x, self.kernel, None, 1, x.shape[2] // 6).mean((2, 3)),
+    ],
+    ids=["a bias from the images", "a padding from a length", "all of the padding"],
+)
+def test_a_call_whose_bias_or_padding_the_images_give_is_opaque(forward: Callable[..., Any]) -> None:
+    model = module(forward, weight=torch.rand(5, 3), kernel=torch.rand(5, 3, 3, 3))
+    x = torch.randn(1, 3, 6, 6)
+    network = Network.of(model, x)
+    assert torch.allclose(network.real_plan()(x), model(x))
+    assert [reason for _, reason in network.opaque] == ["functional call: its weights are not seen"]
+
+
 def test_what_no_image_changes_is_computed_once() -> None:
     def forward(self: Any, x: Tensor) -> Tensor:
         return self.first(x) + (self.table[self.index] * 2).sum(0)

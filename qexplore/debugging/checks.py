@@ -17,12 +17,12 @@ from qexplore.network import Judged, Network, Tally, compare
 from qexplore.network.divergence import divergence
 from qexplore.ptq import Calibration
 from qexplore.ptq.calibrate import collect_samples
+from qexplore.recipes.images import images_of
 from qexplore.recipes.verbs import columns
 from qexplore.report import Report
 from qexplore.zoo import Task
 
 FP32, REAL, WEIGHTS, ACTIVATIONS, QUANTIZED = "fp32", "all sites real", "weights only", "activations only", "quantized"
-BATCH = 128
 RARE = 0.05  # McNemar's p from which on a loss is no chance
 
 
@@ -73,7 +73,7 @@ def check_all(task: Task, network: Network, calibration: Calibration, report: Re
     apart: dict[str, list[Tensor]] = {name: [] for name in networks}
     images = 0
     with torch.no_grad():  # not in inference mode: see `judge`
-        for x, y in task.data.batches("evaluation", size=BATCH):
+        for x, y in images_of(task):
             expected = task.model(x.clone())
             for name, one in networks.items():
                 logits = expected if name == FP32 else one(x.clone())

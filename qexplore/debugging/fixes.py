@@ -10,7 +10,6 @@ from dataclasses import replace
 import torch
 
 from qexplore.debugging import edits
-from qexplore.debugging.checks import BATCH
 from qexplore.debugging.edits import Edit
 from qexplore.debugging.finding import Finding, Fix
 from qexplore.debugging.proposals import Trouble, propose
@@ -19,6 +18,7 @@ from qexplore.network import Judged, Network, Tally, compare
 from qexplore.network.divergence import divergence
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import check, prepare
+from qexplore.recipes.images import images_of
 from qexplore.registry import key_of
 from qexplore.report import Report
 from qexplore.zoo import Task
@@ -128,7 +128,7 @@ def _measured(task: Task, fix: Fix, seed: int, before: Judged, report: Report) -
 def _evaluate(task: Task, network: Network) -> tuple[Judged, float]:
     tally, images, apart = Tally(), 0, 0.0
     with torch.no_grad():  # not in inference mode: see `judge`
-        for x, y in task.data.batches("evaluation", size=BATCH):
+        for x, y in images_of(task):
             logits = network(x)
             tally.add(logits, y)
             apart += float(divergence(task.model(x), logits).sum())

@@ -14,6 +14,7 @@ from qexplore.debugging.harm import HARM, ONE_BIT, SUSPECT
 from qexplore.debugging.trail import Change
 from qexplore.debugging.words import nats, percent
 from qexplore.recipes import Recipe
+from qexplore.recipes.images import images_of
 from qexplore.registry import key_of
 from qexplore.zoo import Task
 
@@ -121,7 +122,7 @@ def _percent(check: Check) -> str:
 def _ends(task: Task, part: str) -> tuple[float, float]:
     """Least and greatest value of the images of a part."""
     low, high = math.inf, -math.inf
-    for x, _ in task.data.batches(part):
+    for x, _ in images_of(task, part):
         least, greatest = torch.aminmax(x)
         low, high = min(low, float(least)), max(high, float(greatest))
     return low, high

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
 from qexplore.errors import QexploreError
 from qexplore.network import Judged, compare, judge
 from qexplore.plain import plain
-from qexplore.ptq.steps import images_at_once
 from qexplore.recipes.carry_out import check, prepare
+from qexplore.recipes.images import images_of
 from qexplore.recipes.schema import Recipe
 from qexplore.recipes.verbs import columns
 from qexplore.registry import key_of
@@ -70,7 +69,7 @@ def ablate(
     """
     task, recipe, report = Task(task) if isinstance(task, str) else task, Recipe.load(recipe), Report(on_event)
     check(recipe)
-    real = Measured(judge(task.model, _images(task)), 0.0)
+    real = Measured(judge(task.model, images_of(task)), 0.0)
     rows = [row for row in variants(recipe) if row.complete or _possible(row, report)]
     measured = _measure(task, rows, seed, report)
     whole = next(found for row, found in measured.items() if row.complete)
@@ -150,12 +149,8 @@ def _carry_out(task: Task, alike: list[Variant], seed: int, report: Report) -> d
     found = {}
     for row in alike:
         with network.using({} if row.activations else network.uniform_activations(None)):
-            found[row] = Measured(judge(network, _images(task)), seconds)
+            found[row] = Measured(judge(network, images_of(task)), seconds)
     return found
-
-
-def _images(task: Task) -> Iterator[tuple[Tensor, Tensor]]:
-    return task.data.batches("evaluation", size=images_at_once(task.example))
 
 
 def _columns(row: Variant, found: Measured, whole: Measured) -> dict[str, Any]:

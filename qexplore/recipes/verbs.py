@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
 from qexplore.allocate.sensitivity import MENU, METRICS, sensitivity_table
 from qexplore.network import Accuracy, Judged, Network, compare, judge
@@ -18,6 +17,7 @@ from qexplore.plain import plain
 from qexplore.ptq import Calibration, Keeper
 from qexplore.ptq.steps import images_at_once
 from qexplore.recipes.carry_out import captured, parts_of, prepare
+from qexplore.recipes.images import evaluation_images
 from qexplore.recipes.schema import Recipe
 from qexplore.report import Event, Report
 from qexplore.zoo import Task
@@ -106,17 +106,6 @@ def sensitivity(
     task.data.prepare(report, ("calibration",))
     network = prepare(task, Recipe.load(recipe), seed, report)
     return sensitivity_table(network, _calibration(task, seed), metric, bits, report)
-
-
-def evaluation_images(task: Task, report: Report, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of the evaluation part, at most `limit` images; where there are several, progress is told."""
-    images, done = task.data.count("evaluation"), 0
-    total, size = images if limit is None else min(images, limit), images_at_once(task.example)
-    for x, y in task.data.batches("evaluation", size=size, limit=limit):
-        yield x, y
-        done += len(y)
-        if total > size:
-            report.progress(done, total, "evaluating")
 
 
 def _calibration(task: Task, seed: int) -> Calibration:

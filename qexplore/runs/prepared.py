@@ -16,7 +16,7 @@ from qexplore.network import Accuracy, Judged, Network, compare, evaluate, judge
 from qexplore.numerics import Range
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import check, prepare
-from qexplore.recipes.verbs import evaluation_images
+from qexplore.recipes.images import evaluation_images
 from qexplore.report import Report
 from qexplore.runs.trying import trying
 from qexplore.zoo import Task

@@ -29,6 +29,7 @@ from qexplore.ptq import Calibration
 from qexplore.ptq.steps import images_at_once
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
+from qexplore.recipes.images import images_of
 from qexplore.report import Report
 from qexplore.runs.documents import dumps
 from qexplore.runs.image_facts import image_facts
@@ -119,7 +120,7 @@ def _header(task: Task, recipe: Recipe, seed: int, network: Network, everything:
 
 
 def _accuracy(task: Task, network: Any, part: str) -> Accuracy:
-    return evaluate(network, task.data.batches(part))
+    return evaluate(network, images_of(task, part))
 
 
 def _points(task: Task, network: Network, table: pd.DataFrame, report: Report) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from qexplore.allocate.sensitivity import MENU
 from qexplore.errors import QexploreError
 from qexplore.network import Judged, Network, Site, compare, evaluate, judge
 from qexplore.numerics import RANGES, quantization_error
+from qexplore.recipes.images import images_of
 from qexplore.recipes.verbs import columns
 from qexplore.report import Report
 from qexplore.runs.trying import trying
@@ -84,7 +85,7 @@ def _accuracy(before: Judged | None, after: Judged | None) -> dict[str, float]:
 
 def _judged(task: Task, network: Network, site: Site, bits: int) -> Judged:
     with network.using({site.name: bits}):
-        return judge(network, task.data.batches("evaluation"))
+        return judge(network, images_of(task))
 
 
 def estimator_table(task: Task, network: Network, report: Report, measured: bool = True) -> pd.DataFrame:
@@ -125,7 +126,7 @@ def _by_bits(task: Task, network: Network, kind: str) -> list[dict[str, Any]]:
     rows = []
     for bits in MENU:
         with network.using({site.name: bits for site in network.sites if site.kind == kind}):
-            found = evaluate(network, task.data.batches("evaluation"))
+            found = evaluate(network, images_of(task))
         rows.append(
             {"bits": bits, "accuracy": found.value, "low": found.low, "high": found.high, "images": found.images}
         )

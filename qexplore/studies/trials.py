@@ -13,6 +13,7 @@ from qexplore.errors import QexploreError
 from qexplore.network import Judged, judge
 from qexplore.recipes import Recipe
 from qexplore.recipes.carry_out import prepare
+from qexplore.recipes.images import images_of
 from qexplore.report import Event, Report
 from qexplore.studies.kept import Kept, Measured, key_of
 from qexplore.zoo import Data, Task
@@ -174,4 +175,4 @@ def _carry_out(recipe: Recipe, task: Task, seed: int) -> Measured:
 
 
 def _judge(task: Task, network: Callable[[Tensor], Tensor]) -> Judged:
-    return judge(network, task.data.batches("evaluation"))
+    return judge(network, images_of(task))

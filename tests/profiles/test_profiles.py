@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor, nn
 
 import qexplore as qx
 from qexplore.errors import QexploreError, UnknownName
+from qexplore.ptq.steps import images_at_once
+from qexplore.report import Report
 from qexplore.runs import Run, Store, database, profile_job, profile_ranges, worker
 from qexplore.runs.jobs import MODULES
 from qexplore.runs.profiles import FORMAT, NoProfile, Profile, load, predict_accuracy
@@ -220,3 +224,33 @@ def test_forecasts_need_no_order_and_stand_ties(tmp_path: Path) -> None:
     assert (np.diff(forecast) <= 0).all()
     assert forecast[0] == pytest.approx(0.9)
     assert forecast[-1] == pytest.approx(0.5)  # pooled: the last two are one step down of 0.4
+
+
+class Small(nn.Module):
+    """A small network for large images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.classifier = nn.Conv2d(3, 4, 8, stride=8), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(torch.relu(self.convolution(x)).mean((2, 3)))
+
+
+def test_large_images_are_measured_few_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sizes: list[int] = []
+    batches = qx.Data.batches
+
+    def watched(self: qx.Data, part: str, size: int = 128, limit: int | None = None) -> Any:
+        sizes.append(min(size, self.count(part) if limit is None else limit))
+        return batches(self, part, size, limit)
+
+    images = (torch.rand(40, 3, 128, 128), torch.randint(0, 3, (40,)))
+    task = qx.Task(model=Small().eval(), data=qx.Data(calibration=images, evaluation=images))
+    monkeypatch.setattr(qx.Data, "batches", watched)
+    monkeypatch.setattr(profile_job, "Task", lambda _: task)
+    monkeypatch.setattr(profile_job, "made_of", lambda _: {})
+    named = {"presets": ["w8a8"], "ablations": ["w8a8-per-tensor"], "diagnoses": ["w8a8-per-tensor"]}
+    profile_job.profile({"task": "large", **named}, Report(), tmp_path)
+    assert len(sizes) > 50
+    assert max(sizes) == images_at_once(task.example) == 32

@@ -86,7 +86,7 @@ def _write(name: str, document: dict[str, Any], opened: Opened | None) -> None:
         ) from None
     try:
         if opened is not None:
-            save_weights(opened.module, draft / own.WEIGHTS)
+            save_weights(opened.module, draft / own.WEIGHTS, lightest=True)
         (draft / own.DOCUMENT).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         draft.chmod(0o755)
         own.require_free(name)  # somebody else may have taken it meanwhile

@@ -17,16 +17,28 @@ LARGEST = 200_000_000
 _SHOWN = 3
 
 
-def save_weights(model: nn.Module, path: Path) -> None:
-    """Writes the model's parameters and buffers; a reader never sees half a file."""
+def save_weights(model: nn.Module, path: Path, *, lightest: bool = False) -> None:
+    """Writes the model's parameters and buffers; a reader never sees half a file.
+
+    lightest: in float16 or bfloat16 where that holds every number as it is, in float32 otherwise.
+    """
+    state = model.state_dict()
+    if lightest:
+        state = _lightest(state)
     # Copies, because two names of one tensor cannot share a file.
-    state = {
-        name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()
-    }
+    state = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(path.name + ".part")
     half.write_bytes(save(state))
     half.replace(path)
+
+
+def _lightest(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for kind in (torch.float16, torch.bfloat16):
+        halves = {name: value.to(kind) if value.dtype == torch.float32 else value for name, value in state.items()}
+        if all(torch.equal(half.to(state[name].dtype), state[name]) for name, half in halves.items()):
+            return halves
+    return state
 
 
 def load_weights(model: nn.Module, path: Path, name: str, *, largest: int = LARGEST) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from qexplore.zoo.catalogue import entry
-from qexplore.zoo.image_files import TESTS, TRAIN
 
-_FOLDERS = 4096  # below the images' own, of which the time of change is taken
-_PARTS = (TRAIN, *TESTS)  # whose folders are looked into; those of classes are not, which hold all the pictures
+_FOLDERS = 4096  # of the images, whose times of change are taken
+_FILES = 5000  # up to which those of the pictures themselves are taken too: a page asks each time that it is drawn
+_PACKAGE = "__init__.py"
 
 
 def made_of(name: str) -> str | None:
@@ -23,15 +22,24 @@ def made_of(name: str) -> str | None:
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
-    """Digest of the factory's file, and of when the images' file or folders were last changed.
+    """Digest of the factory's file and the modules beside it, and of when the images' files were last changed.
 
-    document: as `own` keeps it; weights are its own copy, which nothing changes. What is not there counts as such.
+    document: as `own` keeps it; weights are its own copy, which nothing changes. What is not there counts as such. Of
+    more than a few thousand pictures only their folders count, whose times tell what is added, taken away or renamed.
     """
     place = str(document["model"]).rpartition(":")[0]
-    model = _content(Path(place)) if document["local"] and place.endswith(".py") else ""
+    model = [_content(Path(place)), *_modules(Path(place))] if document["local"] and "/" in place else []
     kind, _, rest = str(document["data"]).partition(":")
     images = [*_changes(Path(rest))] if kind in ("folder", "npz") else []
     return sha256(repr((model, images)).encode()).hexdigest()
+
+
+def _modules(file: Path) -> Iterator[tuple[str, int, int]]:
+    """(name, size, when it was changed in ns) of the Python files beside `file` and in the packages there."""
+    within = [file.parent / name for name, is_folder in _inside(file.parent) if is_folder]
+    for folder in (file.parent, *(place for place in within if (place / _PACKAGE).exists())):
+        names = [name for name, is_folder in _inside(folder) if not is_folder and name.endswith(".py")]
+        yield from (fact for name in names if (fact := _fact(folder / name)) is not None)
 
 
 def _content(path: Path) -> str:
@@ -42,24 +50,31 @@ def _content(path: Path) -> str:
 
 
 def _changes(path: Path) -> Iterator[tuple[str, int, int]]:
-    """(name, size of a file, when it was changed in ns) of a file, or of a folder and those in it."""
-    folders = [path, *islice(_below(path), _FOLDERS)]
+    """(name, size of a file, when it was changed in ns) of a file, or of a folder and what is below it."""
+    files: list[Path] = []
+    folders = [path]
     for one in folders:
-        try:
-            found = one.stat()
-        except OSError:
-            continue
-        yield one.name, found.st_size if one == path and not one.is_dir() else 0, found.st_mtime_ns
+        if len(files) > _FILES:
+            break  # the folders of all classes are known by now: a level is gone through before the next
+        inner = _inside(one)
+        folders += [one / name for name, is_folder in inner if is_folder and len(folders) < _FOLDERS]
+        files += [one / name for name, is_folder in inner if not is_folder]
+    told = folders if len(files) > _FILES else [*folders, *files]
+    yield from (fact for one in told if (fact := _fact(one)) is not None)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Folders in a folder, sorted, and those in train and test."""
+def _fact(path: Path) -> tuple[str, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return path.name, 0 if path.is_dir() else found.st_size, found.st_mtime_ns
+
+
+def _inside(folder: Path) -> list[tuple[str, bool]]:
+    """(name, whether it is a folder) of what is in a folder, sorted; nothing where it is none."""
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     except OSError:
-        return
-    for name in names:
-        yield folder / name
-        if name in _PARTS:
-            yield from _below(folder / name)
+        return []

@@ -19,14 +19,18 @@ from qexplore.zoo.networks import Opened
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.weights import read_weights
 
+LOCAL = "qexplore_local_"  # before the name of a file that is a module
+
 
 def open_local(source: str, file: Path | None) -> Opened:
     """What the factory of "module.py:factory" or "package.module:factory" gives when called without arguments.
 
+    A package is looked for in the working folder, or in the one before it: "folder/package.module:factory".
     It returns an nn.Module, or (nn.Module, preprocessing): a Preprocessing or a preset of torchvision.
     """
     place, _, name = source.rpartition(":")
-    made = _called(_factory(place, name, source), source)
+    with _importing_from(_folder(place)):
+        made = _called(_factory(place, name, source), source)
     model, preprocessing = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(model, nn.Module):
         raise QexploreError(f"{source!r} gives a '{type(model).__name__}'; it must give a torch.nn.Module.")
@@ -37,9 +41,23 @@ def open_local(source: str, file: Path | None) -> Opened:
 
 
 def absolute(source: str) -> str:
-    """The source with the full path of its file, so that it means the same from any folder."""
+    """The source with the full path of its file or package, so that it means the same from any folder.
+
+    A module that the working folder does not hold is one that is installed, and stays as it is.
+    """
     place, _, name = source.rpartition(":")
-    return f"{Path(place).absolute()}:{name}" if place.endswith(".py") else source
+    if place in ("", "torchvision", "timm"):
+        return source  # a name, no code of the user's
+    if place.endswith(".py"):
+        return f"{Path(place).absolute()}:{name}"
+    folder, module = _folder(place).absolute(), place.rpartition("/")[2]
+    top = folder / module.partition(".")[0]
+    return f"{folder.as_posix()}/{module}:{name}" if top.is_dir() or top.with_suffix(".py").is_file() else source
+
+
+def _folder(place: str) -> Path:
+    """Where the modules that the factory's own imports lie."""
+    return Path(place).absolute().parent if "/" in place or place.endswith(".py") else Path.cwd()
 
 
 def _factory(place: str, name: str, source: str) -> Callable[[], Any]:
@@ -54,34 +72,48 @@ def _module(place: str, source: str) -> ModuleType:
     if place.endswith(".py") and not path.is_file():
         raise QexploreError(f"There is no file {place!r} for the network {source!r}.")
     try:
-        if not place.endswith(".py"):
-            with _importing_from(Path.cwd()):
-                return importlib.import_module(place)
-        return _of_file(path.absolute())
+        return _of_file(path.absolute()) if place.endswith(".py") else importlib.import_module(path.name)
     except (Exception, SystemExit) as problem:  # a script without a main guard ends itself when it is imported
         raise QexploreError(f"{place!r} cannot be imported: {_told(problem)}.") from problem
 
 
 def _of_file(path: Path) -> ModuleType:
-    name = f"qexplore_local_{path.stem}"
+    name = f"{LOCAL}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError("it is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and torch.fx look a class's module up
-    with _importing_from(path.parent):
-        spec.loader.exec_module(module)
+    spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
-    """The folder's modules can be imported, as they can for a script that lies there."""
+    """The folder's modules can be imported, as they can for a script that lies there.
+
+    Those that are imported so are forgotten afterwards: they may change, and another folder may have some of the same
+    names.
+    """
+    before = set(sys.modules)
     sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
     try:
         yield
     finally:
         sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if _lies_in(sys.modules[name], folder):
+                del sys.modules[name]
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    """Whether the module is one of the user's code in `folder`, and not of an environment that lies there too."""
+    file = getattr(module, "__file__", None)
+    if file is None or module.__name__.partition(".")[0] == "qexplore" or module.__name__.startswith(LOCAL):
+        return False
+    path = Path(file)
+    return path.is_relative_to(folder) and "site-packages" not in path.parts
 
 
 def _called(factory: Callable[[], Any], source: str) -> Any:

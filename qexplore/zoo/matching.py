@@ -17,6 +17,7 @@ from qexplore.zoo.weights import Weights
 # What DataParallel, torch.compile, EMA wrappers and training classes put in front of every name.
 PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "network.")
 _COUNTER = "num_batches_tracked"  # no figure depends on it in eval mode
+_STATISTICS = ("running_mean", "running_var")  # of batch norms; other buffers may hold infinity, as masks do
 _SHOWN = 3
 _MOST_STACKS = 4  # of prefixes, the commonest; a file has one or two
 
@@ -47,8 +48,9 @@ def put_weights(model: nn.Module, weights: Weights, what: str, *, ignored: Seque
         if head is not None:
             message += f" Their last layer tells {head[0]} classes where the network has {head[1]}."
         raise CheckpointError(message, missing=missing, unexpected=unexpected, misshapen=misshapen)
+    masks = {name for name, _ in model.named_buffers() if not name.endswith(_STATISTICS)}
     for name, value in state.items():
-        if not bool(torch.isfinite(value).all()):
+        if not bool(torch.isfinite(value).all()) and (name not in masks or bool(torch.isnan(value).any())):
             raise CheckpointError(
                 f"The weights {foreign(weights.path.name)} of {what} hold NaN or infinite values in {name}: "
                 "take a checkpoint from before the training diverged."

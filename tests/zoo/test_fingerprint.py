@@ -20,6 +20,10 @@ Change = Callable[[Path], object]
 @pytest.fixture
 def parts(tmp_path: Path) -> dict[str, Any]:
     pictures(tmp_path / "photos" / "train")
+    (tmp_path / "photos" / "train" / "dog" / "old").mkdir()
+    (tmp_path / "parts").mkdir()
+    for name in ("blocks.py", "parts/__init__.py", "parts/blocks.py"):
+        (tmp_path / name).write_text("SIZE = 3\n")
     np.savez(tmp_path / "x.npz", x=np.zeros((4, 8, 8), np.uint8), y=np.arange(4))
     return {"model": factory(tmp_path), "data": f"folder:{tmp_path / 'photos'}", "local": True}
 
@@ -31,9 +35,13 @@ def aged(folder: Path) -> None:
 
 
 CHANGES: dict[str, Change] = {
-    "the factory": lambda place: next(place.glob("*.py")).open("a").write("\n# another\n"),
+    "the factory": lambda place: (place / "mine.py").open("a").write("\n# another\n"),
+    "a module beside it": lambda place: (place / "blocks.py").write_text("SIZE = 5 * 1\n"),
+    "a module of a package": lambda place: (place / "parts" / "blocks.py").write_text("SIZE = 5 * 1\n"),
+    "a picture in its place": lambda place: next((place / "photos/train/dog").glob("*.png")).write_bytes(b"another"),
+    "a picture in a folder of a class": lambda place: (place / "photos/train/dog/old/one.png").write_bytes(b"x"),
     "a picture more": lambda place: (place / "photos/train/cat/new.png").write_bytes(b"x"),
-    "a picture less": lambda place: next((place / "photos/train/dog").iterdir()).unlink(),
+    "a picture less": lambda place: next((place / "photos/train/dog").glob("*.png")).unlink(),
     "a class more": lambda place: (place / "photos/train/bird").mkdir(),
     "the folder": lambda place: (place / "photos").rename(place / "gone"),
 }
@@ -46,6 +54,17 @@ def test_it_changes_with(change: str, parts: dict[str, Any], tmp_path: Path) -> 
     assert fingerprint(dict(parts)) == before
     CHANGES[change](tmp_path)
     assert fingerprint(parts) != before
+
+
+def test_of_many_pictures_the_folders_count(
+    parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qexplore.zoo.fingerprint._FILES", 3)
+    for change in ("a picture more", "a picture less", "a class more"):
+        aged(tmp_path)
+        before = fingerprint(parts)
+        CHANGES[change](tmp_path)
+        assert fingerprint(parts) != before
 
 
 def test_what_lies_beside_does_not_count(parts: dict[str, Any], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torchvision import models
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.report import Report
 from qexplore.zoo import CheckpointError, hub
+from qexplore.zoo.local_networks import absolute
 from qexplore.zoo.networks import open_network
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.torchvision_networks import Segmentation, model_names
@@ -173,6 +175,51 @@ def test_a_factory_runs_only_where_local_code_is_allowed(tmp_path: Path, monkeyp
     assert open_network("mine:network", local=True).module(torch.zeros(1, 3, 8, 8)).shape == (1, 2)
     save_file({k: v + 1 for k, v in network().state_dict().items()}, tmp_path / "w.safetensors")
     assert open_network(source, tmp_path / "w.safetensors", local=True).weights == "w.safetensors"
+
+
+WITH_HELPER = """
+def network():
+    from helper import Net
+    return Net()
+"""
+HELPER = """
+from torch import nn
+
+class Net(nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, {width}, 1)
+"""
+
+
+def test_the_modules_of_a_factory_are_those_beside_it_as_they_are_now(tmp_path: Path) -> None:
+    def width(place: Path) -> int:
+        return open_network(f"{place / 'net.py'}:network", local=True).module.out_channels  # type: ignore[no-any-return]
+
+    for number, name in ((5, "a"), (7, "b")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "net.py").write_text(WITH_HELPER)
+        (tmp_path / name / "helper.py").write_text(HELPER.format(width=number))
+    assert [width(tmp_path / "a"), width(tmp_path / "b")] == [5, 7]
+    (tmp_path / "b" / "helper.py").write_text(HELPER.format(width=11111))
+    assert [width(tmp_path / "b"), width(tmp_path / "a")] == [11111, 5]
+    assert "helper" not in sys.modules
+
+
+def test_a_factory_in_a_package_means_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in ((5, "a"), (7, "b")):
+        package = tmp_path / name / "pack"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "net.py").write_text(WITH_HELPER.replace("from helper", "from .helper"))
+        (package / "helper.py").write_text(HELPER.format(width=number))
+    monkeypatch.chdir(tmp_path / "a")
+    source = absolute("pack.net:network")
+    for place in (tmp_path / "b", tmp_path):
+        monkeypatch.chdir(place)
+        assert open_network(source, local=True).module.out_channels == 5
+    monkeypatch.chdir(tmp_path / "b")
+    assert open_network("pack.net:network", local=True).module.out_channels == 7
+    assert absolute("torchvision.models:resnet18") == "torchvision.models:resnet18"
 
 
 @pytest.mark.parametrize(

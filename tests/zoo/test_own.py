@@ -16,6 +16,7 @@ from qexplore import zoo
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.zoo import own
 from qexplore.zoo.labels import numbers_of, order_told
+from qexplore.zoo.networks import open_network
 from qexplore.zoo.preprocessing import Preprocessing
 from tests.zoo.own_parts import FACTORY, factory, masked, network, pictures
 
@@ -163,6 +164,17 @@ def test_a_factorys_network_in_float16_can_be_added(home: Path, tmp_path: Path) 
     assert {value.dtype for value in qx.Task("halved").model.parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_take_no_more_room_than_their_file(kind: torch.dtype, tmp_path: Path) -> None:
+    source, place = factory(tmp_path), tmp_path / "w.safetensors"
+    model = open_network(source, local=True).module.to(kind)
+    save_file(model.state_dict(), place)
+    own.add("light", model=source, data=str(pictures(tmp_path / "photos")), weights=place, local=True)
+    assert (own.place() / "light" / own.WEIGHTS).stat().st_size <= place.stat().st_size + 64
+    opened = qx.Task("light").model.state_dict()
+    assert all(torch.equal(value, opened[name].to(kind)) for name, value in model.state_dict().items())
+
+
 def test_what_is_no_network_is_told(tmp_path: Path) -> None:
     with pytest.raises(QexploreError, match=r"a network is a name or a torch\.nn\.Module, not 'int'"):
         qx.Task.of(3, str(pictures(tmp_path / "photos")))  # type: ignore[arg-type]
@@ -212,6 +224,7 @@ CATEGORIES = ("great white shark", "tench", "goldfish", "crane", "crane")
         (("n01440764", "n01443537"), 2, ("tench", "goldfish"), False, None),
         (("0", "17", "3"), 20, None, False, (0, 17, 3)),
         (("a", "b"), 20, None, True, None),
+        (("cat", "deer", "plane"), 3, ("plane", "bird", "cat"), True, None),
     ],
 )
 def test_class_folders_find_their_outputs(folders, outputs, categories, fresh, expected) -> None:  # type: ignore[no-untyped-def]
@@ -224,6 +237,9 @@ def test_class_folders_find_their_outputs(folders, outputs, categories, fresh, e
         (("a", "b", "c"), 2, None, "of 3 classes and net tells only 2 apart"),
         (("n01440764", "tench"), 5, CATEGORIES, "'n01440764' cannot be found among its categories, such as 'great"),
         (("crane", "tench"), 5, CATEGORIES, "call each folder as its category or by the number of its output, 0 to 4"),
+        (("cat", "deer", "plane"), 3, ("plane", "bird", "cat"), "'deer' cannot be found among its categories"),
+        (("cat", "Cat", "bird"), 3, ("plane", "bird", "cat"), "'cat', 'Cat' mean the same among its categories"),
+        (("crane", "goldfish", "tench", "a", "b"), 5, CATEGORIES, "'crane', 'a', 'b' cannot be found"),
         (("1", "01"), 5, None, "its outputs have no names; call each folder by the number"),
         (("7", "3"), 5, None, "0 to 4"),
     ],

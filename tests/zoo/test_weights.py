@@ -1,6 +1,7 @@
 """Weights that a user brings are read whatever wrapped them, checked before they are used, and never run as code."""
 
 import json
+import math
 import os
 import pickle
 import struct
@@ -136,6 +137,16 @@ def test_nan_and_integer_weights_are_refused() -> None:
     )
     counted = refused(network(), state() | {"3.bias": torch.zeros(5, dtype=torch.int8)})
     assert "3.bias is int8 [5], not float32 [5]" in str(counted)
+
+
+def test_a_mask_may_hold_infinity_and_a_statistic_may_not() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    model.register_buffer("mask", torch.full((2, 2), -math.inf).triu(1))
+    put_weights(model, Weights(Path("w.pt"), dict(model.state_dict())), "mine")
+    assert "infinite values in 1.running_var" in str(
+        refused(model, model.state_dict() | {"1.running_var": torch.full((2,), math.inf)})
+    )
+    assert "infinite values in mask" in str(refused(model, model.state_dict() | {"mask": torch.full((2, 2), math.nan)}))
 
 
 def test_another_number_of_classes_is_recognized_as_such() -> None:

@@ -16,10 +16,9 @@ from PIL import Image
 
 from qexplore.zoo.errors import BadData
 from qexplore.zoo.image_files import Skipped, told
-from qexplore.zoo.preprocessing import Preprocessing
+from qexplore.zoo.preprocessing import LARGEST_PICTURE, Preprocessing
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
-LARGEST_PICTURE = 50_000_000  # pixels: three bytes each, one picture a thread
 T = TypeVar("T")
 Opened = tuple[Image.Image, Image.Image | None]
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+from PIL.Image import Image
 
 from qexplore.zoo.albums import Album, Albums, Opened, digest_of, file_album, open_file
 from qexplore.zoo.errors import BadData
-from qexplore.zoo.image_files import TESTS, TRAIN, Skipped, is_folder, pictures_below, require_inside, told, tree
+from qexplore.zoo.image_files import (
+    IMAGES,
+    MASKS,
+    Skipped,
+    folders_in,
+    has_masks,
+    is_folder,
+    masked_in,
+    parts,
+    pictures_below,
+    require_inside,
+    told,
+    tree,
+)
+from qexplore.zoo.preprocessing import IGNORED
 
-IMAGES, MASKS = "images", "masks"
+_LOOKED_AT = 8  # masks
 
 
 def folder_albums(folder: Path, classes: int | None) -> Albums:
@@ -18,11 +36,11 @@ def folder_albums(folder: Path, classes: int | None) -> Albums:
 
     classes: outputs of the network.
     """
-    if _has_masks(folder):
+    if has_masks(folder, folders_in(folder)):
         return _segmented(folder, classes)
     found = tree(folder)
-    parts = [part for part in (found.first, found.test) if part is not None]
-    albums = [file_album(told(part.folder), part.paths, part.labels) for part in parts]
+    pools = [part for part in (found.first, found.test) if part is not None]
+    albums = [file_album(told(part.folder), part.paths, part.labels) for part in pools]
     names = found.first.classes
     notices = []
     if classes is not None and len(names) > classes:
@@ -32,24 +50,20 @@ def folder_albums(folder: Path, classes: int | None) -> Albums:
             f"The folder holds {len(names)} classes, the network knows {classes}: class folders are numbered from 0 in "
             "the order of their names."
         )
-    skipped = tuple(one for part in parts for one in part.skipped)
+    skipped = tuple(one for part in pools for one in part.skipped)
     return Albums(albums[0], albums[1] if found.test else None, names, skipped, tuple(notices))
-
-
-def _has_masks(folder: Path) -> bool:
-    places = [folder, *(folder / part for part in (TRAIN, *TESTS))]
-    return any(is_folder(place / IMAGES) and is_folder(place / MASKS) for place in places)
 
 
 def _segmented(folder: Path, classes: int | None) -> Albums:
     """Pictures and masks of <folder>/images and <folder>/masks, or of such folders in train/ and test/ (val/)."""
     if is_folder(folder / IMAGES):
         album, skipped = _masked(folder, folder, classes)
-        return Albums(album, None, None, skipped)
-    parts = [folder / part for part in (TRAIN, *TESTS) if is_folder(folder / part / IMAGES)]
-    made = [_masked(part, folder, classes) for part in parts[:2]]
+        return Albums(album, None, None, skipped, _black_and_white([album]))
+    train, tests = (masked_in(folder, names) for names in parts(folders_in(folder)))
+    made = [_masked(place, folder, classes) for place in [*train[:1], *tests][:2]]
     skipped = tuple(one for _, left_out in made for one in left_out)
-    return Albums(made[0][0], made[1][0] if len(made) > 1 else None, None, skipped)
+    albums = [album for album, _ in made]
+    return Albums(albums[0], albums[1] if albums[1:] else None, None, skipped, _black_and_white(albums))
 
 
 def _masked(folder: Path, top: Path, classes: int | None) -> tuple[Album, tuple[Skipped, ...]]:
@@ -69,6 +83,23 @@ def _masked(folder: Path, top: Path, classes: int | None) -> tuple[Album, tuple[
     names = [told(picture) for picture, _ in pairs]
     album = Album(told(folder), digest, np.zeros(len(pairs), np.int64), names, opener, masks=True, classes=classes)
     return album, (*skipped, *more, *alone)
+
+
+def _black_and_white(albums: Sequence[Album]) -> tuple[str, ...]:
+    """A sentence where the masks, the first few of each album, hold nothing but 0 and 255."""
+    numbers: set[int] = set()
+    for album in albums:
+        for place in range(min(len(album), _LOOKED_AT)):
+            with suppress(Exception):  # what cannot be read is named when its turn to be decoded comes
+                picture, mask = album.opener(place)
+                with picture, cast(Image, mask) as shown:
+                    numbers |= set(np.unique(np.asarray(shown, np.uint8)).tolist())
+    if numbers != {0, IGNORED}:
+        return ()
+    return (
+        f"The masks of {albums[0].title} hold only 0 and 255, and pixels of 255 are not counted: where it means the "
+        "foreground, write it as 1.",
+    )
 
 
 def _stem(path: str, folder: Path) -> str:

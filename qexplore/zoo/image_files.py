@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from qexplore.places import roots
 from qexplore.zoo.errors import BadData
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # torchvision's ImageFolder
-TRAIN, TESTS = "train", ("test", "val", "validation")
+TRAIN = ("train", "training", "train_set", "training_set")
+TESTS = ("test", "val", "validation", "valid", "testing", "test_set", "testing_set", "validation_set", "dev")
+IMAGES, MASKS = "images", "masks"
 MOST_FILES = 2_000_000
 LINK_OUT = "a symbolic link out of the folder; allow its target with: python -m qexplore data add DIR"
 NO_FILE = "no regular file"  # whoever opens a named pipe waits for ever
@@ -38,22 +40,45 @@ class Tree:
 
 
 def tree(folder: Path) -> Tree:
-    """The pictures below `folder`: <class>/*, or train/<class>/* and test/<class>/* (or val, validation).
+    """The pictures below `folder`: <class>/*, or train/<class>/* and test/<class>/* (or val, validation, …).
 
+    Of several folders for testing it is the first in the order of TESTS that has folders in it.
     Raises BadData where there is no such folder, no class, no picture, or only one class.
     """
-    inner = _folders(folder)
-    named = [name for name in TESTS if name in inner]
-    if TRAIN in inner and named:
-        first, test = files(folder / TRAIN, folder), files(folder / named[0], folder)
+    inner = folders_in(folder)
+    train, tests = parts(inner)
+    if train and tests:
+        chosen = next((name for name in tests if folders_in(folder / name)), tests[0])
+        first, test = files(folder / train[0], folder), files(folder / chosen, folder)
         foreign = sorted(set(test.classes) - set(first.classes))
         if foreign:
-            raise BadData(f"The folder {told(test.folder)} holds the class {foreign[0]!r} that {TRAIN} does not hold.")
+            raise BadData(
+                f"The folder {told(test.folder)} holds the class {foreign[0]!r} that {train[0]} does not hold."
+            )
         numbers = tuple(first.classes.index(test.classes[label]) for label in test.labels)
         return Tree(first, Files(test.folder, first.classes, test.paths, numbers, test.skipped))
-    if len(inner) == 1 and inner[0] in (TRAIN, *TESTS):
+    if len(inner) == 1 and [*train, *tests]:
         return Tree(files(folder / inner[0], folder))
     return Tree(files(folder))
+
+
+def parts(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Of names of folders those for training and those for testing, the likelier first: in any case of letters."""
+    given = sorted(names)
+    first, second = ([name for word in words for name in given if name.lower() == word] for words in (TRAIN, TESTS))
+    return first, second
+
+
+def has_masks(folder: Path, inner: Sequence[str]) -> bool:
+    """Whether the folder, or one in it for training or testing, has images/ and masks/. inner: names of those in it."""
+    train, tests = parts(inner)
+    return bool(masked_in(folder.parent, [folder.name]) or masked_in(folder, [*train, *tests]))
+
+
+def masked_in(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Those of the folders with these names in `folder` that have images/ and masks/."""
+    places = [folder / name for name in names]
+    return [place for place in places if is_folder(place / IMAGES) and is_folder(place / MASKS)]
 
 
 def files(folder: Path, top: Path | None = None) -> Files:
@@ -68,7 +93,7 @@ def files(folder: Path, top: Path | None = None) -> Files:
     labels: list[int] = []
     skipped: list[Skipped] = []
     classes: list[str] = []
-    for name in _folders(folder):
+    for name in folders_in(folder):
         found = sorted(_walk(folder / name, own, skipped))
         if found:
             classes.append(told(name))
@@ -148,7 +173,7 @@ def _walk(folder: Path, top: Path, skipped: list[Skipped]) -> Iterator[tuple[str
             continue
         for entry in entries(place):
             if entry.is_dir(follow_symlinks=False):
-                stack.append(Path(entry.path))
+                stack += [] if is_hidden(entry.name) else [Path(entry.path)]
             elif not entry.name.lower().endswith(ENDINGS):
                 continue
             elif reason := _unfit(entry, top):
@@ -173,9 +198,14 @@ def _unfit(entry: os.DirEntry[str], top: Path) -> str:
     return ""
 
 
-def _folders(folder: Path) -> list[str]:
-    """Names of the folders in `folder`, sorted; links to folders count."""
-    return sorted(entry.name for entry in entries(folder) if is_folder(entry))
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in `folder`, sorted; links to folders count, hidden ones do not."""
+    return sorted(entry.name for entry in entries(folder) if not is_hidden(entry.name) and is_folder(entry))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a folder is no class but what a file manager, a notebook or an archive has left, such as thumbnails."""
+    return name.startswith(".") or name in ("__MACOSX", "@eaDir")
 
 
 def _resolved(path: Path) -> Path:

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from qexplore.errors import foreign
-from qexplore.zoo.albums import LARGEST_PICTURE, Album, Albums, Opened, digest_of
+from qexplore.zoo.albums import Album, Albums, Opened, digest_of
 from qexplore.zoo.errors import BadData
 from qexplore.zoo.image_files import NO_FILE, told
-from qexplore.zoo.preprocessing import IGNORED
+from qexplore.zoo.preprocessing import IGNORED, LARGEST_PICTURE
 
 LARGEST_ARRAY = 2 * 2**30  # bytes, unpacked
 LARGEST_HEADER = 10_000  # bytes

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Size = int | tuple[int, int] | None
 INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 LARGEST_SIDE = 4096
+LARGEST_PICTURE = 50_000_000  # pixels: three bytes each, one picture a thread
 IGNORED = 255  # the class number of pixels that no metric counts
 
 
@@ -65,12 +66,15 @@ class Preprocessing:
         return float(((np.float32(0) - mean) / std).min()), float(((np.float32(1) - mean) / std).max())
 
     def decode(self, picture: Image) -> Tensor:
-        """The picture as uint8 [C, H, W], converted, resized with antialias and cut; not yet normalized."""
+        """The picture as uint8 [C, H, W], converted, resized with antialias and cut; not yet normalized.
+
+        ValueError for one of numbers whose white is not known, or so narrow that resized it is too large.
+        """
         from torchvision.transforms import InterpolationMode, functional
 
         picture = _converted(picture, self.channels)
         if self.resize is not None:
-            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
+            size = self._resized(picture)
             picture = functional.resize(picture, size, InterpolationMode(self.interpolation), antialias=True)
         if self.crop is not None:
             picture = functional.center_crop(picture, list(_both(self.crop)))
@@ -83,9 +87,10 @@ class Preprocessing:
 
         if mask.mode not in ("P", "L", "1"):
             raise BadData(f"a mask has one class number a pixel (modes P, L), not mode {mask.mode}")
+        if mask.mode == "1":
+            mask = mask.convert("L").point([0, *[1] * 255])  # or borders would be a class: 1 is all that it can hold
         if self.resize is not None:
-            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-            mask = functional.resize(mask, size, InterpolationMode.NEAREST)
+            mask = functional.resize(mask, self._resized(mask), InterpolationMode.NEAREST)
         if self.crop is not None:
             height, width = _both(self.crop)
             down, right = max(0, height - mask.height), max(0, width - mask.width)
@@ -93,6 +98,18 @@ class Preprocessing:
             mask = functional.center_crop(functional.pad(mask, borders, fill=IGNORED), [height, width])
         numbers: Tensor = functional.pil_to_tensor(mask)[0]
         return numbers
+
+    def _resized(self, picture: Image) -> list[int]:
+        """What torchvision is told to resize the picture to; ValueError where that is larger than can be held."""
+        if not isinstance(self.resize, int):
+            assert self.resize is not None
+            return list(self.resize)
+        long = max(picture.size) * self.resize // max(1, min(picture.size))
+        if long * self.resize > LARGEST_PICTURE:
+            raise ValueError(
+                f"resized from {picture.width} × {picture.height} pixels it has more than {LARGEST_PICTURE:,}"
+            )
+        return [self.resize]
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """float32 images from uint8 [N, C, H, W], in the preset's own order of operations."""
@@ -144,11 +161,18 @@ class Preprocessing:
 
 
 def _converted(picture: Image, channels: int) -> Image:
-    """Grey or RGB with 8 bits a channel; 16-bit grey pictures keep their upper byte, where PIL would cut them off."""
+    """Grey or RGB with 8 bits a channel; grey pictures of 16 keep their upper byte, where PIL would cut them off.
+
+    ValueError for floating-point numbers, of which nothing says what is white.
+    """
+    if picture.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits a channel")
     if picture.mode.startswith("I"):
         from PIL import Image as pil
 
-        picture = pil.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        values = np.asarray(picture).astype(np.int64)
+        wide = picture.mode != "I" or picture.format == "PPM" or values.max(initial=0) > 255
+        picture = pil.fromarray((values >> 8 if wide else values).clip(0, 255).astype(np.uint8))
     return picture.convert("RGB" if channels == 3 else "L")
 
 

@@ -40,6 +40,11 @@ def without_rights(folder: Path) -> Iterator[None]:
         folder.chmod(0o755)
 
 
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing": (lambda place: None, "holds no pictures"),
     "one class": (lambda place: folder_of(place, {"cat": 3}), "holds one class only, 'cat'"),
@@ -48,6 +53,10 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a foreign class in the tests": (
         lambda place: (folder_of(place / "train", {"a": 2, "b": 2}), folder_of(place / "val", {"a": 1, "c": 1})),
         "holds the class 'c' that train does not hold",
+    ),
+    "a train and a test without classes": (
+        lambda place: (folder_of(place / "train", {"a": 2, "b": 2}), picture(0).save(made(place / "test") / "a.png")),
+        "test holds pictures without classes",
     ),
     "two sizes": (
         lambda place: (folder_of(place, {"a": 3}), folder_of(place, {"b": 3}, (5, 5))),

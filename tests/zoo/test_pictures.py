@@ -46,6 +46,34 @@ def test_a_folder_with_train_and_test_keeps_the_test_part_for_evaluation(place: 
     assert len(rows(data, "train") | rows(data, "calibration")) == 30
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train", "valid"), ("training_set", "test_set"), ("Train", "Validation"), ("Training", "Testing")],
+)
+def test_the_usual_names_of_parts_are_no_classes(train: str, test: str, place: Path) -> None:
+    folder_of(place / train, {"cat": 6, "dog": 6})
+    folder_of(place / test, {"cat": 3, "dog": 2})
+    data = open_data(str(place), RGB)
+    assert data.classes == ("cat", "dog")
+    assert data.count("evaluation") == 5
+
+
+def test_a_part_for_testing_without_classes_is_passed_over_for_one_with_them(place: Path) -> None:
+    folder_of(place / "train", {"cat": 6, "dog": 6})
+    folder_of(place / "val", {"cat": 3, "dog": 2})
+    (place / "test").mkdir()
+    picture(0).save(place / "test" / "0.png")
+    assert open_data(str(place), RGB).count("evaluation") == 5
+
+
+def test_what_programs_leave_in_a_folder_is_no_class(place: Path) -> None:
+    folder_of(place, {"cat": 6, "dog": 6, ".thumbs": 3, "__MACOSX": 3, "@eaDir": 3})
+    folder_of(place / "cat", {".thumbs": 3})
+    data = open_data(str(place), RGB)
+    assert data.classes == ("cat", "dog")
+    assert data.count("calibration") + data.count("evaluation") == 12
+
+
 def test_one_pool_is_cut_into_calibration_and_evaluation(place: Path) -> None:
     data = open_data(str(folder_of(place, {"a": 20, "b": 30})), RGB, seed=3)
     assert not data.has("train")
@@ -113,6 +141,47 @@ def test_sixteen_bit_grey_pictures_keep_their_upper_byte(place: Path) -> None:
     Image.fromarray(values).save(place / "deep.png")
     with Image.open(place / "deep.png") as deep:
         assert GREY.decode(deep)[0].tolist() == [[0, 0, 1], [128, 255, 255]]
+
+
+def test_grey_pictures_of_32_bits_are_not_black(place: Path) -> None:
+    values = np.array([[0, 7, 255]], np.int32)
+    Image.fromarray(values).save(place / "small.tif")
+    Image.fromarray(values * 257).save(place / "deep.tif")
+    Image.fromarray(values.astype(np.float32) / 255).save(place / "real.tif")
+    for name in ("small.tif", "deep.tif"):
+        with Image.open(place / name) as picture:
+            assert GREY.decode(picture)[0].tolist() == [[0, 7, 255]]
+    with (
+        Image.open(place / "real.tif") as real,
+        pytest.raises(ValueError, match="floating-point numbers; save it with"),
+    ):
+        GREY.decode(real)
+
+
+def test_a_thread_of_a_picture_is_skipped_and_not_blown_up(place: Path) -> None:
+    folder_of(place, {"a": 3, "b": 3})
+    Image.new("RGB", (1, 3000)).save(place / "a" / "thread.png")
+    data = open_data(str(place), Preprocessing(3, 256, 224, (0.5,) * 3, (0.5,) * 3))
+    data.prepare()
+    assert [reason for _, reason in data.skipped] == ["resized from 1 × 3000 pixels it has more than 50,000,000"]
+
+
+def test_masks_of_one_bit_have_borders_that_do_not_count() -> None:
+    mask = Image.fromarray(np.array([[True, False], [False, True]]))
+    numbers = Preprocessing(3, None, (4, 2), (0.5,) * 3, (0.5,) * 3).decode_mask(mask)
+    assert numbers.tolist() == [[255, 255], [1, 0], [0, 1], [255, 255]]
+
+
+def test_masks_of_black_and_white_are_told(place: Path) -> None:
+    for inner in ("images", "masks"):
+        (place / inner).mkdir()
+    for i in range(4):
+        picture(i, (6, 6)).save(place / "images" / f"{i}.png")
+        Image.fromarray(np.eye(6, dtype=np.uint8) * 255).save(place / "masks" / f"{i}.png")
+    told = "hold only 0 and 255, and pixels of 255 are not counted: where it means the foreground, write it as 1."
+    assert told in " ".join(open_data(str(place), RGB, classes=2).notices)
+    Image.fromarray(np.eye(6, dtype=np.uint8)).save(place / "masks" / "3.png")
+    assert told not in " ".join(open_data(str(place), RGB, classes=2).notices)
 
 
 def test_no_picture_is_decoded_twice(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

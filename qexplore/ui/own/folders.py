@@ -13,7 +13,7 @@ import streamlit as st
 from qexplore.errors import QexploreError
 from qexplore.places import OutsideRoots, roots, within
 from qexplore.ui.foreign import escaped
-from qexplore.zoo.image_files import ENDINGS, TESTS, TRAIN, is_folder, told, tree
+from qexplore.zoo.image_files import ENDINGS, has_masks, is_folder, is_hidden, parts, told, tree
 
 _DEEPEST, _MOST, _SECONDS = 3, 300, 1.0  # levels below an allowed folder, what is listed, time for the search
 _LOOKED_AT = 40  # entries of a folder that tell whether it holds pictures
@@ -58,7 +58,7 @@ def contents(source: str) -> str:
     kind, _, path = source.partition(":")
     if kind != "folder":
         return ""
-    if _is_masked(Path(path)):
+    if has_masks(Path(path), _entries(Path(path))[0]):
         return "pictures with masks: a class for each pixel"
     try:
         found = tree(Path(path))
@@ -87,14 +87,9 @@ def _below(folder: Path, levels: int, until: float) -> Iterator[Path]:
 
 
 def _serves(folder: Path, inner: list[str]) -> bool:
-    if _is_masked(folder) or (TRAIN in inner and any(name in inner for name in TESTS)):
+    if has_masks(folder, inner) or all(parts(inner)):
         return True
     return sum(_has_pictures(folder / name) for name in inner[:_LOOKED_AT]) >= 2
-
-
-def _is_masked(folder: Path) -> bool:
-    parts = [folder, *(folder / part for part in (TRAIN, *TESTS))]
-    return any(is_folder(part / "images") and is_folder(part / "masks") for part in parts)
 
 
 def _has_pictures(folder: Path) -> bool:
@@ -110,7 +105,7 @@ def _entries(folder: Path) -> tuple[list[str], list[str]]:
     """Names of the folders and of the files in a folder, sorted, hidden ones left out; none where it cannot be read."""
     try:
         with os.scandir(folder) as found:
-            entries = [(entry.name, is_folder(entry)) for entry in found if not entry.name.startswith(".")]
+            entries = [(entry.name, is_folder(entry)) for entry in found if not is_hidden(entry.name)]
     except OSError:
         return [], []
     return sorted(n for n, is_dir in entries if is_dir), sorted(n for n, is_dir in entries if not is_dir)

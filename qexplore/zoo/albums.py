@@ -7,18 +7,20 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from PIL import Image
 
 from qexplore.zoo.errors import BadData
 from qexplore.zoo.image_files import Skipped, told
-from qexplore.zoo.preprocessing import LARGEST_PICTURE, Preprocessing
+from qexplore.zoo.preprocessing import IGNORED, LARGEST_PICTURE, Preprocessing
 
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP")
+_VERSION = 2  # of what decoding makes of a picture: what an older one has left in the cache is decoded anew
+_MASKS = 8  # that are looked at before all are decoded
 T = TypeVar("T")
 Opened = tuple[Image.Image, Image.Image | None]
 
@@ -91,9 +93,27 @@ def digest_of(paths: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def black_and_white(found: Albums) -> tuple[str, ...]:
+    """A sentence where masks, the first few of each album, hold nothing but 0 and 255; opens these."""
+    albums = [album for album in (found.first, found.test) if album is not None and album.masks]
+    numbers: set[int] = set()
+    for album in albums:
+        for place in range(min(len(album), _MASKS)):
+            with suppress(Exception):  # what cannot be read is named when its turn to be decoded comes
+                picture, mask = album.opener(place)
+                with picture, cast(Image.Image, mask) as shown:
+                    numbers |= set(np.unique(np.asarray(shown, np.uint8)).tolist())
+    if numbers != {0, IGNORED}:
+        return ()
+    return (
+        f"The masks of {albums[0].title} hold only 0 and 255, and pixels of 255 are not counted: where it means the "
+        "foreground, write it as 1.",
+    )
+
+
 def key_of(album: Album, preprocessing: Preprocessing) -> str:
     """The name under which decoded pictures of the album are kept."""
-    form = json.dumps([album.digest, preprocessing.to_document() | {"mean": None, "std": None}, album.masks, 1])
+    form = json.dumps([album.digest, preprocessing.to_document() | {"mean": None, "std": None}, album.masks, _VERSION])
     return hashlib.sha256(form.encode()).hexdigest()[:32]
 
 

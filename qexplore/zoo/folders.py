@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from PIL.Image import Image
 
 from qexplore.zoo.albums import Album, Albums, Opened, digest_of, file_album, open_file
 from qexplore.zoo.errors import BadData
@@ -26,9 +22,6 @@ from qexplore.zoo.image_files import (
     told,
     tree,
 )
-from qexplore.zoo.preprocessing import IGNORED
-
-_LOOKED_AT = 8  # masks
 
 
 def folder_albums(folder: Path, classes: int | None) -> Albums:
@@ -58,12 +51,11 @@ def _segmented(folder: Path, classes: int | None) -> Albums:
     """Pictures and masks of <folder>/images and <folder>/masks, or of such folders in train/ and test/ (val/)."""
     if is_folder(folder / IMAGES):
         album, skipped = _masked(folder, folder, classes)
-        return Albums(album, None, None, skipped, _black_and_white([album]))
+        return Albums(album, None, None, skipped)
     train, tests = (masked_in(folder, names) for names in parts(folders_in(folder)))
     made = [_masked(place, folder, classes) for place in [*train[:1], *tests][:2]]
     skipped = tuple(one for _, left_out in made for one in left_out)
-    albums = [album for album, _ in made]
-    return Albums(albums[0], albums[1] if albums[1:] else None, None, skipped, _black_and_white(albums))
+    return Albums(made[0][0], made[1][0] if len(made) > 1 else None, None, skipped)
 
 
 def _masked(folder: Path, top: Path, classes: int | None) -> tuple[Album, tuple[Skipped, ...]]:
@@ -83,23 +75,6 @@ def _masked(folder: Path, top: Path, classes: int | None) -> tuple[Album, tuple[
     names = [told(picture) for picture, _ in pairs]
     album = Album(told(folder), digest, np.zeros(len(pairs), np.int64), names, opener, masks=True, classes=classes)
     return album, (*skipped, *more, *alone)
-
-
-def _black_and_white(albums: Sequence[Album]) -> tuple[str, ...]:
-    """A sentence where the masks, the first few of each album, hold nothing but 0 and 255."""
-    numbers: set[int] = set()
-    for album in albums:
-        for place in range(min(len(album), _LOOKED_AT)):
-            with suppress(Exception):  # what cannot be read is named when its turn to be decoded comes
-                picture, mask = album.opener(place)
-                with picture, cast(Image, mask) as shown:
-                    numbers |= set(np.unique(np.asarray(shown, np.uint8)).tolist())
-    if numbers != {0, IGNORED}:
-        return ()
-    return (
-        f"The masks of {albums[0].title} hold only 0 and 255, and pixels of 255 are not counted: where it means the "
-        "foreground, write it as 1.",
-    )
 
 
 def _stem(path: str, folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +21,14 @@ from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.weights import read_weights
 
 LOCAL = "qexplore_local_"  # before the name of a file that is a module
+_STANDARD = sysconfig.get_path("stdlib")  # where Python's own modules lie
+_PACKAGES = {"site-packages", "dist-packages"}  # where installed ones do
 
 
 def open_local(source: str, file: Path | None) -> Opened:
     """What the factory of "module.py:factory" or "package.module:factory" gives when called without arguments.
 
-    A package is looked for in the working folder, or in the one before it: "folder/package.module:factory".
+    A package is looked for in the working folder, or in the one that is named: "folder/package.module:factory".
     It returns an nn.Module, or (nn.Module, preprocessing): a Preprocessing or a preset of torchvision.
     """
     place, _, name = source.rpartition(":")
@@ -56,7 +59,7 @@ def absolute(source: str) -> str:
 
 
 def _folder(place: str) -> Path:
-    """Where the modules that the factory's own imports lie."""
+    """The folder in which the factory's file or package lies, and what it imports is looked for first."""
     return Path(place).absolute().parent if "/" in place or place.endswith(".py") else Path.cwd()
 
 
@@ -108,12 +111,12 @@ def _importing_from(folder: Path) -> Iterator[None]:
 
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:
-    """Whether the module is one of the user's code in `folder`, and not of an environment that lies there too."""
+    """Whether the module is one of the user's code in `folder`, and not of a Python or packages that lie there too."""
     file = getattr(module, "__file__", None)
     if file is None or module.__name__.partition(".")[0] == "qexplore" or module.__name__.startswith(LOCAL):
         return False
     path = Path(file)
-    return path.is_relative_to(folder) and "site-packages" not in path.parts
+    return path.is_relative_to(folder) and _PACKAGES.isdisjoint(path.parts) and not path.is_relative_to(_STANDARD)
 
 
 def _called(factory: Callable[[], Any], source: str) -> Any:

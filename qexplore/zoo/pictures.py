@@ -8,7 +8,7 @@ from typing import cast
 
 from qexplore.places import expanded, within
 from qexplore.report import Report
-from qexplore.zoo.albums import Albums
+from qexplore.zoo.albums import Albums, black_and_white
 from qexplore.zoo.data import Data
 from qexplore.zoo.downloaded import downloaded_albums
 from qexplore.zoo.entries import resolve
@@ -45,7 +45,8 @@ def open_data(
     Where the images have a part for tests, that is the evaluation part, and calibration is held out of the other; else
     all that is not for calibration is for evaluation.
     confined: paths must lie in folders that are allowed, else OutsideRoots.
-    Raises BadData, DataAbsent or UnknownName. Nothing is decoded yet: `Data.prepare` does that, or whoever reads first.
+    Raises BadData, DataAbsent or UnknownName. Nothing but the first few masks is decoded yet: `Data.prepare` does that,
+    or whoever reads first.
     """
     report = report or Report()
     if source in OWN:
@@ -115,7 +116,7 @@ def _pictures(found: Albums, source: str, preprocessing: Preprocessing, seed: in
         preprocessing=preprocessing,
         source=source,
         skipped=found.skipped,
-        notices=(*found.notices, *notices, *parts.notices),
+        notices=(*found.notices, *black_and_white(found), *notices, *parts.notices),
     )
 
 

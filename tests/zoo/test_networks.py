@@ -2,10 +2,12 @@
 
 import hashlib
 import http.server
+import json
 import os
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ from torchvision import models
 from qexplore.errors import QexploreError, UnknownName
 from qexplore.report import Report
 from qexplore.zoo import CheckpointError, hub
-from qexplore.zoo.local_networks import absolute
+from qexplore.zoo.local_networks import _lies_in, absolute
 from qexplore.zoo.networks import open_network
 from qexplore.zoo.preprocessing import Preprocessing
 from qexplore.zoo.torchvision_networks import Segmentation, model_names
@@ -203,6 +205,15 @@ def test_the_modules_of_a_factory_are_those_beside_it_as_they_are_now(tmp_path: 
     (tmp_path / "b" / "helper.py").write_text(HELPER.format(width=11111))
     assert [width(tmp_path / "b"), width(tmp_path / "a")] == [11111, 5]
     assert "helper" not in sys.modules
+
+
+def test_what_python_and_its_packages_bring_is_not_forgotten(tmp_path: Path) -> None:
+    everything = Path(tmp_path.anchor)  # the folder of a factory below which Python and its packages lie too
+    assert not _lies_in(json, everything)
+    assert not _lies_in(torch, everything)
+    mine = ModuleType("mine")
+    mine.__file__ = str(tmp_path / "mine.py")
+    assert _lies_in(mine, everything)
 
 
 def test_a_factory_in_a_package_means_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,9 @@ def test_masks_of_black_and_white_are_told(place: Path) -> None:
     assert told in " ".join(open_data(str(place), RGB, classes=2).notices)
     Image.fromarray(np.eye(6, dtype=np.uint8)).save(place / "masks" / "3.png")
     assert told not in " ".join(open_data(str(place), RGB, classes=2).notices)
+    arrays = {"x": np.zeros((4, 6, 6, 3), np.uint8), "y": np.stack([np.eye(6, dtype=np.uint8) * 255] * 4)}
+    np.savez(place / "masks.npz", **arrays)
+    assert told in " ".join(open_data(str(place / "masks.npz"), RGB, classes=2).notices)
 
 
 def test_no_picture_is_decoded_twice(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

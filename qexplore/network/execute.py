@@ -213,7 +213,7 @@ class _Compiler:
         if spec is None:
             return act
         entry = self.entry.name
-        quantize = each_image(spec, op.axis)
+        quantize = each_image(spec, op.axis, op.order)
 
         def act_and_quantize(values: Values) -> None:
             act(values)

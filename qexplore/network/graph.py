@@ -27,6 +27,7 @@ Kind = Literal[
 ]
 LAYERS: tuple[Kind, ...] = ("conv", "linear")
 Bound = float | Tensor | None
+Order = Literal["blocks", "turns", "places"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class Op:
     lower, upper: the bounds of a clamp (ReLU: 0 and None), upper perhaps one value a channel.
     module: the user's module, where there is one.
     reason: why its inside is not quantized, where it is not.
-    axis: the dimension of its result along which images lie, one after another; None where it is as long for two images
-        as for one.
+    axis: the dimension of its result along which images lie; None where it is as long for two images as for one.
+    order: how they lie there: "blocks", all places of one image before those of the next; "turns", a place of each
+        image, then the next of each, as in [time × images, …]; "places", any other way.
     macs: of a product of two activations, its multiply-accumulates an image.
     """
 
@@ -57,6 +59,7 @@ class Op:
     shape: tuple[int, ...] = ()
     macs: int = 0
     axis: int | None = 0
+    order: Order = "blocks"
 
     @property
     def on_grid(self) -> bool:
@@ -128,6 +131,10 @@ class Graph:
             return next((dim for dim, (few, many) in pairs if few != many), None)
 
         self.replace([replace(op, axis=axis(op)) for op in self.ops])
+
+    def settle_orders(self, orders: Mapping[str, Order]) -> None:
+        """Sets the order of the operations that are named."""
+        self.replace([replace(self.by_name[name], order=order) for name, order in orders.items()])
 
     def remove(self, name: str) -> None:
         """Takes an operation with one input out; whoever read it reads that input."""

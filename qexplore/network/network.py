@@ -18,6 +18,7 @@ from qexplore.network.graph import Graph, Layer, channels_last
 from qexplore.network.heap import give_back
 from qexplore.network.kept import Kept
 from qexplore.network.layers import layers_of
+from qexplore.network.order import orders
 from qexplore.network.placement import Placement, Site, origin_of, place
 from qexplore.network.sparsity import checked_mask, masked
 from qexplore.numerics import Band, Range, Rows, Spec, checked_bits
@@ -75,6 +76,7 @@ class Network:
 
         captured.check(run)  # with two images in the end
         captured.graph.settle_axes(shapes)
+        captured.graph.settle_orders(orders(captured.graph, plan, captured.expected[0][0]))
         return network
 
     # --- sites -------------------------------------------------------------------------------------------------

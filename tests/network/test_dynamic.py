@@ -86,7 +86,7 @@ def assert_close_but_for_ties(one: Tensor, other: Tensor) -> None:
     assert bool(((one - other).abs().amax(dim=1) <= 0.03 * other.abs().amax(dim=1)).all())
 
 
-@pytest.mark.parametrize("layout", ["tokens first", "windows with the images"])
+@pytest.mark.parametrize("layout", ["tokens first", "windows with the images", "images in turns"])
 def test_images_that_do_not_stand_along_the_first_dimension_alone_have_their_own_ranges_too(layout: str) -> None:
     class Turned(nn.Module):
         def __init__(self) -> None:
@@ -97,6 +97,9 @@ def test_images_that_do_not_stand_along_the_first_dimension_alone_have_their_own
             x = self.first(x)
             if layout == "tokens first":
                 return self.head(F.relu(self.second(x.permute(1, 0, 2))).mean(0))
+            if layout == "images in turns":
+                turns = F.relu(self.second(x.permute(1, 0, 2).reshape(-1, 6)))
+                return self.head(turns.reshape(4, -1, 6).mean(0))
             windows = F.relu(self.second(x.reshape(-1, 2, 6)))
             return self.head(windows.reshape(-1, 4, 6).mean(1))
 
@@ -108,6 +111,51 @@ def test_images_that_do_not_stand_along_the_first_dimension_alone_have_their_own
         tokens = by_image(F.relu(model.second(by_image(model.first(by_image(x, spec)), spec))), spec)
         logits = by_image(model.head(by_image(tokens.mean(1), spec)), spec)
     assert torch.allclose(network(x), logits, rtol=1e-3, atol=1e-3 * float(logits.abs().max()))
+
+
+class Frames(nn.Module):
+    """Frames [images, time, height, width] as a batch of pictures, in the order that `order` gives time and images."""
+
+    def __init__(self, order: str) -> None:
+        super().__init__()
+        self.order, self.first, self.head = order, nn.Conv2d(1, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = {"blocks": (0, 1, 2), "turns": (1, 2, 0), "places": (1, 0, 2)}[self.order]
+        frames = x.reshape(-1, 2, 2, 6, 6).permute(*places, 3, 4).reshape(-1, 1, 6, 6)
+        sizes = [(x.shape[0], 2, 2)[place] for place in places]
+        found = F.relu(self.first(frames)).mean((2, 3)).reshape(*sizes, 4)
+        return self.head(found.mean([dim for dim, place in enumerate(places) if place != 0]))
+
+
+@pytest.mark.parametrize("example", [torch.randn(1, 4, 6, 6), torch.zeros(1, 4, 6, 6)], ids=["noise", "zeros"])
+@pytest.mark.parametrize("order", ["blocks", "turns", "places"])
+def test_where_frames_of_images_lie_is_seen_and_their_ranges_hang_on_no_other_image(
+    order: str, example: Tensor
+) -> None:
+    torch.manual_seed(0)
+    model, x = Frames(order).eval(), torch.randn(6, 4, 6, 6) * torch.tensor([0.01, 100.0]).repeat(3).view(-1, 1, 1, 1)
+    network = Network.of(model, example)
+    assert network.graph.by_name["first"].order == order
+    network.set_samples({site.name: torch.randn(8) for site in network.sites if site.kind == "activation"})
+    network.set_bits(network.uniform_activations(8))
+    network.set_dynamic(True)
+    assert_close_but_for_ties(network(x), torch.cat([network(image[None]) for image in x]))
+    assert_close_but_for_ties(network(x), model(x).detach())
+
+
+def test_where_the_words_of_whole_numbers_lie_is_seen_too() -> None:
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.first, self.head = nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.first(self.table(x).transpose(0, 1).reshape(-1, 4)).reshape(6, -1, 4).mean(0))
+
+    torch.manual_seed(0)
+    network = Network.of(Words().eval(), torch.tensor([[4, 1, 0, 2, 3, 1]]))
+    assert network.graph.by_name["first"].order == "turns"
 
 
 @pytest.mark.parametrize("images", [1, 2, 3])

@@ -13,7 +13,7 @@ from qexplore.places import roots, settled, store_roots, stored_roots
 from qexplore.zoo.image_files import is_folder, told, tree
 
 ACTIONS = {
-    "list": "the folders and what they hold",
+    "list": "the folders and what they hold, also where no ACTION is named",
     "add": "let a folder's images be used, from now on",
     "remove": "let them no longer be used; the images stay",
 }
@@ -23,7 +23,7 @@ HEADS = ("folder", "allowed by", "images")
 
 def arguments(parser: ArgumentParser) -> None:
     summary = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
-    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=summary)
+    parser.add_argument("action", nargs="?", default="list", choices=ACTIONS, metavar="ACTION", help=summary)
     parser.add_argument("folder", nargs="?", metavar="DIR", help="the folder, for add and remove")
 
 

@@ -17,7 +17,7 @@ from qexplore.runs.errors import RunEnded
 from qexplore.runs.recordings import record
 
 ACTIONS = {
-    "list": "the last runs",
+    "list": "the last runs, also where no ACTION is named",
     "show": "one run in full",
     "cancel": "stop a run that waits or works",
     "pause": "stop it, to be resumed",
@@ -45,7 +45,7 @@ HEADS = ("id", "state", "kind", "task", "recipe", "progress", "made")
 
 def arguments(parser: ArgumentParser) -> None:
     summary = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
-    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=summary)
+    parser.add_argument("action", nargs="?", default="list", choices=ACTIONS, metavar="ACTION", help=summary)
     parser.add_argument("id", nargs="?", metavar="ID", help="the run, for every action but list")
     parser.add_argument("--out", metavar="FOLDER", help="record into this folder")
     parser.add_argument(

@@ -14,7 +14,7 @@ from qexplore.zoo import own
 
 ACTIONS = {
     "add": "open a network and its images, try them, and keep them under a name",
-    "list": "the tasks that were added",
+    "list": "the tasks that were added, also where no ACTION is named",
     "remove": "forget one, with its weights; images and runs stay",
 }
 _SHOWN = ("title", "model", "weights", "data", "classes", "segmentation", "seed", "preprocessing")
@@ -22,7 +22,7 @@ _SHOWN = ("title", "model", "weights", "data", "classes", "segmentation", "seed"
 
 def arguments(parser: ArgumentParser) -> None:
     summary = "; ".join(f"{name}: {what}" for name, what in ACTIONS.items())
-    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=summary)
+    parser.add_argument("action", nargs="?", default="list", choices=ACTIONS, metavar="ACTION", help=summary)
     parser.add_argument("name", nargs="?", metavar="NAME", help="the task, for every action but list")
     add_sources(parser)
     parser.add_argument("--title", default="", metavar="T", help="how the app calls it (default: its name)")
@@ -32,6 +32,8 @@ def work(words: Namespace, watcher: Watcher) -> Document:
     if (words.name is None) != (words.action == "list"):
         wanted = "no NAME" if words.name else "the NAME of the task"
         raise QexploreError(f"task {words.action} takes {wanted}.")
+    if words.action in ("list", "remove") and (words.model, words.data, words.weights) != (None, None, None):
+        raise QexploreError(f"task {words.action} takes no --model, --data or --weights; task add NAME does.")
     if words.action == "list":
         return _listed(Report(watcher))
     if words.action == "remove":

@@ -129,7 +129,7 @@ def test_a_part_that_stays_whole_is_told_when_a_task_is_added(say, parts, tmp_pa
 
 
 def test_a_task_reads_as_text(say, parts):
-    assert say("task", "list").out == "No tasks of your own; add one: task add.\n"
+    assert say("task").out == say("task", "list").out == "No tasks of your own; add one: task add.\n"
     assert "cat, dog" in say("task", "add", "mine", *parts).out
     assert "mine.py:network" in say("task", "list").out
 
@@ -149,6 +149,10 @@ def test_a_task_reads_as_text(say, parts):
         (["train", "resnet20-cifar10", "--data", NOWHERE], "There is no folder"),
         (["task", "add"], "task add takes the NAME of the task"),
         (["task", "list", "mine"], "task list takes no NAME"),
+        (
+            ["task", "--model", "mobilenet-digits"],
+            "task list takes no --model, --data or --weights; task add NAME does",
+        ),
         (["task", "remove", "mine"], "There is no task of your own 'mine'"),
         (["task", "add", "mine", "--model", "mobilenet-digits"], "needs both, a network and its images"),
         (["task", "add", "a/b", "--model", "mobilenet-digits", "--data", "digits"], "is no name for a task"),

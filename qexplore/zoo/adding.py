@@ -17,6 +17,7 @@ from qexplore.places import expanded
 from qexplore.report import Report
 from qexplore.zoo import own
 from qexplore.zoo.checkpoint import save_weights
+from qexplore.zoo.leftovers import remove_leftovers
 from qexplore.zoo.local_networks import absolute
 from qexplore.zoo.networks import Opened
 from qexplore.zoo.opening import open_parts
@@ -79,6 +80,7 @@ def lasting(data: str) -> str:
 def _write(name: str, document: dict[str, Any], opened: Opened | None) -> None:
     try:
         own.place().mkdir(parents=True, exist_ok=True)
+        remove_leftovers(own.place(), ".adding-*", ".*.gone")
         draft = Path(tempfile.mkdtemp(prefix=".adding-", dir=own.place()))
     except OSError as problem:
         raise QexploreError(

@@ -15,6 +15,7 @@ import torch
 
 from qexplore.errors import QexploreError
 from qexplore.report import Report
+from qexplore.zoo.leftovers import remove_leftovers
 
 PATIENCE = 10.0  # seconds without a sign from the server
 _CHUNK = 1 << 20
@@ -55,6 +56,7 @@ def _absent(file: Path, what: str, why: str) -> QexploreError:
 def _download(url: str, file: Path, report: Report) -> None:
     """Writes the file whole or not at all; ValueError where it is not the one that its name promises."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(file.parent, ".download-*")
     digest = hashlib.sha256()
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".download-", delete=False) as half:
         try:

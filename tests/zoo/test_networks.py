@@ -264,6 +264,8 @@ def test_a_download_arrives_whole_or_leaves_nothing(
 ) -> None:
     content = b"weights" * 1000
     good, bad = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth", "net-00000000.pth"
+    (cache / ".download-stopped").write_bytes(b"half")
+    os.utime(cache / ".download-stopped", (0, 0))
     for name in (good, bad):
         (tmp_path / name).write_bytes(content)
     handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})

@@ -1,6 +1,7 @@
 """A task of one's own is tried before it is stored, served like one of the zoo's, and gone when it is removed."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,15 @@ def test_removing_forgets_the_task_and_leaves_the_images(mine: str, home: Path, 
         own.remove(mine)
     with pytest.raises(QexploreError, match="belongs to the zoo and cannot be removed"):
         own.remove("resnet-digits")
+
+
+def test_what_a_stopped_adding_has_left_goes_with_the_next(home: Path, tmp_path: Path) -> None:
+    for name in (".adding-stopped", ".theirs.7.gone", ".adding-going-on"):
+        (home / "tasks" / name).mkdir(parents=True)
+    for name in (".adding-stopped", ".theirs.7.gone"):
+        os.utime(home / "tasks" / name, (0, 0))
+    own.add("mine", model=factory(tmp_path), data=str(pictures(tmp_path / "photos")), local=True)
+    assert everything(home) == {"tasks/.adding-going-on", "tasks/mine", "tasks/mine/task.json"}
 
 
 def test_an_unknown_name_is_told_the_nearest_own_task(mine: str) -> None:
